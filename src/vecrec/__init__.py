@@ -1,0 +1,20 @@
+"""Recommendations from vectors: a two-tower model, a vector store and a metadata store behind one `Recommender`."""
+
+from vecrec.errors import VecrecError
+from vecrec.filters import Filter, field
+from vecrec.types import Event, Hit, Item, Recommendation, Recommendations, User
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Event",
+    "Filter",
+    "Hit",
+    "Item",
+    "Recommendation",
+    "Recommendations",
+    "User",
+    "VecrecError",
+    "__version__",
+    "field",
+]

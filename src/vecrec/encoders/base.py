@@ -1,0 +1,193 @@
+"""The contract of an encoder. `vecrec.testing.EncoderTests` holds a test for each promise made here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from vecrec.errors import InvalidDataError, NotFittedError, VecrecError
+from vecrec.progress import ProgressLike, showing
+from vecrec.types import Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema
+    from vecrec.progress import Progress
+
+__all__ = ["Encoder"]
+
+_T = TypeVar("_T", Item, User)
+
+
+class Encoder(ABC):
+    """Turns users and items into vectors of one space, whose inner product is the score.
+
+    The public methods check what they are given, the same way for every encoder, and hand plain values to the methods with a leading
+    underscore, which an encoder implements. What they promise:
+
+    - The score of a pair is the inner product of its two vectors: in training, in the vector store and in the result.
+    - Vectors are float32, finite, of length ``dim``, in the order of what was given; one by one or in a batch they are the same to 1e-5.
+    - An unknown or missing id, feature or history is no error: what is known decides. A visitor about whom nothing is known gets a vector.
+    - A feature value outside its schema (another type; a value outside a closed list) is refused.
+    - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
+    - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
+    - ``fingerprint`` changes when, and only when, the vectors would.
+    """
+
+    name: ClassVar[str]
+    """The name under which the encoder is registered in the entry point group ``vecrec.encoders``; it finds the class again at loading."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """The length of every vector."""
+
+    @property
+    def metric(self) -> str:
+        """How the vectors compare, as a `vecrec.vector_stores.base.Metric`."""
+        return "ip"
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stand for everything that the vectors depend on.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        return self._fingerprint()
+
+    @property
+    def schema(self) -> Schema:
+        """The features that the encoder was fitted with.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        return self._schema()
+
+    def fit(self, data: Dataset, *, progress: ProgressLike = None) -> Self:
+        """Learn from a data set, forgetting what was learnt before.
+
+        Args:
+            data: Interactions, items and users.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+
+        Raises:
+            InvalidDataError: when there is no interaction to learn from.
+        """
+        if data.n_events == 0:
+            raise InvalidDataError("there is no interaction to learn from: give a data set with at least one")
+        with showing(progress) as show:
+            self._fit(data, show)
+        return self
+
+    def encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        """The items' vectors, shape (n, dim); n may be 0.
+
+        Raises:
+            InvalidDataError: for something else than items, or a feature value outside the schema.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        checked = _check_all(items, Item)
+        for item in checked:
+            self._schema().check_item(item)
+        return self._checked(self._encode_items(checked), len(checked))
+
+    def encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        """The users' vectors, shape (n, dim); n may be 0.
+
+        Raises:
+            InvalidDataError: for something else than users, or a feature value outside the schema.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        checked = _check_all(users, User)
+        for user in checked:
+            self._schema().check_user(user)
+        return self._checked(self._encode_users(checked), len(checked))
+
+    def save(self, directory: str | Path) -> None:
+        """Write the encoder into a directory, which is made if it is not there.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        path = Path(directory)
+        path.mkdir(parents=True, exist_ok=True)
+        self._save(path)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """The encoder that `save` has written.
+
+        Raises:
+            InvalidDataError: when the directory holds none, or its files are damaged or of a newer version.
+        """
+        path = Path(directory)
+        try:
+            return cls._load(path)
+        except VecrecError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidDataError(f"{path} holds no readable {cls.__name__}: {error}") from error
+
+    # -- what an encoder implements
+
+    @abstractmethod
+    def _fit(self, data: Dataset, progress: Progress) -> None: ...
+
+    @abstractmethod
+    def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]: ...
+
+    @abstractmethod
+    def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]: ...
+
+    @abstractmethod
+    def _save(self, directory: Path) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def _load(cls, directory: Path) -> Self: ...
+
+    @abstractmethod
+    def _fingerprint(self) -> str: ...
+
+    @abstractmethod
+    def _schema(self) -> Schema:
+        """The schema; only called once the encoder is fitted."""
+
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """Whether the encoder can encode."""
+
+    def _check_fitted(self) -> None:
+        if not self.is_fitted:
+            raise NotFittedError(f"this {type(self).__name__} has learnt nothing yet: call fit(data), or load(directory)")
+
+    def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        # An encoder of a third party is not trusted here: a bad vector would be found much later, in a store.
+        if vectors.dtype != np.float32 or vectors.shape != (count, self.dim) or not np.isfinite(vectors).all():
+            raise InvalidDataError(
+                f"{type(self).__name__} gave vectors of shape {vectors.shape} and type {vectors.dtype}, or NaN among them; "
+                f"expected finite float32 of shape {(count, self.dim)}"
+            )
+        return vectors
+
+
+def _check_all(values: Any, kind: type[_T]) -> Sequence[_T]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise InvalidDataError(f"expected a sequence of {kind.__name__}s, got {values!r}: put them into a list")
+    for value in values:
+        if not isinstance(value, kind):
+            raise InvalidDataError(f"expected {kind.__name__}s, got {value!r} of type {type(value).__name__}")
+    return values

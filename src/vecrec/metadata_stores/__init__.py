@@ -1,0 +1,6 @@
+"""Where records and events live. ``base`` is the contract, ``memory`` the plain reference, then one module an engine."""
+
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.memory import MemoryMetadataStore
+
+__all__ = ["MemoryMetadataStore", "MetadataStore"]

@@ -1,0 +1,100 @@
+"""The plain reference of a metadata store: dictionaries in this process only."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+from vecrec.errors import StoreError
+from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.records import Record
+from vecrec.types import Event
+
+__all__ = ["MemoryMetadataStore"]
+
+_T = TypeVar("_T")
+
+
+class MemoryMetadataStore(MetadataStore):
+    """Keeps everything in this process. For tests, and for catalogues that need no engine. Batches are all or nothing."""
+
+    def __init__(self, *, max_events_per_user: int = 10_000) -> None:
+        """An empty store that keeps the latest ``max_events_per_user`` events of each user."""
+        self.max_events_per_user = max_events_per_user
+        self._records: dict[str, dict[Id, Record]] = {}
+        self._events: dict[Id, list[Event]] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def ping(self) -> None:
+        self._open(None)
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _put(self, kind: str, records: dict[Id, Record]) -> None:
+        with self._lock:
+            self._kind(kind).update(records)
+
+    def _get(self, kind: str, ids: list[Id]) -> dict[Id, Record]:
+        with self._lock:
+            held = self._kind(kind)
+            return {key: copy.deepcopy(held[key]) for key in ids if key in held}
+
+    def _delete(self, kind: str, ids: list[Id]) -> None:
+        with self._lock:
+            for key in ids:
+                self._kind(kind).pop(key, None)
+
+    def _scan(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]:
+        with self._lock:
+            held = list(self._kind(kind).items())
+        return ((key, copy.deepcopy(record)) for key, record in held)
+
+    def _count(self, kind: str) -> int:
+        return len(self._kind(kind))
+
+    def _append_events(self, events: list[Event]) -> None:
+        with self._lock:
+            histories = self._open(self._events)
+            for event in events:
+                assert event.user_id is not None
+                history = histories.setdefault(event.user_id, [])
+                _place(history, event)
+                # Stable: of equal times, the event appended first stays first.
+                history.sort(key=lambda held: held.time or 0.0)
+                del history[: -self.max_events_per_user]
+
+    def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
+        with self._lock:
+            held = self._open(self._events)
+            return {key: held[key][-limit:] if limit else list(held[key]) for key in user_ids if key in held}
+
+    def _delete_events(self, user_ids: list[Id]) -> None:
+        with self._lock:
+            for key in user_ids:
+                self._open(self._events).pop(key, None)
+
+    def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
+        with self._lock:
+            held = [(key, list(history)) for key, history in self._open(self._events).items()]
+        return iter(held)
+
+    def _kind(self, kind: str) -> dict[Id, Record]:
+        return self._open(self._records).setdefault(kind, {})
+
+    def _open(self, data: _T) -> _T:
+        if self._closed:
+            raise StoreError("this metadata store was closed: make a new one")
+        return data
+
+
+def _place(history: list[Event], event: Event) -> None:
+    for position, held in enumerate(history):
+        if held.item_id == event.item_id and type(held.item_id) is type(event.item_id) and held.time == event.time:
+            history[position] = event
+            return
+    history.append(event)

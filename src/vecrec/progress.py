@@ -1,0 +1,72 @@
+"""Progress of long work, as plain values that anybody can show.
+
+Long calls take ``progress``: ``True`` draws bars on stderr, ``None`` or ``False`` is silent, a callable receives every `Step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from typing_extensions import TypeAlias
+
+__all__ = ["Progress", "ProgressLike", "Step", "silent", "showing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far one stage of the work has come."""
+
+    stage: str
+    """What is being done, such as ``"train"``; a new name starts a new bar."""
+    done: int
+    """Units finished so far."""
+    total: int | None
+    """Units in all, or ``None`` where nobody knows."""
+    detail: str = ""
+    """A short text beside the bar, such as ``"loss 4.21, recall@10 .171"``."""
+
+
+Progress: TypeAlias = Callable[[Step], None]
+"""Receives each step as it happens."""
+
+ProgressLike: TypeAlias = "Progress | bool | None"
+
+
+def silent(step: Step) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def showing(progress: ProgressLike) -> Iterator[Progress]:
+    """The callable that ``progress`` stands for, its bars closed at the end."""
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield silent
+    else:
+        with _bars() as show:
+            yield show
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    # Imported here because importing rich costs more than the rest of vecrec together.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+        tasks = {}
+
+        def show(step: Step) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(step.stage, total=step.total, detail=step.detail)
+            bars.update(tasks[step.stage], completed=step.done, total=step.total, detail=step.detail)
+
+        yield show

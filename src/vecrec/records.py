@@ -1,0 +1,97 @@
+"""Records: the JSON objects that describe items and users."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Union
+
+import numpy as np
+from typing_extensions import TypeAlias
+
+from vecrec.errors import InvalidDataError
+
+__all__ = ["JSON", "Record", "check_record", "dump_record", "record_digest"]
+
+JSON: TypeAlias = Union[None, bool, int, float, str, "list[JSON]", "dict[str, JSON]"]
+"""A value that survives JSON unchanged."""
+
+Record: TypeAlias = "dict[str, JSON]"
+"""A JSON object."""
+
+_MAX_DEPTH = 32
+
+
+def check_record(record: Any, what: str = "record") -> Record:
+    """A deep plain-Python copy of a record: tuples and arrays become lists, NumPy scalars their Python values.
+
+    Raises:
+        InvalidDataError: naming the path of the first value that JSON cannot carry (NaN, bytes, dates, sets, ...).
+    """
+    if not isinstance(record, Mapping):
+        raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}")
+    return _plain_object(record, what, 0)
+
+
+def dump_record(record: Mapping[str, JSON]) -> str:
+    """The compact JSON text of a checked record, non-ASCII characters kept."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def record_digest(record: Mapping[str, JSON]) -> str:
+    """32 hexadecimal digits that are equal for equal records, whatever the order of their keys."""
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
+    if depth > _MAX_DEPTH:
+        raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
+    plain: Record = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidDataError(f"{path} has the key {key!r} of type {type(key).__name__}: keys must be str")
+        plain[_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1)
+    return plain
+
+
+def _plain(value: Any, path: str, depth: int) -> JSON:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        return _integer(int(value), path)
+    if isinstance(value, float):
+        return _number(float(value), path)
+    if isinstance(value, Mapping):
+        return _plain_object(value, path, depth)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        if depth > _MAX_DEPTH:
+            raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
+        return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
+    raise InvalidDataError(f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry: convert it to text or a number")
+
+
+def _integer(value: int, path: str) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise InvalidDataError(f"{path} is {value}, which does not fit into 64 bits: store it as text")
+    return value
+
+
+def _number(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise InvalidDataError(f"{path} is {value}: leave the value out or use None where it is unknown")
+    return value
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDataError(f"{path} is {value!r}, no valid Unicode text: remove its lone surrogates") from error
+    return str(value)

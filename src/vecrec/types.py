@@ -1,0 +1,188 @@
+"""The values that go in and come out: items, users, events, hits and recommendations."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id, check_id
+from vecrec.records import JSON, Record, check_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["Event", "Hit", "Item", "Recommendation", "Recommendations", "User"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a user did with an item: one row of the event log.
+
+    A user, an item and a time together name one event: recorded again, it replaces the first (say, with another rating).
+
+    Raises:
+        InvalidDataError: for an id that is none, or a time or rating that is no finite number.
+    """
+
+    user_id: Id | None
+    """Who; ``None`` only inside the history of a user without an id."""
+    item_id: Id
+    """With what."""
+    time: float | None = None
+    """When, in seconds since 1970; ``None`` where only the order is known."""
+    rating: float | None = None
+    """How much they liked it, on the application's own scale; ``None`` where nobody said."""
+
+    def __post_init__(self) -> None:
+        if self.user_id is not None:
+            object.__setattr__(self, "user_id", check_id(self.user_id, "user id"))
+        object.__setattr__(self, "item_id", check_id(self.item_id, "item id"))
+        object.__setattr__(self, "time", _finite(self.time, "an event's time"))
+        object.__setattr__(self, "rating", _finite(self.rating, "an event's rating"))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to recommend: an id and a record of features and whatever else the application shows.
+
+    Raises:
+        InvalidDataError: for an id that is none or a feature that JSON cannot carry.
+    """
+
+    id: Id | None = None
+    """The item's id; ``None`` for one that is known by its features only."""
+    features: Mapping[str, JSON] = field(default_factory=dict)
+    """Its record. The encoder reads the fields that the schema names; all of it comes back with a recommendation."""
+
+    def __post_init__(self) -> None:
+        if self.id is not None:
+            object.__setattr__(self, "id", check_id(self.id, "item id"))
+        object.__setattr__(self, "features", check_record(self.features, f"the features of item {self.id!r}"))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody to recommend to: an id, a profile and a history, each of which may be missing.
+
+    Raises:
+        InvalidDataError: for an id that is none, a feature that JSON cannot carry, or a history of something else than events and ids.
+    """
+
+    id: Id | None = None
+    """The user's id; ``None`` for a visitor."""
+    features: Mapping[str, JSON] = field(default_factory=dict)
+    """The profile, such as ``{"gender": "F", "age": 25}``."""
+    history: Sequence[Event] = ()
+    """What they did, oldest first. Bare item ids are accepted and become events without a time."""
+
+    def __init__(
+        self, id: Id | None = None, features: Mapping[str, Any] | None = None, history: Iterable[Event | Id] = ()
+    ) -> None:
+        object.__setattr__(self, "id", None if id is None else check_id(id, "user id"))
+        object.__setattr__(self, "features", check_record({} if features is None else features, f"the features of user {id!r}"))
+        object.__setattr__(self, "history", _events(self.id, history))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a vector search."""
+
+    id: Id
+    """The item found."""
+    score: float
+    """Its similarity to the query: higher is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item. ``movie["title"]`` reads its record."""
+
+    rank: int
+    """The place in the list, from 1."""
+    item_id: Id
+    """The item."""
+    score: float
+    """The inner product of the user's and the item's vector; a popularity in [0, 1] where the list was ``served_by`` popularity."""
+    metadata: Record
+    """The item's record."""
+
+    def __getitem__(self, name: str) -> JSON:
+        return self.metadata[name]
+
+    def get(self, name: str, default: JSON = None) -> JSON:
+        """A field of the record, or ``default`` where the record lacks it."""
+        return self.metadata.get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations(Sequence[Recommendation]):
+    """A ranked list, best first, with what is to be known about how it came about."""
+
+    items: tuple[Recommendation, ...]
+    """The recommended items."""
+    user_id: Id | None
+    """Whom they are for; ``None`` for a visitor and for similar items."""
+    release: str
+    """The release that answered."""
+    served_by: str
+    """What ranked them: ``"vectors"`` or ``"popularity"``."""
+    request_id: str
+    """A unique id to log and to ask about."""
+    shortfall: str | None = None
+    """Why there are fewer than were asked for; ``None`` when there are not."""
+    missing: tuple[Id, ...] = ()
+    """Items that were found but have no record; they were skipped, replaced and marked for repair."""
+    notes: tuple[str, ...] = ()
+    """What else happened on the way, such as a fallback and its reason."""
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Recommendation]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | Sequence[Recommendation]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def to_arrow(self) -> pa.Table:
+        """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records.
+
+        Ids become text when integers and strings are mixed, since an Arrow column has one type; so do fields with mixed types.
+        """
+        from vecrec.tables import recommendations_table
+
+        return recommendations_table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table of `to_arrow` as a data frame."""
+        return self.to_arrow().to_pandas()
+
+    def _repr_html_(self) -> str:
+        from vecrec.tables import recommendations_html
+
+        return recommendations_html(self)
+
+
+def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
+    if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
+        raise InvalidDataError(f"a user's history must be a sequence of events or item ids, got {history!r}: put it into a list")
+    return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
+
+
+def _finite(value: Any, what: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}: give a number or None")
+    if not math.isfinite(value):
+        raise InvalidDataError(f"{what} is {value!r}: leave it out or use None where it is unknown")
+    return float(value)

@@ -1,0 +1,6 @@
+"""Where item vectors live and are searched. ``base`` is the contract, ``memory`` the plain reference, then one module an engine."""
+
+from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
+from vecrec.vector_stores.memory import MemoryVectorStore
+
+__all__ = ["CollectionSpec", "Entry", "MemoryVectorStore", "VectorStore"]

@@ -1,0 +1,118 @@
+"""The plain reference of a vector store: exact search over NumPy arrays, in this process only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vecrec.errors import CollectionExistsError, StoreError
+from vecrec.filters import Filter
+from vecrec.ids import Id, id_order
+from vecrec.types import Hit
+from vecrec.vector_stores.base import Attributes, CollectionSpec, Entry, Vectors, VectorStore
+
+__all__ = ["MemoryVectorStore"]
+
+
+@dataclass(slots=True)
+class _Collection:
+    spec: CollectionSpec
+    entries: dict[Id, Entry] = field(default_factory=dict)
+    matrix: Vectors | None = None  # the vectors of all entries, in their order; None after a write
+    ids: list[Id] = field(default_factory=list)
+
+
+class MemoryVectorStore(VectorStore):
+    """Keeps everything in this process and searches exactly. For tests, and for catalogues that need no engine."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, _Collection] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def ping(self) -> None:
+        self._open()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _create(self, collection: str, spec: CollectionSpec) -> None:
+        with self._lock:
+            if collection in self._open():
+                raise CollectionExistsError(f"there is a collection {collection!r} already: drop it first")
+            self._data[collection] = _Collection(spec)
+
+    def _drop(self, collection: str) -> None:
+        with self._lock:
+            self._open().pop(collection, None)
+
+    def _collections(self) -> list[str]:
+        return list(self._open())
+
+    def _spec(self, collection: str) -> CollectionSpec | None:
+        held = self._open().get(collection)
+        return held.spec if held else None
+
+    def _upsert(self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]) -> None:
+        with self._lock:
+            held = self._open()[collection]
+            held.entries.update((key, Entry(key, vector, row)) for key, vector, row in zip(ids, vectors, attributes))
+            held.matrix = None
+
+    def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
+        with self._lock:
+            held = self._open()[collection]
+            for key in ids:
+                held.entries.pop(key, None)
+            held.matrix = None
+
+    def _search(self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None) -> list[list[Hit]]:
+        with self._lock:
+            held = self._open()[collection]
+            if held.matrix is None:
+                held.ids = sorted(held.entries, key=id_order)
+                held.matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
+            ids, matrix, entries = held.ids, held.matrix, held.entries.copy()
+        allowed = [n for n, key in enumerate(ids) if where is None or where.matches(entries[key].attributes)]
+        scores = _scores(queries, matrix[allowed], spec.metric == "cosine")
+        # Ids are in their order already, so a stable sort leaves equal scores ordered by id.
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [[Hit(ids[allowed[n]], float(row[n])) for n in order] for row, order in zip(scores, best)]
+
+    def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        with self._lock:
+            entries = self._open()[collection].entries
+            return {key: _copy(entries[key], True) for key in ids if key in entries}
+
+    def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
+        with self._lock:
+            entries = list(self._open()[collection].entries.values())
+        return (_copy(entry, vectors) for entry in entries)
+
+    def _count(self, collection: str, spec: CollectionSpec) -> int:
+        return len(self._open()[collection].entries)
+
+    def _open(self) -> dict[str, _Collection]:
+        if self._closed:
+            raise StoreError("this vector store was closed: make a new one")
+        return self._data
+
+
+def _scores(queries: Vectors, matrix: Vectors, cosine: bool) -> Vectors:
+    if cosine:
+        queries, matrix = _unit(queries), _unit(matrix)
+    return queries @ matrix.T
+
+
+def _unit(matrix: Vectors) -> Vectors:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return (matrix / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _copy(entry: Entry, vectors: bool) -> Entry:
+    vector = entry.vector.copy() if vectors and entry.vector is not None else None
+    attributes = {name: list(value) if isinstance(value, list) else value for name, value in entry.attributes.items()}
+    return Entry(entry.id, vector, attributes)  # type: ignore[arg-type]
