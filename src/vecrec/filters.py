@@ -104,7 +104,9 @@ class Contains(Filter):
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
-        return isinstance(stored, (list, tuple)) and any(_comparable(item, self.value) and item == self.value for item in stored)
+        return isinstance(stored, (list, tuple)) and any(
+            _comparable(item, self.value) and item == self.value for item in stored
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,9 @@ def check_field_name(name: Any) -> str:
         InvalidDataError: for anything else.
     """
     if not isinstance(name, str) or not _NAME.match(name):
-        raise InvalidDataError(f"{name!r} is no name of a filterable field: use up to 64 ASCII letters, digits and underscores")
+        raise InvalidDataError(
+            f"{name!r} is no name of a filterable field: use up to 64 ASCII letters, digits and underscores"
+        )
     return name
 
 
@@ -241,12 +245,16 @@ _COMPARABLE: dict[FieldType, frozenset[FieldType]] = {
 
 def _check_leaf(leaf: Comparison | IsIn | Contains, fields: Mapping[str, FieldType]) -> None:
     if leaf.name not in fields:
-        raise InvalidDataError(f"no filterable field {leaf.name!r}: there are {sorted(fields) or 'none'}; mark it filterable in the schema")
+        raise InvalidDataError(
+            f"no filterable field {leaf.name!r}: there are {sorted(fields) or 'none'}; mark it filterable in the schema"
+        )
     kind = fields[leaf.name]
     plural = kind in ("integers", "strings")
     if isinstance(leaf, Contains) != plural:
         cure = "use .contains" if plural else "use == or .is_in"
-        raise InvalidDataError(f"field {leaf.name!r} holds {'a list of values' if plural else 'one value'} ({kind}): {cure}")
+        raise InvalidDataError(
+            f"field {leaf.name!r} holds {'a list of values' if plural else 'one value'} ({kind}): {cure}"
+        )
     for value in leaf.values if isinstance(leaf, IsIn) else (leaf.value,):
         wanted = kind[:-1] if plural else kind
         if value_type(value) not in _COMPARABLE[wanted]:  # type: ignore[index]
@@ -272,7 +280,9 @@ def _comparable(stored: Any, value: Scalar) -> bool:
 
 def _filter(value: Any) -> Filter:
     if not isinstance(value, Filter):
-        raise InvalidDataError(f'only filters combine, got {value!r}: put each comparison into parentheses, (field("year") >= 1990) & (...)')
+        raise InvalidDataError(
+            f'only filters combine, got {value!r}: put each comparison into parentheses, (field("year") >= 1990) & (...)'
+        )
     return value
 
 
@@ -284,7 +294,9 @@ def _scalar(value: Any) -> Scalar:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise InvalidDataError(f"a filter cannot compare with {value!r}: it does not fit into 64 bits")
     if not isinstance(value, (bool, int, float, str)):
-        raise InvalidDataError(f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}")
+        raise InvalidDataError(
+            f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
+        )
     return value
 
 

@@ -84,5 +84,7 @@ def _check_str(value: str, what: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidDataError(f"{what} {value!r} is no valid Unicode text: remove its lone surrogates") from error
     if size > MAX_ID_BYTES:
-        raise InvalidDataError(f"{what} {value[:40]!r}... has {size} bytes, more than {MAX_ID_BYTES}: use a shorter id, such as a hash")
+        raise InvalidDataError(
+            f"{what} {value[:40]!r}... has {size} bytes, more than {MAX_ID_BYTES}: use a shorter id, such as a hash"
+        )
     return value

@@ -74,7 +74,9 @@ def _plain(value: Any, path: str, depth: int) -> JSON:
         if depth > _MAX_DEPTH:
             raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
         return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
-    raise InvalidDataError(f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry: convert it to text or a number")
+    raise InvalidDataError(
+        f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry: convert it to text or a number"
+    )
 
 
 def _integer(value: int, path: str) -> int:

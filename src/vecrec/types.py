@@ -84,7 +84,9 @@ class User:
         self, id: Id | None = None, features: Mapping[str, Any] | None = None, history: Iterable[Event | Id] = ()
     ) -> None:
         object.__setattr__(self, "id", None if id is None else check_id(id, "user id"))
-        object.__setattr__(self, "features", check_record({} if features is None else features, f"the features of user {id!r}"))
+        object.__setattr__(
+            self, "features", check_record({} if features is None else features, f"the features of user {id!r}")
+        )
         object.__setattr__(self, "history", _events(self.id, history))
 
 
@@ -174,7 +176,9 @@ class Recommendations(Sequence[Recommendation]):
 
 def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
-        raise InvalidDataError(f"a user's history must be a sequence of events or item ids, got {history!r}: put it into a list")
+        raise InvalidDataError(
+            f"a user's history must be a sequence of events or item ids, got {history!r}: put it into a list"
+        )
     return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
 
 

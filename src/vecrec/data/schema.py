@@ -31,9 +31,15 @@ class Categorical:
     def check(self, value: JSON, owner: str) -> None:
         """Raise `InvalidDataError` if the field cannot hold ``value``."""
         if not isinstance(value, (int, str)):
-            raise InvalidDataError(f"feature {self.name!r} of {owner} is {value!r}: give an int, a str or a bool, or leave it out")
-        if self.values is not None and not any(value == allowed and type(value) is type(allowed) for allowed in self.values):
-            raise InvalidDataError(f"feature {self.name!r} of {owner} is {value!r}: it must be one of {_short(self.values)}")
+            raise InvalidDataError(
+                f"feature {self.name!r} of {owner} is {value!r}: give an int, a str or a bool, or leave it out"
+            )
+        if self.values is not None and not any(
+            value == allowed and type(value) is type(allowed) for allowed in self.values
+        ):
+            raise InvalidDataError(
+                f"feature {self.name!r} of {owner} is {value!r}: it must be one of {_short(self.values)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,9 @@ class MultiCategorical:
     def check(self, value: JSON, owner: str) -> None:
         """Raise `InvalidDataError` if the field cannot hold ``value``."""
         if not isinstance(value, list):
-            raise InvalidDataError(f"feature {self.name!r} of {owner} is {value!r}: give a list of values, or leave it out")
+            raise InvalidDataError(
+                f"feature {self.name!r} of {owner} is {value!r}: give a list of values, or leave it out"
+            )
         one = Categorical(self.name, self.values)
         for item in value:
             one.check(item, owner)

@@ -172,7 +172,9 @@ class Encoder(ABC):
 
     def _check_fitted(self) -> None:
         if not self.is_fitted:
-            raise NotFittedError(f"this {type(self).__name__} has learnt nothing yet: call fit(data), or load(directory)")
+            raise NotFittedError(
+                f"this {type(self).__name__} has learnt nothing yet: call fit(data), or load(directory)"
+            )
 
     def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         # An encoder of a third party is not trusted here: a bad vector would be found much later, in a store.

@@ -116,7 +116,9 @@ class MetadataStore(ABC):
         found = self._recent_events(unique, checked) if unique else {}
         return {key: found.get(key, []) for key in unique}
 
-    def read_users(self, kind: str, user_ids: Sequence[Id], limit: int | None = None) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+    def read_users(
+        self, kind: str, user_ids: Sequence[Id], limit: int | None = None
+    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
         """What ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` give, in one round trip where the engine can."""
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
@@ -151,7 +153,9 @@ class MetadataStore(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- what a store implements; the arguments are checked, ids are unique, batches are not empty
@@ -178,7 +182,9 @@ class MetadataStore(ABC):
     @abstractmethod
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]: ...
 
-    def _read_users(self, kind: str, user_ids: list[Id], limit: int | None) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+    def _read_users(
+        self, kind: str, user_ids: list[Id], limit: int | None
+    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
         """Two batched reads; override it where the engine answers both in one round trip."""
         return self._get(kind, user_ids), self._recent_events(user_ids, limit)
 
@@ -191,7 +197,9 @@ class MetadataStore(ABC):
 
 def _check_kind(kind: Any) -> None:
     if not isinstance(kind, str) or not _KIND.match(kind):
-        raise InvalidDataError(f"{kind!r} is no kind of record: use a lower-case letter, then up to 31 lower-case letters, digits, underscores")
+        raise InvalidDataError(
+            f"{kind!r} is no kind of record: use a lower-case letter, then up to 31 lower-case letters, digits, underscores"
+        )
 
 
 def _check_positive(value: Any, what: str) -> int:

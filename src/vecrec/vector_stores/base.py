@@ -56,7 +56,9 @@ class CollectionSpec:
         for name, kind in self.fields.items():
             check_field_name(name)
             if kind not in get_args(FieldType):
-                raise InvalidDataError(f"field {name!r} has the unknown type {kind!r}: use one of {get_args(FieldType)}")
+                raise InvalidDataError(
+                    f"field {name!r} has the unknown type {kind!r}: use one of {get_args(FieldType)}"
+                )
         object.__setattr__(self, "dim", int(self.dim))
         object.__setattr__(self, "fields", dict(self.fields))
 
@@ -123,7 +125,11 @@ class VectorStore(ABC):
     # -- entries
 
     def upsert(
-        self, collection: str, ids: Sequence[Id], vectors: ArrayLike, attributes: Sequence[Mapping[str, Any]] | None = None
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        vectors: ArrayLike,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Write vectors with their attributes, replacing what their ids had.
 
@@ -143,7 +149,9 @@ class VectorStore(ABC):
         matrix = check_vectors(vectors, spec.dim, "vectors")
         rows = [{}] * len(checked) if attributes is None else list(attributes)
         if not len(checked) == len(matrix) == len(rows):
-            raise InvalidDataError(f"{len(checked)} ids, {len(matrix)} vectors and {len(rows)} attributes: give as many of each")
+            raise InvalidDataError(
+                f"{len(checked)} ids, {len(matrix)} vectors and {len(rows)} attributes: give as many of each"
+            )
         plain = [check_attributes(row, spec.fields, key) for key, row in zip(checked, rows)]
         last = {key: position for position, key in enumerate(checked)}
         if len(last) < len(checked):
@@ -240,7 +248,9 @@ class VectorStore(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- what a store implements; the arguments are checked, ids are unique, lists are not empty
@@ -259,14 +269,18 @@ class VectorStore(ABC):
         """The spec, or ``None`` when there is no such collection. Called before every operation: keep it cheap."""
 
     @abstractmethod
-    def _upsert(self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]) -> None:
+    def _upsert(
+        self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
+    ) -> None:
         """The arrays are copies that the store may keep."""
 
     @abstractmethod
     def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None: ...
 
     @abstractmethod
-    def _search(self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None) -> list[list[Hit]]: ...
+    def _search(
+        self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[Hit]]: ...
 
     @abstractmethod
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]: ...
@@ -295,7 +309,9 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
         with np.errstate(over="ignore"):
             matrix = np.array(given, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"{what} must be a matrix of real numbers, got {type(vectors).__name__} ({error})") from error
+        raise InvalidDataError(
+            f"{what} must be a matrix of real numbers, got {type(vectors).__name__} ({error})"
+        ) from error
     if matrix.size == 0 and matrix.ndim <= 2 and len(matrix) == 0:
         return matrix.reshape(0, dim)
     if matrix.ndim != 2:
@@ -306,7 +322,9 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
         )
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if bad.size:
-        raise InvalidDataError(f"row {bad[0]} of the {what} holds NaN, infinity or a value beyond float32 ({bad.size} such rows)")
+        raise InvalidDataError(
+            f"row {bad[0]} of the {what} holds NaN, infinity or a value beyond float32 ({bad.size} such rows)"
+        )
     return matrix
 
 
@@ -317,10 +335,14 @@ def check_attributes(row: Any, fields: Mapping[str, FieldType], key: Id) -> Attr
         InvalidDataError: for an unknown field or a value of another type than its field.
     """
     if not isinstance(row, Mapping):
-        raise InvalidDataError(f"the attributes of item {key!r} must be a mapping of field names to values, got {row!r}")
+        raise InvalidDataError(
+            f"the attributes of item {key!r} must be a mapping of field names to values, got {row!r}"
+        )
     unknown = row.keys() - fields.keys()
     if unknown:
-        raise InvalidDataError(f"item {key!r} has the unknown fields {sorted(map(str, unknown))}: the collection has {sorted(fields)}")
+        raise InvalidDataError(
+            f"item {key!r} has the unknown fields {sorted(map(str, unknown))}: the collection has {sorted(fields)}"
+        )
     return {name: check_attribute(value, fields[name], name, key) for name, value in row.items() if value is not None}
 
 

@@ -56,7 +56,9 @@ class MemoryVectorStore(VectorStore):
         held = self._open().get(collection)
         return held.spec if held else None
 
-    def _upsert(self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]) -> None:
+    def _upsert(
+        self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
+    ) -> None:
         with self._lock:
             held = self._open()[collection]
             held.entries.update((key, Entry(key, vector, row)) for key, vector, row in zip(ids, vectors, attributes))
@@ -69,7 +71,9 @@ class MemoryVectorStore(VectorStore):
                 held.entries.pop(key, None)
             held.matrix = None
 
-    def _search(self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None) -> list[list[Hit]]:
+    def _search(
+        self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[Hit]]:
         with self._lock:
             held = self._open()[collection]
             if held.matrix is None:
