@@ -27,12 +27,14 @@ _T = TypeVar("_T", Item, User)
 class Encoder(ABC):
     """Turns users and items into vectors of one space, whose inner product is the score.
 
-    The public methods check what they are given, the same way for every encoder, and hand plain values to the methods with a leading
-    underscore, which an encoder implements. What they promise:
+    The public methods check what they are given, the same way for every encoder, and hand plain values to the methods
+    with a leading underscore, which an encoder implements. What they promise:
 
     - The score of a pair is the inner product of its two vectors: in training, in the vector store and in the result.
-    - Vectors are float32, finite, of length ``dim``, in the order of what was given; one by one or in a batch they are the same to 1e-5.
-    - An unknown or missing id, feature or history is no error: what is known decides. A visitor about whom nothing is known gets a vector.
+    - Vectors are float32, finite, of length ``dim``, in the order of what was given; one by one or in a batch they
+      are the same to 1e-5.
+    - An unknown or missing id, feature or history is no error: what is known decides. A visitor about whom nothing is
+      known gets a vector.
     - A feature value outside its schema (another type; a value outside a closed list) is refused.
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
@@ -40,7 +42,7 @@ class Encoder(ABC):
     """
 
     name: ClassVar[str]
-    """The name under which the encoder is registered in the entry point group ``vecrec.encoders``; it finds the class again at loading."""
+    """Its name in the entry point group ``vecrec.encoders``, by which a release finds the class again."""
 
     @property
     @abstractmethod
@@ -180,8 +182,8 @@ class Encoder(ABC):
         # An encoder of a third party is not trusted here: a bad vector would be found much later, in a store.
         if vectors.dtype != np.float32 or vectors.shape != (count, self.dim) or not np.isfinite(vectors).all():
             raise InvalidDataError(
-                f"{type(self).__name__} gave vectors of shape {vectors.shape} and type {vectors.dtype}, or NaN among them; "
-                f"expected finite float32 of shape {(count, self.dim)}"
+                f"{type(self).__name__} gave vectors of shape {vectors.shape} and type {vectors.dtype}, "
+                f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
 

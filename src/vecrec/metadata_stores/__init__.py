@@ -1,4 +1,7 @@
-"""Where records and events live. ``base`` is the contract, ``memory`` the plain reference, then one module an engine."""
+"""Where records and events live.
+
+``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
+"""
 
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.metadata_stores.memory import MemoryMetadataStore

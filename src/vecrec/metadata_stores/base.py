@@ -23,16 +23,17 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 class MetadataStore(ABC):
     """Records by kind and id, and the recent events of users.
 
-    The public methods check what they are given, the same way for every store, and hand plain values to the methods with a leading
-    underscore, which a store implements. What they promise:
+    The public methods check what they are given, the same way for every store, and hand plain values to the methods
+    with a leading underscore, which a store implements. What they promise:
 
     - A record comes back equal, each value with its type: ``1``, ``1.0``, ``True`` and ``"1"`` stay what they are.
-    - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id. Ids are distinct byte for byte: ``"abc"``, ``"ABC"`` and
-      ``"abc "`` are three, and ``1`` and ``"1"`` are two.
+    - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id. Ids are distinct byte for byte: ``"abc"``,
+      ``"ABC"`` and ``"abc "`` are three, and ``1`` and ``"1"`` are two.
     - Batches may have any size, also none. A call costs round trips by the batch, not by the id.
     - What one call has written, the next call reads, in this process and in any other.
     - ``put`` and ``append_events`` replace; repeating one changes nothing. Deleting what is not there is no error.
-    - All of a batch is written or none of it, where the engine can; a store whose engine can't says so in its docstring.
+    - All of a batch is written or none of it, where the engine can; a store whose engine can't says so in its
+      docstring.
     - Bad input is refused before anything is written. What the caller handed in is neither kept nor changed.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
@@ -44,7 +45,8 @@ class MetadataStore(ABC):
         """Write whole records by id, replacing what was there.
 
         Args:
-            kind: The family of records, such as ``"item"``: a lower-case letter, then up to 31 lower-case letters, digits, underscores.
+            kind: The family of records, such as ``"item"``: a lower-case letter, then up to 31 lower-case letters,
+                digits, underscores.
             records: JSON objects by id. Tuples and arrays in them become lists, NumPy scalars Python values.
 
         Raises:
@@ -89,9 +91,9 @@ class MetadataStore(ABC):
     def append_events(self, events: Sequence[Event]) -> None:
         """Add events to their users' histories.
 
-        User, item and time name an event: appended again, it takes the new rating and keeps its place. Histories are ordered by time;
-        of equal times, the event appended first is the earlier one. A store may keep only the latest events of each user, as its
-        constructor says.
+        User, item and time name an event: appended again, it takes the new rating and keeps its place. Histories are
+        ordered by time; of equal times, the event appended first is the earlier one. A store may keep only the latest
+        events of each user, as its constructor says.
 
         Raises:
             InvalidDataError: for something else than an event, or an event without a user or a time.
@@ -119,7 +121,10 @@ class MetadataStore(ABC):
     def read_users(
         self, kind: str, user_ids: Sequence[Id], limit: int | None = None
     ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
-        """What ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` give, in one round trip where the engine can."""
+        """What ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` give.
+
+        In one round trip where the engine can.
+        """
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
         checked = None if limit is None else _check_positive(limit, "limit")
@@ -133,7 +138,10 @@ class MetadataStore(ABC):
             self._delete_events(unique)
 
     def scan_events(self, batch_size: int = 1000) -> Iterator[tuple[Id, list[Event]]]:
-        """Every user who has events once, in any order, with the events that are kept, oldest first, ``batch_size`` users at a time."""
+        """Every user who has events once, in any order, with the events that are kept, oldest first.
+
+        They are read ``batch_size`` users at a time.
+        """
         return self._scan_events(_check_positive(batch_size, "batch_size"))
 
     # -- the connection
@@ -198,7 +206,8 @@ class MetadataStore(ABC):
 def _check_kind(kind: Any) -> None:
     if not isinstance(kind, str) or not _KIND.match(kind):
         raise InvalidDataError(
-            f"{kind!r} is no kind of record: use a lower-case letter, then up to 31 lower-case letters, digits, underscores"
+            f"{kind!r} is no kind of record: "
+            "use a lower-case letter, then up to 31 lower-case letters, digits, underscores"
         )
 
 

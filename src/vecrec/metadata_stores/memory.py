@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from typing_extensions import override
 
 from vecrec.errors import StoreError
 from vecrec.ids import Id
@@ -19,7 +21,10 @@ _T = TypeVar("_T")
 
 
 class MemoryMetadataStore(MetadataStore):
-    """Keeps everything in this process. For tests, and for catalogues that need no engine. Batches are all or nothing."""
+    """Keeps everything in this process. For tests, and for catalogues that need no engine.
+
+    Batches are all or nothing.
+    """
 
     def __init__(self, *, max_events_per_user: int = 10_000) -> None:
         """An empty store that keeps the latest ``max_events_per_user`` events of each user."""
@@ -29,9 +34,11 @@ class MemoryMetadataStore(MetadataStore):
         self._lock = threading.RLock()
         self._closed = False
 
+    @override
     def ping(self) -> None:
         self._open(None)
 
+    @override
     def close(self) -> None:
         self._closed = True
 
@@ -61,8 +68,7 @@ class MemoryMetadataStore(MetadataStore):
         with self._lock:
             histories = self._open(self._events)
             for event in events:
-                assert event.user_id is not None
-                history = histories.setdefault(event.user_id, [])
+                history = histories.setdefault(cast("Id", event.user_id), [])
                 _place(history, event)
                 # Stable: of equal times, the event appended first stays first.
                 history.sort(key=lambda held: held.time or 0.0)

@@ -1,4 +1,7 @@
-"""Where item vectors live and are searched. ``base`` is the contract, ``memory`` the plain reference, then one module an engine."""
+"""Where item vectors live and are searched.
+
+``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
+"""
 
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.memory import MemoryVectorStore

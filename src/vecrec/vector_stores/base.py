@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from typing_extensions import Self, TypeAlias
+from numpy.typing import ArrayLike
+from typing_extensions import Self
 
-from vecrec.errors import CollectionNotFoundError, DimensionMismatchError, InvalidDataError
-from vecrec.filters import FieldType, Filter, Scalar, check_field_name, check_filter
+from vecrec.errors import CollectionNotFoundError, InvalidDataError
+from vecrec.filters import FieldType, Filter, check_field_name, check_filter
 from vecrec.ids import Id, check_ids
 from vecrec.types import Hit
+from vecrec.vector_stores.checks import (
+    Attributes,
+    Vectors,
+    check_attributes,
+    check_collection,
+    check_count,
+    check_vectors,
+)
 
-__all__ = ["Attributes", "CollectionSpec", "Entry", "Metric", "Vectors", "VectorStore"]
+__all__ = ["Attributes", "CollectionSpec", "Entry", "Metric", "VectorStore", "Vectors"]
 
 Metric: TypeAlias = Literal["ip", "cosine"]
 """How vectors compare: inner product, or inner product of the vectors scaled to length 1."""
 
-Vectors: TypeAlias = NDArray[np.float32]
-"""A float32 array of shape (n, dim)."""
-
-Attributes: TypeAlias = "dict[str, Scalar | list[int] | list[str] | None]"
-"""An item's values of the filterable fields; a missing field and ``None`` are the same."""
-
 MAX_DIM = 32768
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,8 @@ class CollectionSpec:
     """What a collection holds. Fixed when it is created.
 
     Raises:
-        InvalidDataError: for a dimension outside 1 to 32,768, an unknown metric, a field name that is none or an unknown field type.
+        InvalidDataError: for a dimension outside 1 to 32,768, an unknown metric, a field name that is none or an
+            unknown field type.
     """
 
     dim: int
@@ -49,8 +49,8 @@ class CollectionSpec:
     """The filterable fields and their types."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.dim, bool) or not isinstance(self.dim, (int, np.integer)) or not 1 <= self.dim <= MAX_DIM:
-            raise InvalidDataError(f"the dimension of a collection is {self.dim!r}: give an int from 1 to {MAX_DIM}")
+        if check_count(self.dim, "the dimension of a collection") > MAX_DIM:
+            raise InvalidDataError(f"the dimension of a collection is {self.dim!r}: give at most {MAX_DIM}")
         if self.metric not in get_args(Metric):
             raise InvalidDataError(f"metric {self.metric!r} is unknown: use one of {get_args(Metric)}")
         for name, kind in self.fields.items():
@@ -78,14 +78,17 @@ class Entry:
 class VectorStore(ABC):
     """Vectors by id in named collections, searched by similarity and filter.
 
-    The public methods check what they are given, the same way for every store, and hand plain values to the methods with a leading
-    underscore, which a store implements. What they promise:
+    The public methods check what they are given, the same way for every store, and hand plain values to the methods
+    with a leading underscore, which a store implements. What they promise:
 
-    - A higher score is better, and the score of ``"ip"`` is the inner product. Equal scores are ordered by id, integers first.
+    - A higher score is better, and the score of ``"ip"`` is the inner product. Equal scores are ordered by id,
+      integers first.
     - What one call has written, the next call reads, in this process and in any other.
-    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is no error.
+    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is no
+      error.
     - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed.
-    - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may share a collection.
+    - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
+      share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
@@ -97,15 +100,16 @@ class VectorStore(ABC):
 
         Raises:
             CollectionExistsError: when there is one of that name.
-            InvalidDataError: for a name that is not a letter or underscore followed by up to 199 letters, digits and underscores.
+            InvalidDataError: for a name that is not a letter or underscore followed by up to 199 letters, digits and
+                underscores.
         """
         if not isinstance(spec, CollectionSpec):
             raise InvalidDataError(f"a collection is created from a CollectionSpec, got {spec!r}")
-        self._create(_check_collection(collection), spec)
+        self._create(check_collection(collection), spec)
 
     def drop(self, collection: str) -> None:
         """Remove a collection and all it holds. No error when there is none."""
-        self._drop(_check_collection(collection))
+        self._drop(check_collection(collection))
 
     def collections(self) -> list[str]:
         """The names of all collections made by vecrec in this store, sorted."""
@@ -117,7 +121,7 @@ class VectorStore(ABC):
         Raises:
             CollectionNotFoundError: when there is none of that name.
         """
-        spec = self._spec(_check_collection(collection))
+        spec = self._spec(check_collection(collection))
         if spec is None:
             raise CollectionNotFoundError(f"no collection {collection!r}: there are {self.collections()}")
         return spec
@@ -141,7 +145,8 @@ class VectorStore(ABC):
 
         Raises:
             DimensionMismatchError: when the vectors have another length than the collection's.
-            InvalidDataError: for NaN or infinity, lengths that differ, an unknown field or a value of another type than its field.
+            InvalidDataError: for NaN or infinity, lengths that differ, an unknown field or a value of another type
+                than its field.
             CollectionNotFoundError: when there is no such collection.
         """
         spec = self.spec(collection)
@@ -291,101 +296,5 @@ class VectorStore(ABC):
     @abstractmethod
     def _count(self, collection: str, spec: CollectionSpec) -> int: ...
 
-    def _flush(self, collection: str, spec: CollectionSpec) -> None:
+    def _flush(self, collection: str, spec: CollectionSpec) -> None:  # noqa: B027 - most stores have nothing to do
         """Nothing to do where every write is durable and searchable at once."""
-
-
-def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
-    """A float32 copy of shape (n, dim).
-
-    Raises:
-        DimensionMismatchError: for another number of columns.
-        InvalidDataError: for something that is no matrix of real numbers, or holds NaN, infinity or what float32 cannot hold.
-    """
-    try:
-        given = np.asarray(vectors)
-        if given.dtype.kind not in "fiu" and given.size:
-            raise TypeError(f"of type {given.dtype}")
-        with np.errstate(over="ignore"):
-            matrix = np.array(given, dtype=np.float32, order="C")
-    except (TypeError, ValueError) as error:
-        raise InvalidDataError(
-            f"{what} must be a matrix of real numbers, got {type(vectors).__name__} ({error})"
-        ) from error
-    if matrix.size == 0 and matrix.ndim <= 2 and len(matrix) == 0:
-        return matrix.reshape(0, dim)
-    if matrix.ndim != 2:
-        raise InvalidDataError(f"{what} must have two dimensions, (n, {dim}), got the shape {matrix.shape}")
-    if matrix.shape[1] != dim:
-        raise DimensionMismatchError(
-            f"{what} have {matrix.shape[1]} dimensions, the collection has {dim}: are they from the encoder that filled it?"
-        )
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if bad.size:
-        raise InvalidDataError(
-            f"row {bad[0]} of the {what} holds NaN, infinity or a value beyond float32 ({bad.size} such rows)"
-        )
-    return matrix
-
-
-def check_attributes(row: Any, fields: Mapping[str, FieldType], key: Id) -> Attributes:
-    """A plain copy of an item's attributes without the missing ones.
-
-    Raises:
-        InvalidDataError: for an unknown field or a value of another type than its field.
-    """
-    if not isinstance(row, Mapping):
-        raise InvalidDataError(
-            f"the attributes of item {key!r} must be a mapping of field names to values, got {row!r}"
-        )
-    unknown = row.keys() - fields.keys()
-    if unknown:
-        raise InvalidDataError(
-            f"item {key!r} has the unknown fields {sorted(map(str, unknown))}: the collection has {sorted(fields)}"
-        )
-    return {name: check_attribute(value, fields[name], name, key) for name, value in row.items() if value is not None}
-
-
-def check_attribute(value: Any, kind: FieldType, name: str, key: Id) -> Any:
-    """A plain copy of one attribute's value; an ``int`` for a ``number`` field becomes a ``float``.
-
-    Raises:
-        InvalidDataError: when the value is not of the field's type.
-    """
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if kind == "integers" or kind == "strings":
-        if isinstance(value, (list, tuple)):
-            single: FieldType = "integer" if kind == "integers" else "string"
-            return [check_attribute(item, single, name, key) for item in value]
-    elif kind == "boolean":
-        if isinstance(value, bool):
-            return value
-    elif kind == "integer":
-        if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
-            return int(value)
-    elif kind == "number":
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
-            return float(value)
-    elif isinstance(value, str) and value.encode(errors="ignore").decode() == value:
-        return str(value)
-    raise InvalidDataError(f"field {name!r} of item {key!r} holds {kind}, got {value!r} of type {type(value).__name__}")
-
-
-def check_count(value: Any, what: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        InvalidDataError: for anything else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least 1")
-    return int(value)
-
-
-def _check_collection(collection: Any) -> str:
-    if not isinstance(collection, str) or not _NAME.match(collection):
-        raise InvalidDataError(
-            f"{collection!r} is no name of a collection: use a letter or underscore, then up to 199 ASCII letters, digits and underscores"
-        )
-    return collection

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from typing_extensions import override
 
 from vecrec.errors import CollectionExistsError, StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id, id_order
 from vecrec.types import Hit
-from vecrec.vector_stores.base import Attributes, CollectionSpec, Entry, Vectors, VectorStore
+from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
+from vecrec.vector_stores.checks import Attributes, Vectors
 
 __all__ = ["MemoryVectorStore"]
 
@@ -33,9 +36,11 @@ class MemoryVectorStore(VectorStore):
         self._lock = threading.RLock()
         self._closed = False
 
+    @override
     def ping(self) -> None:
         self._open()
 
+    @override
     def close(self) -> None:
         self._closed = True
 
@@ -113,10 +118,10 @@ def _scores(queries: Vectors, matrix: Vectors, cosine: bool) -> Vectors:
 
 def _unit(matrix: Vectors) -> Vectors:
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return (matrix / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    unit: Vectors = matrix / np.where(lengths > 0, lengths, 1).astype(np.float32)
+    return unit
 
 
 def _copy(entry: Entry, vectors: bool) -> Entry:
     vector = entry.vector.copy() if vectors and entry.vector is not None else None
-    attributes = {name: list(value) if isinstance(value, list) else value for name, value in entry.attributes.items()}
-    return Entry(entry.id, vector, attributes)  # type: ignore[arg-type]
+    return Entry(entry.id, vector, copy.deepcopy(entry.attributes))
