@@ -30,9 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
-            urls = {
-                SERVERS[name].variable: stack.enter_context(SERVERS[name]()).url for name in names
-            }
+            urls = {SERVERS[name].variable: stack.enter_context(SERVERS[name]()).url for name in names}
             return _run(command, urls) if command else _wait(urls)
         except ServerError as error:
             sys.stderr.write(f"{error}\n")

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers import provision
@@ -14,7 +15,6 @@ from tests.servers.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 # A place in the template of its settings: {{ name }}, {{ name: default }} or {{ name(type): default }}.
 _PLACE = re.compile(r"\{\{\s*(\w+)(?:\(\w+\))?\s*(?::\s*([^}]*?))?\s*\}\}")
@@ -37,11 +37,20 @@ _SETTINGS: Mapping[str, object] = {
     **{f"{part}.ip": LOOPBACK for part in _PARTS},
     "log.level": "warn",
     "log.file.rootPath": '""',
+    # After a stop the next start waits for the old sessions to lapse; 30 seconds by default.
+    "common.session.ttl": 10,
 }
+
+# It notes here which process it was: a path fixed in its program, whatever TMPDIR and its settings say.
+_IDENTITIES = Path("/tmp/milvus")
 
 
 class MilvusServer(ProcessServer):
     """One Milvus standalone server with its own etcd inside.
+
+    It answers as soon as `start` returns, but after a restart its collections count as "not loaded" for some
+    seconds more, as they do with any Milvus: clients wait for their own. A pause of more than ten seconds
+    costs it its session, and it ends.
 
     Args:
         settings: Values to set in `milvus.yaml`, by dotted name, such as `{"log.level": "info"}`.
@@ -60,6 +69,14 @@ class MilvusServer(ProcessServer):
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
+
+    def kill(self) -> None:
+        self._forget_identity()
+        super().kill()
+
+    def stop(self) -> None:
+        self._forget_identity()
+        super().stop()
 
     def _prepare(self, directory: Path) -> None:
         self._health_port = free_port()
@@ -103,6 +120,10 @@ class MilvusServer(ProcessServer):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(address, timeout=5) as answer:
             return bool(answer.read().startswith(b"OK"))
+
+    def _forget_identity(self) -> None:
+        if self.running:
+            (_IDENTITIES / f"server_id_{self.pid}").unlink(missing_ok=True)
 
 
 def _fill(template: str, values: Mapping[str, str]) -> tuple[str, dict[str, str]]:

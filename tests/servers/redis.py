@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -143,8 +141,10 @@ def _program() -> Path:
         return found
     tool = provision.require("redis-check-rdb", ["redis-tools"])
     link = provision.cache_directory() / "redis-server"
-    with contextlib.suppress(FileExistsError):
-        os.symlink(tool, link)
+    with provision.locked("redis"):
+        if not link.exists():
+            link.unlink(missing_ok=True)  # one whose target has gone
+            link.symlink_to(tool)
     return link
 
 
