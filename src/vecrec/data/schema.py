@@ -1,100 +1,199 @@
-"""Which features items and users have, and what each may hold."""
+"""Which features items and users have."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Union
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from typing_extensions import TypeAlias
-
+from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
 from vecrec.errors import InvalidDataError
-from vecrec.filters import FieldType, check_field_name
-from vecrec.records import JSON
+from vecrec.filters import FieldType
+from vecrec.records import JSON, Record
 from vecrec.types import Item, User
 
-__all__ = ["Categorical", "Feature", "MultiCategorical", "Numeric", "Schema", "Text"]
+if TYPE_CHECKING:
+    from vecrec.data.frames import FrameLike
+
+__all__ = ["Schema"]
+
+_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in (Categorical, MultiCategorical, Numeric, Text)}
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Categorical:
-    """One of several values, such as a gender: ``int``, ``str`` or ``bool``."""
+class Schema:
+    """The features of items and of users. Fields of a record that it does not name pass through unread.
 
-    kind: ClassVar[str] = "categorical"
-    name: str
-    """The field in the record."""
-    values: tuple[int | str, ...] | None = None
-    """All the values there can be, others are refused; ``None`` for an open list, where an unseen value counts as unknown."""
-    filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
+    Raises:
+        InvalidDataError: for something else than features, two of one name, or a filterable feature of users.
+    """
 
-    def check(self, value: JSON, owner: str) -> None:
-        """Raise `InvalidDataError` if the field cannot hold ``value``."""
-        if not isinstance(value, (int, str)):
-            raise InvalidDataError(
-                f"feature {self.name!r} of {owner} is {value!r}: give an int, a str or a bool, or leave it out"
-            )
-        if self.values is not None and not any(
-            value == allowed and type(value) is type(allowed) for allowed in self.values
-        ):
-            raise InvalidDataError(
-                f"feature {self.name!r} of {owner} is {value!r}: it must be one of {_short(self.values)}"
-            )
+    items: tuple[Feature, ...] = ()
+    """What the encoder reads of an item's record."""
+    users: tuple[Feature, ...] = ()
+    """What the encoder reads of a user's profile."""
+    _by_name: dict[str, Feature] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", _features(self.items, "items"))
+        object.__setattr__(self, "users", _features(self.users, "users"))
+        for feature in self.users:
+            if feature.filterable:
+                raise InvalidDataError(f"feature {feature.name!r} of users is filterable: only items are searched")
+        self._by_name.update((feature.name, feature) for feature in self.items)
+
+    @classmethod
+    def infer(
+        cls, items: FrameLike | None = None, users: FrameLike | None = None, *, exclude: Iterable[str] = ()
+    ) -> Schema:
+        """The schema that the columns of two frames suggest.
+
+        ==============================================  ==================================================
+        a column of                                     becomes
+        ==============================================  ==================================================
+        booleans                                        `Categorical`, boolean
+        text in which a value stands on two rows on     `Categorical`
+        average, none of over 64 characters, at most
+        1,000 different ones
+        other text                                      `Text`
+        integers                                        `Numeric`, integer
+        floating point numbers and decimals             `Numeric`
+        lists of text or of integers                    `MultiCategorical`
+        anything else, or nothing but missing values    no feature; it stays in the record
+        ==============================================  ==================================================
+
+        Lists of values are open, and features of items are filterable where their names allow it.
+
+        Args:
+            items: The items' frame, in any form that `Dataset` takes.
+            users: The users' frame.
+            exclude: Columns that are no features, such as the ids.
+
+        Raises:
+            InvalidDataError: for a frame that cannot be read.
+        """
+        from vecrec.data.frames import read_frame
+        from vecrec.data.inference import infer_features
+
+        skip = frozenset(exclude)
+        frames = [
+            None if frame is None else read_frame(frame, what) for frame, what in ((items, "items"), (users, "users"))
+        ]
+        found = [
+            () if frame is None else infer_features(frame, skip, filterable=not at) for at, frame in enumerate(frames)
+        ]
+        return cls(*found)
+
+    def check_item(self, item: Item) -> None:
+        """Raise `InvalidDataError` if a feature is not what the schema says; a missing one or ``None`` is fine."""
+        _check(self.items, item.features, "item", item.id)
+
+    def check_user(self, user: User) -> None:
+        """Raise `InvalidDataError` if a feature is not what the schema says; a missing one or ``None`` is fine."""
+        _check(self.users, user.features, "user", user.id)
+
+    def filter_fields(self) -> dict[str, FieldType]:
+        """The fields of items that a filter may name, with their types."""
+        return {f.name: f.field_type for f in self.items if f.filterable and not isinstance(f, Text)}
+
+    def attributes(self, item: Item) -> Record:
+        """The item's values of the filterable fields, for the vector store; without the missing ones."""
+        found = ((f.name, item.features.get(f.name)) for f in self.items if f.filterable)
+        return {name: value for name, value in found if value is not None}
+
+    def to_json(self) -> Record:
+        """The schema as a JSON object, which `from_json` reads."""
+        return {"format": _FORMAT, "items": [*map(_to_json, self.items)], "users": [*map(_to_json, self.users)]}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Schema:
+        """The schema that `to_json` has written.
+
+        Raises:
+            InvalidDataError: for anything else.
+        """
+        if not isinstance(value, Mapping) or value.get("format") != _FORMAT:
+            raise InvalidDataError(f"expected a schema of format {_FORMAT}, got {str(value)[:200]}: write it anew")
+        return cls(_from_json(value.get("items")), _from_json(value.get("users")))
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        if not rows:
+            return "Schema without features"
+        widths = [max(len(row[at]) for row in rows) for at in range(4)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("of", "feature", "kind", "values"))
+        body = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
+        )
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        sides = (("item", self.items), ("user", self.users))
+        return [(side, f.name, _describe(f), _values(f)) for side, features in sides for f in features]
 
 
-@dataclass(frozen=True, slots=True)
-class MultiCategorical:
-    """Any number of values, such as genres: a list of ``int`` or ``str``."""
-
-    kind: ClassVar[str] = "multi_categorical"
-    name: str
-    """The field in the record."""
-    values: tuple[int | str, ...] | None = None
-    """All the values there can be, others are refused; ``None`` for an open list."""
-    filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
-
-    def check(self, value: JSON, owner: str) -> None:
-        """Raise `InvalidDataError` if the field cannot hold ``value``."""
-        if not isinstance(value, list):
-            raise InvalidDataError(
-                f"feature {self.name!r} of {owner} is {value!r}: give a list of values, or leave it out"
-            )
-        one = Categorical(self.name, self.values)
-        for item in value:
-            one.check(item, owner)
+def _features(values: object, side: str) -> tuple[Feature, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidDataError(f"the features of {side} must be a list of features, got {values!r}")
+    features = tuple(values)
+    seen: set[str] = set()
+    for feature in features:
+        if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Text)):
+            raise InvalidDataError(f"the features of {side} contain {feature!r}: use Categorical, Numeric, Text, ...")
+        if feature.name in seen:
+            raise InvalidDataError(f"the features of {side} name {feature.name!r} twice")
+        seen.add(feature.name)
+    return features
 
 
-@dataclass(frozen=True, slots=True)
-class Numeric:
-    """A number, such as a price or a year."""
-
-    kind: ClassVar[str] = "numeric"
-    name: str
-    """The field in the record."""
-    filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
-
-    def check(self, value: JSON, owner: str) -> None:
-        """Raise `InvalidDataError` if the field cannot hold ``value``."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InvalidDataError(f"feature {self.name!r} of {owner} is {value!r}: give a number, or leave it out")
+def _check(features: tuple[Feature, ...], record: Mapping[str, JSON], side: str, owner: Any) -> None:
+    for feature in features:
+        value = record.get(feature.name)
+        if value is not None:
+            feature.check(value, side if owner is None else f"{side} {owner!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Words, such as a title. Not filterable."""
-
-    kind: ClassVar[str] = "text"
-    name: str
-    """The field in the record."""
-    filterable: ClassVar[bool] = False
-
-    def check(self, value: JSON, owner: str) -> None:
-        """Raise `InvalidDataError` if the field cannot hold ``value``."""
-        if not isinstance(value, str):
-            raise InvalidDataError(f"feature {self.name!r} of {owner} is {value!r}: give a str, or leave it out")
+def _to_json(feature: Feature) -> JSON:
+    entry: Record = {"kind": feature.kind, "name": feature.name}
+    if isinstance(feature, (Categorical, MultiCategorical)):
+        entry["values"] = None if feature.values is None else list(feature.values)
+    if not isinstance(feature, Text):
+        entry |= {"dtype": feature.dtype, "filterable": feature.filterable}
+    return entry
 
 
-Feature: TypeAlias = Union[Categorical, MultiCategorical, Numeric, Text]
-"""One of the four kinds of features."""
+def _from_json(entries: JSON) -> tuple[Feature, ...]:
+    if not isinstance(entries, list):
+        raise InvalidDataError(f"a schema's features must be a list, got {entries!r}")
+    return tuple(map(_feature, entries))
+
+
+def _feature(entry: JSON) -> Feature:
+    if not isinstance(entry, dict) or entry.get("kind") not in _KINDS:
+        raise InvalidDataError(f"a schema names the feature {entry!r}: its kind must be one of {sorted(_KINDS)}")
+    settings: dict[str, Any] = {name: value for name, value in entry.items() if name != "kind"}
+    try:
+        return _KINDS[str(entry["kind"])](**settings)
+    except TypeError as error:
+        raise InvalidDataError(f"a schema names the feature {entry!r}, which cannot be read: {error}") from error
+
+
+def _describe(feature: Feature) -> str:
+    parts = [feature.kind.replace("_", "-")]
+    if not isinstance(feature, Text):
+        parts.append(feature.dtype)
+    return " ".join(parts) + (", filterable" if feature.filterable else "")
+
+
+def _values(feature: Feature) -> str:
+    if not isinstance(feature, (Categorical, MultiCategorical)):
+        return ""
+    if feature.values is None:
+        return "open list"
+    shown = ", ".join(map(str, feature.values[:8]))
+    return shown + (f", ... ({len(feature.values)} in all)" if len(feature.values) > 8 else "")
