@@ -34,7 +34,8 @@ class MetadataStore(ABC):
     - ``put`` and ``append_events`` replace; repeating one changes nothing. Deleting what is not there is no error.
     - All of a batch is written or none of it, where the engine can; a store whose engine can't says so in its
       docstring.
-    - Bad input is refused before anything is written. What the caller handed in is neither kept nor changed.
+    - Bad input is refused before anything is written. What the caller handed in is neither kept nor changed, and what a call gives is
+      the caller's own.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """

@@ -1,0 +1,22 @@
+"""The conformance kit: subclass it with a fixture, and it proves a store or an encoder of one's own.
+
+It needs pytest (``pip install 'vecrec[testing]'``) and takes no part in serving.
+"""
+
+from __future__ import annotations
+
+try:
+    import pytest
+except ImportError as error:
+    from vecrec.errors import MissingDependencyError
+
+    raise MissingDependencyError.of("pytest", "testing", "the conformance kit") from error
+
+# Before the kits are imported, so that their failed assertions show the values that they compared.
+pytest.register_assert_rewrite(
+    *(f"vecrec.testing.{module}" for module in ("base", "vector_stores", "metadata_stores", "encoders"))
+)
+
+from vecrec.testing.vector_stores import VectorStoreTests  # noqa: E402
+
+__all__ = ["VectorStoreTests"]
