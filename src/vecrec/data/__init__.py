@@ -1,8 +1,10 @@
 """Data sets: who did what with which item, what is known about both, and how to split it for training and measuring."""
 
+from vecrec.data import splits
 from vecrec.data.dataset import Columns, Dataset
 from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.schema import Schema
+from vecrec.data.splits import Split
 from vecrec.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "MultiCategorical",
     "Numeric",
     "Schema",
+    "Split",
     "Text",
     "Vocabulary",
+    "splits",
 ]

@@ -1,0 +1,201 @@
+"""Data sets split for training and measuring. Users, items and their codes stay the same in every part.
+
+Each split depends on the data and, where there is chance in it, on the seed: not on the process, the platform or
+NumPy's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.data.dataset import Dataset
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id, encode_id
+
+__all__ = ["Split", "cold_items", "cold_users", "leave_last_out", "random", "temporal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A data set in three parts."""
+
+    train: Dataset
+    """What to learn from."""
+    validation: Dataset
+    """What to choose settings by; without events where the split has no such part."""
+    test: Dataset
+    """What to measure on, once."""
+    rule: str
+    """How it was split, in one line."""
+    held_out: NDArray[np.int32] | None = None
+    """The codes of the items or users that are kept from training, ascending; ``None`` where the split is one of
+    events."""
+
+    def __str__(self) -> str:
+        parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        rows = [f"{name:<10}  {part.n_events:>12,} events" for name, part in parts]
+        held_out = [] if self.held_out is None else [f"held out    {len(self.held_out):>12,}"]
+        return "\n".join([self.rule, *rows, *held_out])
+
+
+def leave_last_out(data: Dataset) -> Split:
+    """Test on each user's last event, validate on the last but one, train on the rest.
+
+    Of two events with the same time, the one that came later in the data is the later. A user with a single event is
+    in the test only, one with two in test and validation.
+    """
+    validation, test = _last_two(data)
+    return _split(data, ~(validation | test), validation, test, "leave last out")
+
+
+def temporal(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, drop_cold: bool = True) -> Split:
+    """Train on what happened before a moment, test on what happened then and after it.
+
+    The moment is the time of event ``int(n * fraction)`` in the order of time, so that all events of one time are in
+    one part.
+
+    Args:
+        data: With times.
+        fraction: How much of the events come before the test, in (0, 1).
+        validation: How much of the events, the latest before the test, become the validation part.
+        drop_cold: Whether to leave events of users and items that the train part does not know out of validation and
+            test.
+
+    Raises:
+        InvalidDataError: for data without times, or fractions out of range.
+    """
+    if data.times is None:
+        raise InvalidDataError("a temporal split needs times, and the data set has none: use leave_last_out or random")
+    _check_fractions(fraction, validation)
+    ordered = np.sort(data.times)
+    test = data.times >= _moment(ordered, fraction)
+    valid = (data.times >= _moment(ordered, fraction - validation)) & ~test if validation else np.zeros_like(test)
+    train = ~(test | valid)
+    warm = _warm(data, train) if drop_cold else np.ones_like(test)
+    rule = f"temporal, {fraction:g} of the events before the test" + (", cold ones dropped" if drop_cold else "")
+    return _split(data, train, valid & warm, test & warm, rule)
+
+
+def random(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, seed: int = 0) -> Split:
+    """Train on a random part of the events, whatever their times. Optimistic: it trains on the future of what it tests.
+
+    Args:
+        data: Any.
+        fraction: How much of the events are not in the test, in (0, 1).
+        validation: How much of the events become the validation part.
+        seed: Equal seeds give equal splits.
+
+    Raises:
+        InvalidDataError: for fractions out of range or a seed that is no integer of at least 0.
+    """
+    _check_fractions(fraction, validation)
+    # The raw bits: NumPy promises that they stay, and does not promise it of permutation().
+    draws = np.random.PCG64(_check_seed(seed)).random_raw(data.n_events)
+    order = np.argsort(draws, kind="stable")
+    start, cut = int(data.n_events * (fraction - validation)), int(data.n_events * fraction)
+    parts = (_mask(data, order[:start]), _mask(data, order[start:cut]), _mask(data, order[cut:]))
+    return _split(data, *parts, f"random, {fraction:g} of the events before the test, seed {seed}")
+
+
+def cold_items(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
+    """`leave_last_out` with some items that training never sees, as if they were added after it.
+
+    Train has the events of the other items. Validation and test have the users whose last but one and last event is of
+    a held-out item: the task is to rank it among the held-out items, which are known by their features alone.
+
+    Args:
+        data: Any.
+        fraction: How much of the items to hold out, in (0, 1).
+        seed: Equal seeds give equal items. Which ones depends on their ids.
+
+    Raises:
+        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+    """
+    held_out = _draw(data.item_ids, fraction, seed)
+    cold = np.isin(data.item_codes, held_out)
+    validation, test = _last_two(data)
+    rule = f"leave last out, {fraction:g} of the items held out, seed {seed}"
+    return _split(data, ~(validation | test | cold), validation & cold, test & cold, rule, held_out=held_out)
+
+
+def cold_users(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
+    """Train on all events of most users, test on all events of the others, as if they came after training.
+
+    Args:
+        data: Any.
+        fraction: How much of the users to hold out, in (0, 1).
+        seed: Equal seeds give equal users. Which ones depends on their ids.
+
+    Raises:
+        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+    """
+    held_out = _draw(data.user_ids, fraction, seed)
+    test = np.isin(data.user_codes, held_out)
+    return _split(
+        data, ~test, np.zeros_like(test), test, f"{fraction:g} of the users held out, seed {seed}", held_out=held_out
+    )
+
+
+def _split(
+    data: Dataset,
+    train: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    rule: str,
+    *,
+    held_out: NDArray[np.int32] | None = None,
+) -> Split:
+    select = data.select_events
+    return Split(select(train), select(validation), select(test), rule, held_out)
+
+
+def _last_two(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which events are the last but one of their users, and which the last."""
+    ends, counts = data.user_offsets[1:], np.diff(data.user_offsets)
+    return _mask(data, ends[counts >= 2] - 2), _mask(data, ends[counts >= 1] - 1)
+
+
+def _mask(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask = np.zeros(data.n_events, np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def _moment(ordered: NDArray[np.float64], fraction: float) -> float:
+    return float(ordered[int(len(ordered) * fraction)]) if len(ordered) else 0.0
+
+
+def _warm(data: Dataset, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which events are of users and items that have an event in the train part."""
+    users = np.zeros(data.n_users, np.bool_)
+    items = np.zeros(data.n_items, np.bool_)
+    users[data.user_codes[train]] = True
+    items[data.item_codes[train]] = True
+    return np.asarray(users[data.user_codes] & items[data.item_codes])
+
+
+def _draw(ids: list[Id], fraction: float, seed: int) -> NDArray[np.int32]:
+    """The codes of a fraction of the ids, ascending: those whose hashes are the smallest."""
+    _check_fractions(fraction, 0.0)
+    key = str(_check_seed(seed)).encode()
+    # By the ids and not by their places, so that most of the choice stays when the data grows.
+    hashes = [hashlib.blake2b(encode_id(value).encode(), key=key, digest_size=8).digest() for value in ids]
+    order = sorted(range(len(ids)), key=hashes.__getitem__)
+    return np.sort(np.array(order[: round(len(ids) * fraction)], np.int32))
+
+
+def _check_fractions(fraction: object, validation: object) -> None:
+    if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+        raise InvalidDataError(f"fraction is {fraction!r}: give a number between 0 and 1")
+    if not isinstance(validation, (int, float)) or not 0 <= validation < fraction:
+        raise InvalidDataError(f"validation is {validation!r}: give a number from 0 to below the fraction {fraction!r}")
+
+
+def _check_seed(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise InvalidDataError(f"seed is {seed!r}: give an int from 0 to 2**64 - 1")
+    return seed
