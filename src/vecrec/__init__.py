@@ -2,6 +2,8 @@
 
 from vecrec.errors import VecrecError
 from vecrec.filters import Filter, field
+from vecrec.recommender import Recommender, ReleaseChecks
+from vecrec.releases import Release
 from vecrec.types import Event, Hit, Item, Recommendation, Recommendations, User
 
 __version__ = "0.1.0"
@@ -13,6 +15,9 @@ __all__ = [
     "Item",
     "Recommendation",
     "Recommendations",
+    "Recommender",
+    "Release",
+    "ReleaseChecks",
     "User",
     "VecrecError",
     "__version__",

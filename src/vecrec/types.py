@@ -139,6 +139,8 @@ class Recommendations(Sequence[Recommendation]):
     """Why there are fewer than were asked for; ``None`` when there are not."""
     missing: tuple[Id, ...] = ()
     """Items that were found but have no record; they were skipped, replaced and marked for repair."""
+    based_on: tuple[str, ...] = ()
+    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items."""
     notes: tuple[str, ...] = ()
     """What else happened on the way, such as a fallback and its reason."""
 

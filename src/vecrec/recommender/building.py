@@ -1,0 +1,229 @@
+"""Building a release beside the live one: index, check, switch; or leave no trace."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import islice
+
+import numpy as np
+
+from vecrec.encoders.base import Encoder
+from vecrec.errors import ReleaseError, StoreError
+from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.progress import Progress, Step
+from vecrec.recommender.catalogue import JOURNAL, PENDING, Catalogue
+from vecrec.recommender.evidence import Evidence, hits
+from vecrec.recommender.generation import Generation, Golden, Live
+from vecrec.recommender.probe import TOP, Probe
+from vecrec.records import Record
+from vecrec.releases import Archive, Release
+from vecrec.releases.manifest import installed_versions
+from vecrec.types import Item
+from vecrec.vector_stores.base import CollectionSpec, VectorStore
+
+__all__ = ["Builder", "ReleaseChecks"]
+
+_log = logging.getLogger("vecrec")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChecks:
+    """What a release must show before it goes live."""
+
+    index_recall: float = 0.9
+    """The least share of the exact top 10 that the index must find for the sampled users."""
+    beat_popularity: bool = True
+    """Refuse a release that finds the sampled users' next items clearly less often than popularity does (by more than
+    two standard errors), since then the vectors are worthless or mixed up."""
+    sampled_users: int = 256
+    """How many users to check with."""
+
+
+class Builder:
+    """Builds releases of one recommender."""
+
+    def __init__(
+        self,
+        vectors: VectorStore,
+        metadata: MetadataStore,
+        archive: Archive,
+        catalogue: Catalogue,
+        checks: ReleaseChecks,
+    ) -> None:
+        self._vectors, self._metadata, self._archive = vectors, metadata, archive
+        self._catalogue, self._checks = catalogue, checks
+
+    def build(self, encoder: Encoder, evidence: Evidence, progress: Progress) -> Live:
+        """Build a release, check it and make it the live one.
+
+        Raises:
+            ReleaseError: when somebody else is building, or the release does not pass its checks; the live one is
+                untouched.
+        """
+        with self._archive.build_lock():
+            self._sweep()
+            release_id = self._archive.new_id()
+            collection = f"{self._archive.name}__{release_id}"
+            try:
+                live = self._build(release_id, collection, encoder, evidence, progress)
+            except BaseException:
+                self._abandon(release_id, collection)
+                raise
+            self._drop_old()
+            return live
+
+    def _build(
+        self, release_id: str, collection: str, encoder: Encoder, evidence: Evidence, progress: Progress
+    ) -> Live:
+        directory = self._archive.directory(release_id)
+        encoder.save(directory / "encoder")
+        # What serves is what was saved, and not the object that the next fit will change.
+        generation = Generation(collection, type(encoder).load(directory / "encoder"))
+        with self._archive.catalogue_lock():
+            self._catalogue.clear(JOURNAL)
+            self._archive.set_building(release_id)
+        self._vectors.create(collection, CollectionSpec(generation.encoder.dim, "ip", generation.fields()))
+        probe = Probe(generation.encoder.encode_users(evidence.users))
+        golden_records = self._index(generation, probe, progress)
+        progress(Step("check", 0, None))
+        checks = self._check(generation, evidence, probe)
+        self._golden(generation, evidence, golden_records).save(directory)
+        evidence.popularity.save(directory / "popularity.json")
+        with self._archive.catalogue_lock():
+            self._catch_up(generation)
+            release = self._archive.seal(self._manifest(release_id, generation, evidence, checks))
+            self._archive.switch(release_id)
+        progress(Step("check", 1, 1, f"release {release_id} is live"))
+        return Live(collection, generation.encoder, release, evidence.popularity)
+
+    def _index(self, generation: Generation, probe: Probe, progress: Progress) -> dict[Id, Record]:
+        """Put every item into the collection; gives some of them, to be golden."""
+        total, done = self._catalogue.count(), 0
+        golden: dict[Id, Record] = {}
+        for records in self._catalogue.records():
+            probe.see(generation.write(self._vectors, records))
+            golden = golden or dict(islice(records.items(), 32))
+            done += len(records)
+            progress(Step("index", done, max(total, done)))
+        self._vectors.flush(generation.collection)
+        return golden
+
+    def _check(self, generation: Generation, evidence: Evidence, probe: Probe) -> dict[str, float | int | None]:
+        held, indexed = self._catalogue.count(), self._vectors.count(generation.collection)
+        if indexed < probe.count:
+            raise ReleaseError(
+                f"the collection {generation.collection!r} holds {indexed} of {probe.count} items: "
+                "check the vector store"
+            )
+        checks: dict[str, float | int | None] = {
+            "records": held,
+            "vectors": indexed,
+            "index_recall": None,
+            "hits": None,
+            "popularity_hits": None,
+        }
+        if not evidence.users or not indexed:
+            return checks
+        recall = probe.recall(self._vectors, generation.collection)
+        checks["index_recall"] = round(recall, 4)
+        if recall < self._checks.index_recall:
+            raise ReleaseError(
+                f"the index finds {recall:.3f} of the exact top {TOP}, less than {self._checks.index_recall}: "
+                "raise the index's search effort, or lower ReleaseChecks.index_recall"
+            )
+        return {**checks, **self._against_popularity(generation, evidence, probe)}
+
+    def _against_popularity(self, generation: Generation, evidence: Evidence, probe: Probe) -> Mapping[str, int]:
+        longest = max(len(user.history) for user in evidence.users)
+        found = self._vectors.search(generation.collection, probe.queries, 2 * TOP + longest)
+        ranked = [[hit.id for hit in row] for row in found]
+        ours = hits(ranked, evidence.users, evidence.nexts, 2 * TOP)
+        popular = [evidence.popularity.ids[: 2 * TOP + longest]] * len(evidence.users)
+        theirs = hits(popular, evidence.users, evidence.nexts, 2 * TOP)
+        if self._checks.beat_popularity and ours + 2 * math.sqrt(theirs) < theirs:
+            raise ReleaseError(
+                f"the encoder finds the next item of {ours} of {len(evidence.users)} sampled users among its first "
+                f"{2 * TOP}, popularity of {theirs}: train longer or on more data, "
+                "or set ReleaseChecks(beat_popularity=False)"
+            )
+        return {"hits": ours, "popularity_hits": theirs}
+
+    def _golden(self, generation: Generation, evidence: Evidence, records: Mapping[Id, Record]) -> Golden:
+        users, items = evidence.users[:32], [Item(key, record) for key, record in records.items()]
+        encoder = generation.encoder
+        golden = Golden(users, items, encoder.encode_users(users), encoder.encode_items(items))
+        held = self._vectors.fetch(generation.collection, list(records))
+        for item, vector in zip(items, golden.item_vectors):
+            entry = held.get(item.id) if item.id is not None else None
+            if (
+                entry is not None
+                and entry.vector is not None
+                and not np.allclose(entry.vector, vector, rtol=1e-3, atol=1e-3)
+            ):
+                raise ReleaseError(f"the vector store holds another vector of item {item.id!r} than was written")
+        return golden
+
+    def _catch_up(self, generation: Generation) -> None:
+        """Bring what was changed during the build into the new generation, which settles the marks of all changes."""
+        pending = self._catalogue.marked(PENDING)
+        changed = self._catalogue.clear(JOURNAL)
+        self._archive.set_building(None)  # nobody changes anything while the lock is held, so the journal ends here
+        self._catalogue.mend(generation, list(dict.fromkeys(changed + pending)))
+        self._catalogue.unmark(pending)
+
+    def _manifest(
+        self, release_id: str, generation: Generation, evidence: Evidence, checks: Mapping[str, float | int | None]
+    ) -> Release:
+        encoder = generation.encoder
+        return Release(
+            id=release_id,
+            name=self._archive.name,
+            created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            collection=generation.collection,
+            encoder=encoder.name,
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            metric=encoder.metric,
+            schema=encoder.schema.to_json(),
+            data_digest=evidence.data_digest,
+            counts={"items": self._catalogue.count(), "users": evidence.n_users, "events": evidence.n_events},
+            checks=dict(checks),
+            versions=installed_versions(),
+        )
+
+    def _abandon(self, release_id: str, collection: str) -> None:
+        """Take back a build that failed. Errors here must not hide the one that is on its way."""
+        steps: list[Callable[[], None]] = [
+            lambda: self._archive.set_building(None),
+            lambda: self._archive.remove(release_id),
+            lambda: self._vectors.drop(collection),
+        ]
+        if self._archive.live()[0] == release_id:
+            return
+        for step in steps:
+            try:
+                step()
+            except (OSError, StoreError) as error:
+                _log.warning("could not take back all of the build %s (the next one will): %s", release_id, error)
+
+    def _sweep(self) -> None:
+        """Remove what builds have left that a crash has ended."""
+        self._archive.set_building(None)
+        for release_id in self._archive.leftovers():
+            self._archive.remove(release_id)
+        known = {release.collection for release in self._archive.releases()}
+        for collection in self._vectors.collections():
+            if collection.startswith(f"{self._archive.name}__r") and collection not in known:
+                self._vectors.drop(collection)
+
+    def _drop_old(self) -> None:
+        keep = set(self._archive.live())
+        for release in self._archive.releases():
+            if release.id not in keep:
+                self._archive.remove(release.id)
+                self._vectors.drop(release.collection)

@@ -1,0 +1,153 @@
+"""One generation at work: an encoder with the collection that its vectors fill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.encoders.base import Encoder
+from vecrec.errors import ReleaseError
+from vecrec.files import read_json, write_json
+from vecrec.filters import FieldType
+from vecrec.ids import Id, decode_id, encode_id
+from vecrec.records import Record, record_digest
+from vecrec.registry import find_part
+from vecrec.releases import Archive, Release
+from vecrec.types import Item, User
+from vecrec.vector_stores.base import VectorStore
+
+if TYPE_CHECKING:
+    from vecrec.data import Schema
+
+__all__ = ["DIGEST", "Generation", "Golden", "Live", "Popularity", "load_live"]
+
+DIGEST = "_digest"
+"""The attribute beside each vector that says which state of the record it was made from."""
+
+_GOLDEN_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An encoder and the collection that holds its item vectors."""
+
+    collection: str
+    encoder: Encoder
+
+    @property
+    def schema(self) -> Schema:
+        """The features that the encoder reads."""
+        return self.encoder.schema
+
+    def fields(self) -> dict[str, FieldType]:
+        """The collection's attributes: what may be filtered, and the digest."""
+        return {**self.schema.filter_fields(), DIGEST: "string"}
+
+    def write(self, store: VectorStore, records: Mapping[Id, Record]) -> NDArray[np.float32]:
+        """Encode items and put them into the collection; gives their vectors, shape (n, dim)."""
+        items = [Item(key, record) for key, record in records.items()]
+        vectors = self.encoder.encode_items(items)
+        attributes = [{**self.schema.attributes(item), DIGEST: record_digest(item.features)} for item in items]
+        store.upsert(self.collection, list(records), vectors, attributes)
+        return vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Popularity:
+    """Items by how many events they have, most first, with their count as a share of the first one's."""
+
+    ids: tuple[Id, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, counts: Mapping[Id, int], most: int = 10_000) -> Popularity:
+        """The ``most`` popular items; equal counts keep the mapping's order."""
+        ranked = sorted((key for key in counts if counts[key] > 0), key=lambda key: -counts[key])[:most]
+        top = counts[ranked[0]] if ranked else 1
+        return cls(tuple(ranked), tuple(counts[key] / top for key in ranked))
+
+    def save(self, path: Path) -> None:
+        """Write it as a JSON file."""
+        write_json(path, [[encode_id(key), share] for key, share in zip(self.ids, self.shares)])
+
+    @classmethod
+    def load(cls, path: Path) -> Popularity:
+        """Read what `save` wrote."""
+        rows = read_json(path)
+        return cls(tuple(decode_id(row[0]) for row in rows), tuple(row[1] for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Users and items with the vectors that the encoder gave them at its making: what any process must get again.
+
+    The users carry no id and no times, so that nobody can be found in them.
+    """
+
+    users: list[User]
+    items: list[Item]
+    user_vectors: NDArray[np.float32]
+    item_vectors: NDArray[np.float32]
+
+    def save(self, directory: Path) -> None:
+        """Write ``golden.json`` and ``golden.npz``."""
+        users = [[dict(user.features), [encode_id(event.item_id) for event in user.history]] for user in self.users]
+        items = [[encode_id(item.id), dict(item.features)] for item in self.items if item.id is not None]
+        write_json(directory / "golden.json", {"users": users, "items": items})
+        np.savez(directory / "golden.npz", users=self.user_vectors, items=self.item_vectors)
+
+    @classmethod
+    def load(cls, directory: Path) -> Golden:
+        """Read what `save` wrote."""
+        value = read_json(directory / "golden.json")
+        users = [User(None, features, [decode_id(key) for key in history]) for features, history in value["users"]]
+        items = [Item(decode_id(key), features) for key, features in value["items"]]
+        with np.load(directory / "golden.npz", allow_pickle=False) as arrays:
+            return cls(users, items, arrays["users"], arrays["items"])
+
+    def check(self, encoder: Encoder) -> None:
+        """Raise `ReleaseError` when the encoder gives other vectors now."""
+        for what, held, now in (
+            ("users", self.user_vectors, encoder.encode_users(self.users)),
+            ("items", self.item_vectors, encoder.encode_items(self.items)),
+        ):
+            worst = float(np.abs(held - now).max(initial=0.0)) / max(float(np.abs(held).max(initial=0.0)), 1.0)
+            if worst > _GOLDEN_TOLERANCE:
+                raise ReleaseError(
+                    f"the encoder gives the golden {what} other vectors than at its making (by {worst:.2g}): "
+                    "its files or its code have changed; roll back or fit again"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Live(Generation):
+    """The generation that serves, with what it falls back on."""
+
+    release: Release
+    popularity: Popularity
+
+
+def load_live(archive: Archive, release_id: str, encoder_class: type[Encoder] | None = None) -> Live:
+    """A release at work, its files and golden vectors checked.
+
+    Raises:
+        ReleaseError: when it is not there, damaged, or gives other vectors than at its making.
+        InvalidDataError: when its encoder is registered by no installed package.
+    """
+    release = archive.read(release_id)
+    directory = archive.directory(release_id)
+    matches = encoder_class is not None and getattr(encoder_class, "name", None) == release.encoder
+    chosen: Any = encoder_class if matches else find_part("vecrec.encoders", release.encoder)
+    encoder = chosen.load(directory / "encoder")
+    try:
+        Golden.load(directory).check(encoder)
+        popularity = Popularity.load(directory / "popularity.json")
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ReleaseError(f"the release {release_id!r} is damaged ({error}): roll back or fit again") from error
+    return Live(release.collection, encoder, release, popularity)

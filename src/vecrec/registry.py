@@ -1,0 +1,25 @@
+"""Finding parts of vecrec and of third parties by the names that they are registered under."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from vecrec.errors import InvalidDataError
+
+__all__ = ["find_part"]
+
+
+def find_part(group: str, name: str) -> type:
+    """The class registered as ``name`` in an entry point group such as ``"vecrec.encoders"``.
+
+    Raises:
+        InvalidDataError: when no installed package registers one.
+    """
+    found = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in found:
+        raise InvalidDataError(
+            f"no installed package registers {name!r} in {group!r} (there are {sorted(found) or 'none'}): "
+            "install the package that has it, or hand in the class itself"
+        )
+    part: type = found[name].load()
+    return part

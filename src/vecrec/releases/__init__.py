@@ -1,0 +1,6 @@
+"""Releases: one trained generation each, whole or not at all, and the pointer to the live one."""
+
+from vecrec.releases.archive import Archive
+from vecrec.releases.manifest import Release
+
+__all__ = ["Archive", "Release"]

@@ -1,0 +1,88 @@
+"""What a release is made of."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from vecrec.errors import ReleaseError
+
+__all__ = ["FORMAT", "Release", "installed_versions"]
+
+FORMAT = 1
+"""The layout of a release's directory; a reader refuses a newer one."""
+
+_PACKAGES = ("vecrec", "numpy", "paddlepaddle", "pymilvus", "milvus-lite", "redis", "SQLAlchemy", "PyMySQL")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A trained generation: its encoder, the collection of its item vectors, and how it was checked. Never changed."""
+
+    id: str
+    """Sorts by the time of its making."""
+    name: str
+    """The recommender that it belongs to."""
+    created_at: str
+    """When it was made, ISO 8601 in UTC."""
+    collection: str
+    """The vector store's collection with its item vectors."""
+    encoder: str
+    """The name that the encoder is registered under."""
+    fingerprint: str
+    """The encoder's fingerprint."""
+    dim: int
+    """The length of the vectors."""
+    metric: str
+    """How the vectors compare."""
+    schema: Mapping[str, Any]
+    """The features, as `vecrec.data.Schema.to_json` gives them."""
+    data_digest: str
+    """What it was trained on; empty where only the stores knew."""
+    counts: Mapping[str, int]
+    """How many items, users and events there were."""
+    checks: Mapping[str, float | int | None]
+    """What was measured before it went live."""
+    versions: Mapping[str, str]
+    """The Python and the packages that made it."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of each of its files."""
+    format: int = FORMAT
+    """The layout of its directory."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Release:
+        """The release of a manifest.
+
+        Raises:
+            ReleaseError: for a manifest of a newer layout, or none at all.
+        """
+        if not isinstance(value, dict) or not isinstance(value.get("format"), int):
+            raise ReleaseError("the manifest of the release is damaged: roll back to another release or fit again")
+        if value["format"] > FORMAT:
+            raise ReleaseError(
+                f"the release has the layout {value['format']}, this vecrec knows {FORMAT}: upgrade vecrec"
+            )
+        names = {each.name for each in fields(cls)}
+        try:
+            return cls(**{name: item for name, item in value.items() if name in names})
+        except TypeError as error:
+            raise ReleaseError(f"the manifest of the release is damaged ({error}): roll back or fit again") from error
+
+
+def installed_versions() -> dict[str, str]:
+    """The version of Python and of each installed package that a release depends on."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
