@@ -41,4 +41,6 @@ pytest_collect_file = Sybil(
     path=str(Path(__file__).resolve().parent.parent),
     setup=_enter,
     teardown=_leave,
+    # For a block that needs a server: server_url("redis"). Nothing is started before it is called.
+    fixtures=["server_url"],
 ).pytest()

@@ -14,7 +14,7 @@ import pytest
 from tests.servers.pool import Pool, PoolListener, RemotePool, ServerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _POOL = pytest.StashKey[Pool]()
 _LISTENER = pytest.StashKey[PoolListener]()
@@ -59,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in _FIXTURES.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(_FIXTURES[fixture].replace("-", "_"))
+
+
+@pytest.fixture(scope="session")
+def server_url(pytestconfig: pytest.Config) -> Callable[[str], str]:
+    """Give the function that gives the address of a server by name, for those who don't know it beforehand."""
+    return pytestconfig.stash[_POOL].url
 
 
 @pytest.fixture(scope="session")
