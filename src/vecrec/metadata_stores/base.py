@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import Self
 
@@ -15,7 +15,7 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.records import Record, check_record
 from vecrec.types import Event
 
-__all__ = ["MetadataStore"]
+__all__ = ["MetadataStore", "ReportsRisks"]
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
@@ -34,8 +34,8 @@ class MetadataStore(ABC):
     - ``put`` and ``append_events`` replace; repeating one changes nothing. Deleting what is not there is no error.
     - All of a batch is written or none of it, where the engine can; a store whose engine can't says so in its
       docstring.
-    - Bad input is refused before anything is written. What the caller handed in is neither kept nor changed, and what a call gives is
-      the caller's own.
+    - Bad input is refused before anything is written. What the caller handed in is neither kept nor changed, and
+      what a call gives is the caller's own.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
@@ -202,6 +202,14 @@ class MetadataStore(ABC):
 
     @abstractmethod
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]: ...
+
+
+@runtime_checkable
+class ReportsRisks(Protocol):
+    """A store that can tell what endangers its data. Optional."""
+
+    def warnings(self) -> list[str]:
+        """Settings of the engine that may lose what was written, each as a sentence that ends with its cure; empty when all is well."""
 
 
 def _check_kind(kind: Any) -> None:

@@ -86,8 +86,8 @@ class VectorStore(ABC):
     - What one call has written, the next call reads, in this process and in any other.
     - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is no
       error.
-    - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed, and what a call gives is
-      the caller's own.
+    - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed, and
+      what a call gives is the caller's own.
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
