@@ -8,6 +8,7 @@
     ├── NotFittedError (RuntimeError)          there is no trained encoder or live release yet
     ├── ItemNotFoundError (KeyError)           an item that a call is about is not in the catalogue
     ├── ReleaseError (RuntimeError)            a release cannot be built, checked, read or switched to
+    ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message says where else it comes from
     ├── MissingDependencyError (ImportError)   an optional package is not installed; the message says which
     └── StoreError (RuntimeError)              a store refused or failed an operation
         ├── StoreUnavailableError (ConnectionError)   nobody answers at the store's address
@@ -25,6 +26,7 @@ __all__ = [
     "CollectionExistsError",
     "CollectionNotFoundError",
     "DimensionMismatchError",
+    "DownloadError",
     "InvalidDataError",
     "ItemNotFoundError",
     "MissingDependencyError",
@@ -63,6 +65,10 @@ class ItemNotFoundError(VecrecError, KeyError):
 
 class ReleaseError(VecrecError, RuntimeError):
     """A release cannot be built, checked, read or switched to. The live release is untouched."""
+
+
+class DownloadError(VecrecError, ConnectionError):
+    """A data set cannot be fetched. What was there before is untouched."""
 
 
 class MissingDependencyError(VecrecError, ImportError):
