@@ -29,6 +29,8 @@ class Split:
     """What to choose settings by; without events where the split has no such part."""
     test: Dataset
     """What to measure on, once."""
+    before_test: Dataset
+    """Train and validation together: what is known when the test begins."""
     rule: str
     """How it was split, in one line."""
     held_out: NDArray[np.int32] | None = None
@@ -150,7 +152,7 @@ def _split(
     held_out: NDArray[np.int32] | None = None,
 ) -> Split:
     select = data.select_events
-    return Split(select(train), select(validation), select(test), rule, held_out)
+    return Split(select(train), select(validation), select(test), select(train | validation), rule, held_out)
 
 
 def _last_two(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
