@@ -1,9 +1,10 @@
-"""Where records and events live.
+"""Where records and events live. ``base`` is the contract, ``memory`` the plain reference, then one module an engine.
 
-``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
+The engines' packages are imported when a store that needs them is made.
 """
 
-from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
 from vecrec.metadata_stores.memory import MemoryMetadataStore
+from vecrec.metadata_stores.redis import RedisMetadataStore
 
-__all__ = ["MemoryMetadataStore", "MetadataStore"]
+__all__ = ["MemoryMetadataStore", "MetadataStore", "RedisMetadataStore", "ReportsRisks"]

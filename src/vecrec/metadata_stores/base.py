@@ -209,7 +209,7 @@ class ReportsRisks(Protocol):
     """A store that can tell what endangers its data. Optional."""
 
     def warnings(self) -> list[str]:
-        """Settings of the engine that may lose what was written, each as a sentence that ends with its cure; empty when all is well."""
+        """Settings of the engine that may lose what was written, each with its cure; empty when all is well."""
 
 
 def _check_kind(kind: Any) -> None:

@@ -72,7 +72,9 @@ class MemoryMetadataStore(MetadataStore):
                 _place(history, event)
                 # Stable: of equal times, the event appended first stays first.
                 history.sort(key=lambda held: held.time or 0.0)
-                del history[: -self.max_events_per_user]
+            for user_id in {event.user_id for event in events}:
+                if user_id is not None:
+                    del histories[user_id][: -self.max_events_per_user]
 
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
         with self._lock:

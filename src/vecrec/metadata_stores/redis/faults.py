@@ -1,0 +1,70 @@
+"""What redis-py's errors are to a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vecrec.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+
+__all__ = ["UnknownScriptError", "engine_errors", "translate"]
+
+
+class UnknownScriptError(StoreError):
+    """The server was restarted or its scripts were flushed. Nothing ran."""
+
+
+def engine_errors() -> Any:
+    """redis-py's module of errors."""
+    from redis import exceptions
+
+    return exceptions
+
+
+def translate(error: Exception, address: str, timeout: float) -> StoreError | None:
+    """The error for a caller, or ``None`` for one that is not redis-py's."""
+    where = f"Redis at {address}"
+    if _timed_out(error):
+        return StoreTimeoutError(f"{where} did not answer within {timeout:g} s")
+    for kinds, make in _TABLE:
+        if isinstance(error, tuple(getattr(engine_errors(), name) for name in kinds) or OSError):
+            return make(where, error)
+    return None
+
+
+def _timed_out(error: BaseException) -> bool:
+    timeouts = (engine_errors().TimeoutError, TimeoutError)
+    return isinstance(error, timeouts) or isinstance(error.__cause__, timeouts)
+
+
+def _refused_credentials(where: str, error: Exception) -> StoreError:
+    return StoreError(f"{where} refused the credentials: {error}")
+
+
+def _full(where: str, error: Exception) -> StoreError:
+    return StoreError(f"{where} is full and wrote nothing: raise its maxmemory, or delete something")
+
+
+def _unknown_script(where: str, error: Exception) -> StoreError:
+    return UnknownScriptError(f"{where} does not know the script")
+
+
+def _away(where: str, error: Exception) -> StoreError:
+    if "No connection available" in str(error):
+        return StoreTimeoutError(f"all connections to {where} stayed busy: raise max_connections")
+    return StoreUnavailableError(f"{where} is not available: {error}")
+
+
+def _refused(where: str, error: Exception) -> StoreError:
+    return StoreError(f"{where} refused the operation: {error}")
+
+
+# From the special to the general, since redis-py derives the first three from others further down.
+_TABLE: tuple[tuple[tuple[str, ...], Callable[[str, Exception], StoreError]], ...] = (
+    (("AuthenticationError", "AuthorizationError", "NoPermissionError"), _refused_credentials),
+    (("OutOfMemoryError",), _full),
+    (("NoScriptError",), _unknown_script),
+    (("ConnectionError", "ClusterDownError", "RedisClusterException", "ReadOnlyError", "TryAgainError"), _away),
+    ((), _away),
+    (("RedisError",), _refused),
+)
