@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import repeat
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from vecrec.types import Event, Item, User
 __all__ = ["Columns", "Dataset"]
 
 _DEFAULT_COLUMNS = Columns()
+_T = TypeVar("_T")
 
 
 class Dataset:
@@ -40,6 +42,7 @@ class Dataset:
         schema: Which fields are features; inferred from the frames (see `Schema.infer`) where it is not given.
         columns: What the columns are called.
         name: What to call the data set.
+        source: Where it comes from, as far as that is known.
 
     Raises:
         InvalidDataError: for a frame that cannot be read, a missing column, ids, times or ratings that are none, an
@@ -48,6 +51,8 @@ class Dataset:
 
     name: str
     """What the data set is called."""
+    source: str
+    """Where it comes from; empty where nobody said."""
     schema: Schema
     """Which fields of the records are features."""
     columns: Columns
@@ -70,8 +75,10 @@ class Dataset:
         *,
         columns: Columns = _DEFAULT_COLUMNS,
         name: str = "data",
+        source: str = "",
     ) -> None:
         self.name = name
+        self.source = source
         self.columns = columns
         log = reading.interaction_frame(interactions, columns)
         item_frame = reading.record_frame(items, Item, columns.item)
@@ -129,7 +136,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """32 hexadecimal digits that are equal for equal events, ids, records and schemas. The name does not count."""
+        """32 hexadecimal digits that are equal for equal events, ids, records and schemas, whatever the name."""
         records = (self.user_records, self.item_records)
         return self._events.digest(self.user_ids, self.item_ids, *records, self.schema.to_json())
 
@@ -200,6 +207,16 @@ class Dataset:
         part._events = self._events.select(mask)
         return part
 
+    def only_active(self) -> Dataset:
+        """The data set without the users and items that have no event. The others are numbered anew."""
+        part = object.__new__(Dataset)
+        part.__dict__.update({name: self.__dict__[name] for name in ("name", "source", "schema", "columns", "_unused")})
+        users, items = np.unique(self.user_codes), np.unique(self.item_codes)
+        part.user_ids, part.user_records = _pick(self.user_ids, users), _pick(self.user_records, users)
+        part.item_ids, part.item_records = _pick(self.item_ids, items), _pick(self.item_records, items)
+        part._events = self._events.recoded(users, items)
+        return part
+
     # -- how it shows
 
     @cached_property
@@ -238,3 +255,7 @@ class Dataset:
         for user_id, item_id, time, rating in zip(users, items, times, ratings):
             # NaN is the only value that differs from itself: nobody rated.
             yield Event(user_id, item_id, time, None if rating != rating else rating)  # noqa: PLR0124
+
+
+def _pick(values: list[_T], codes: NDArray[np.int32]) -> list[_T]:
+    return [values[code] for code in codes.tolist()]

@@ -66,6 +66,12 @@ class EventLog:
             offsets=_offsets(users, len(self.offsets) - 1),
         )
 
+    def recoded(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> EventLog:
+        """The log with the codes that the users and items have when only these, ascending, are left."""
+        user_codes = np.searchsorted(users, self.user_codes).astype(np.int32)
+        item_codes = np.searchsorted(items, self.item_codes).astype(np.int32)
+        return replace(self, user_codes=user_codes, item_codes=item_codes, offsets=_offsets(user_codes, len(users)))
+
     def digest(self, *others: Any) -> str:
         """32 hexadecimal digits that stand for the events and for the JSON values in ``others``."""
         state = hashlib.blake2b(digest_size=16)

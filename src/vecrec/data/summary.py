@@ -24,6 +24,7 @@ def describe(data: Dataset) -> Record:
     """The main figures of a data set."""
     figures: Record = {
         "name": data.name,
+        "source": data.source,
         "events": data.n_events,
         "users": data.n_users,
         "items": data.n_items,
@@ -65,7 +66,7 @@ def find_warnings(data: Dataset, unused: list[str]) -> list[str]:
 
 def text_summary(data: Dataset) -> str:
     """The figures and the schema as text."""
-    rows = [(name, _cell(value)) for name, value in describe(data).items() if name != "warnings"]
+    rows = [(name, _cell(value)) for name, value in describe(data).items() if value != "" and name != "warnings"]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
     return "\n".join([*lines, *(f"warning: {text}" for text in data.warnings), "", str(data.schema)])
@@ -73,7 +74,7 @@ def text_summary(data: Dataset) -> str:
 
 def html_summary(data: Dataset) -> str:
     """The figures and the schema as tables for a notebook."""
-    rows = [(name, _cell(value)) for name, value in describe(data).items() if name != "warnings"]
+    rows = [(name, _cell(value)) for name, value in describe(data).items() if value != "" and name != "warnings"]
     cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
     warnings = "".join(f"<li>{html.escape(text)}</li>" for text in data.warnings)
     return f"<table>{cells}</table>{f'<ul>{warnings}</ul>' if warnings else ''}{data.schema._repr_html_()}"

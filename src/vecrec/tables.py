@@ -1,0 +1,117 @@
+"""Recommendations as an Arrow table and as HTML."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vecrec.records import JSON, dump_record
+from vecrec.types import Recommendations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["recommendations_html", "recommendations_table"]
+
+_LONGEST = 120
+
+
+def recommendations_table(recommendations: Recommendations) -> pa.Table:
+    """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records, null where it is missing.
+
+    A column has one type: ids become text when integers and strings are mixed, and so does a field whose values are of
+    several types, which Arrow cannot hold together; objects become their JSON text. A field that is called like one of
+    the first three columns has ``record.`` before its name.
+    """
+    import pyarrow as pa
+
+    rows = list(recommendations)
+    columns = {
+        "rank": pa.array([row.rank for row in rows], pa.int64()),
+        "item_id": _ids([row.item_id for row in rows]),
+        "score": pa.array([row.score for row in rows], pa.float64()),
+    }
+    for name in dict.fromkeys(name for row in rows for name in row.metadata):
+        values = [row.metadata.get(name) for row in rows]
+        columns[f"record.{name}" if name in ("rank", "item_id", "score") else name] = _column(values)
+    return pa.table(columns)
+
+
+def recommendations_html(recommendations: Recommendations) -> str:
+    """A table for a notebook, everything in it escaped, with a line that says who was served and how."""
+    rows = list(recommendations)
+    fields = list(dict.fromkeys(name for row in rows for name in row.metadata))
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", "item", "score", *fields))
+    body = "".join(f"<tr>{_cells((r.rank, r.item_id, f'{r.score:.4f}', *map(r.get, fields)))}</tr>" for r in rows)
+    notes = "".join(f"<div>{html.escape(text)}</div>" for text in _notes(recommendations))
+    return (
+        f"<div><div>{html.escape(_caption(recommendations))}</div>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+    )
+
+
+def _ids(ids: Sequence[int | str]) -> pa.Array:
+    import pyarrow as pa
+
+    if all(isinstance(value, int) for value in ids):
+        return pa.array(ids, pa.int64())
+    return pa.array([str(value) for value in ids], pa.string())
+
+
+def _column(values: Sequence[JSON]) -> pa.Array:
+    import pyarrow as pa
+
+    kinds = {_kind(value) for value in values if value is not None}
+    if len(kinds) == 2 and "list" in kinds and any(kind.startswith("list of ") for kind in kinds):
+        kinds.discard("list")  # a list that is empty goes with any other
+    if kinds == {"int", "float"}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())  # type: ignore[arg-type]
+    # Objects too: Arrow would give each of them the keys of all.
+    if len(kinds) > 1 or any("dict" in kind or "?" in kind for kind in kinds):
+        return pa.array([None if value is None else _text(value) for value in values], pa.string())
+    return pa.array(values)
+
+
+def _kind(value: JSON) -> str:
+    if not isinstance(value, list):
+        return type(value).__name__
+    inside = {_kind(item) for item in value if item is not None}
+    return "list" if not inside else f"list of {inside.pop()}" if len(inside) == 1 else "?"
+
+
+def _text(value: JSON) -> str:
+    if isinstance(value, str):
+        return value
+    return dump_record(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
+
+
+def _cells(values: Sequence[Any]) -> str:
+    return "".join(f"<td>{html.escape(_shown(value))}</td>" for value in values)
+
+
+def _shown(value: JSON) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
+        text = ", ".join(map(str, value))
+    else:
+        text = _text(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _caption(recommendations: Recommendations) -> str:
+    whom = "" if recommendations.user_id is None else f" for {recommendations.user_id!r}"
+    count = len(recommendations)
+    things = "1 recommendation" if count == 1 else f"{count} recommendations"
+    return f"{things}{whom}, served by {recommendations.served_by}, release {recommendations.release}"
+
+
+def _notes(recommendations: Recommendations) -> list[str]:
+    missing = ", ".join(map(repr, recommendations.missing))
+    return [
+        *([recommendations.shortfall] if recommendations.shortfall else []),
+        *([f"without a record, and left out: {missing}"] if missing else []),
+        *recommendations.notes,
+    ]
