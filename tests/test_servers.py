@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,9 +30,6 @@ from tests.servers.milvus import _fill, _override
 from tests.servers.pool import PoolListener, RemotePool
 from tests.servers.ports import free_port
 from tests.servers.redis import _ask
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALL = [RedisServer, RedisClusterServer, MariaDBServer, PostgresServer, MilvusServer]
 
@@ -70,6 +68,21 @@ def test_leaves_no_file() -> None:
         assert directory is not None
         assert directory.is_dir()
     assert not directory.exists()
+
+
+def test_sweeps_what_the_killed_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data of a run that was killed is deleted by the next, and that of a living one is not."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    command = [sys.executable, "-m", "tests.servers", "redis"]
+    with RedisServer() as living:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as killed:
+            assert killed.stdout is not None
+            killed.stdout.readline()
+            killed.kill()
+        assert len(list(tmp_path.iterdir())) == 2
+        with RedisServer() as later:
+            assert set(tmp_path.iterdir()) == {living.directory, later.directory}
 
 
 def test_keeps_acknowledged_writes() -> None:
