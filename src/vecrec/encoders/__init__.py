@@ -1,5 +1,6 @@
 """What turns users and items into vectors. ``base`` is the contract; then one module or folder an encoder."""
 
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.popularity import PopularityEncoder
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "PopularityEncoder"]

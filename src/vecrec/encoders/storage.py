@@ -1,0 +1,66 @@
+"""How the encoders that are made of arrays are saved: one JSON file, one npz file, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.errors import InvalidDataError
+from vecrec.files import read_json, write_json
+
+__all__ = ["FORMAT", "array_digest", "load_parts", "save_parts"]
+
+FORMAT = 1
+"""The layout of the files; a reader refuses a newer one."""
+
+_JSON, _ARRAYS = "encoder.json", "arrays.npz"
+
+
+def save_parts(directory: Path, name: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an encoder's values and arrays.
+
+    Args:
+        directory: Where; it is there.
+        name: The encoder's name, which the reader wants to find again.
+        values: What JSON can carry.
+        arrays: Numbers only.
+    """
+    np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
+    write_json(directory / _JSON, {"format": FORMAT, "encoder": name, **values})
+
+
+def load_parts(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `save_parts` has written.
+
+    Raises:
+        InvalidDataError: when there is none, or it is damaged, another encoder's or of a newer layout.
+    """
+    values = read_json(directory / _JSON)
+    if not isinstance(values, dict) or values.get("encoder") != name:
+        raise InvalidDataError(f"{directory} holds no encoder {name!r}: name the directory that save() wrote")
+    if not isinstance(values.get("format"), int) or values["format"] > FORMAT:
+        raise InvalidDataError(
+            f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
+        )
+    try:
+        with np.load(directory / _ARRAYS, allow_pickle=False) as held:
+            return values, {key: held[key] for key in held.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the encoder again") from error
+
+
+def array_digest(values: Any, *arrays: NDArray[Any]) -> str:
+    """32 hexadecimal digits that stand for JSON values and arrays."""
+    state = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16)
+    for array in arrays:
+        state.update(f"{array.dtype.str[1:]}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data)
+    return state.hexdigest()

@@ -1,0 +1,19 @@
+"""Measuring recommendations: metrics, published protocols, a runner, and how certain its figures are."""
+
+from vecrec.evaluation import metrics
+from vecrec.evaluation.protocols import Task, cold_items, cold_users, from_split, sampled_negatives
+from vecrec.evaluation.results import Evaluation
+from vecrec.evaluation.runner import evaluate
+from vecrec.evaluation.statistics import Comparison
+
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Task",
+    "cold_items",
+    "cold_users",
+    "evaluate",
+    "from_split",
+    "metrics",
+    "sampled_negatives",
+]

@@ -1,0 +1,167 @@
+"""Who is to be recommended what: the tasks that published tables are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.data import Dataset, Split
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
+from vecrec.types import User
+
+__all__ = ["Task", "cold_items", "cold_users", "from_split", "sampled_negatives"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be predicted, from what, among which items."""
+
+    name: str
+    """The protocol in a few words."""
+    train: Dataset
+    """What an encoder may learn from."""
+    history: Dataset
+    """What each user did before: the history that is handed to the encoder."""
+    targets: Dataset
+    """The events that are to be found. Every user with one is measured."""
+    candidates: NDArray[np.bool_]
+    """Which items are ranked, shape (n_items,)."""
+    findable: NDArray[np.bool_]
+    """Which items count when they are found, shape (n_items,); a target that is none of them is a miss."""
+    seen: Dataset
+    """Events whose items are left out of a user's ranking."""
+    pools: NDArray[np.int32] | None = None
+    """The codes of the items that are ranked for each measured user, target included, shape (n, p); ``None`` to rank
+    all candidates."""
+
+    @property
+    def users(self) -> NDArray[np.int32]:
+        """The codes of the measured users, ascending, shape (n,)."""
+        return np.flatnonzero(np.diff(self.targets.user_offsets)).astype(np.int32)
+
+    def visitors(self, codes: Sequence[int]) -> list[User]:
+        """The users as they come to the recommender: id, profile and history."""
+        return [self.history.user(code, history=True) for code in codes]
+
+
+def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_] | None = None) -> Task:
+    """The task of a split of events: protocol P1 for `vecrec.data.splits.leave_last_out`, P3 for ``temporal``.
+
+    The history is everything before the part. What a user has seen is left out of the ranking. A target that training
+    has never seen is a miss.
+
+    Args:
+        split: What `vecrec.data.splits` gives.
+        part: ``"test"``, or ``"validation"``, by which settings are chosen.
+        candidates: Which items to rank, shape (n_items,); all that have an event in any part where it is not given, as
+            published tables do, so that items nobody ever met do not make the ranking harder.
+
+    Raises:
+        InvalidDataError: for another part, or a split that holds items or users out, which `cold_items` and
+            `cold_users` are for.
+    """
+    if part not in ("test", "validation"):
+        raise InvalidDataError(f"part is {part!r}: use 'test' or 'validation'")
+    if split.held_out is not None:
+        raise InvalidDataError(f"this split ({split.rule}) holds items or users out: use cold_items or cold_users")
+    test = part == "test"
+    history = split.before_test if test else split.train
+    return Task(
+        name=split.rule if test else f"{split.rule}, validation",
+        train=split.train,
+        history=history,
+        targets=split.test if test else split.validation,
+        candidates=_met(split) if candidates is None else np.asarray(candidates, np.bool_),
+        findable=split.train.popularity() > 0,
+        seen=history,
+    )
+
+
+def cold_items(split: Split) -> Task:
+    """Protocol P4 for new items: rank the held-out items, which are known by their features alone.
+
+    Args:
+        split: What `vecrec.data.splits.cold_items` gives.
+
+    Raises:
+        InvalidDataError: for a split that holds no items out.
+    """
+    mask = _held_out(split, split.test.n_items, split.test.item_codes, "items")
+    return Task(f"new items: {split.rule}", split.train, split.before_test, split.test, mask, mask, split.before_test)
+
+
+def cold_users(split: Split, n_events: int, *, first: int = 20) -> Task:
+    """Protocol P4 for new users: recommend to users of whom training has no event, after their first few.
+
+    The targets are all their events after the ``first`` ones, and these are left out of the ranking, whatever
+    ``n_events`` is: so the figures for 0, 1, 5 and 20 events are about the same targets and compare.
+
+    Args:
+        split: What `vecrec.data.splits.cold_users` gives.
+        n_events: How many of the first events are known; 0 for the profile alone.
+        first: After how many events the targets begin.
+
+    Raises:
+        InvalidDataError: for a split that holds no users out, or more events than ``first``.
+    """
+    test = split.test
+    _held_out(split, test.n_users, test.user_codes, "users")
+    if not 0 <= n_events <= first:
+        raise InvalidDataError(f"n_events is {n_events!r}: give 0 to {first}")
+    places = np.arange(test.n_events) - test.user_offsets[test.user_codes]
+    met = split.train.popularity() > 0
+    return Task(
+        name=f"new users after {n_events} events: {split.rule}",
+        train=split.train,
+        history=test.select_events(places < n_events),
+        targets=test.select_events(places >= first),
+        candidates=met,
+        findable=met,
+        seen=test.select_events(places < first),
+    )
+
+
+def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Task:
+    """Protocol P2: rank each user's target among given items that they never met.
+
+    For published tables only: the figures are far above those of a full ranking, and order models differently
+    (Krichene and Rendle, *On sampled metrics for item recommendation*, KDD 2020).
+
+    Args:
+        split: With one target a user in its test part.
+        negatives: The item ids to rank against, by user id, the same number for each.
+
+    Raises:
+        InvalidDataError: when a measured user has no negatives, or an id is unknown.
+    """
+    task = from_split(split)
+    targets = task.targets
+    if np.diff(targets.user_offsets).max() > 1:
+        raise InvalidDataError("a user has several targets: split with leave_last_out")
+    rows = []
+    for user, target in zip(task.users.tolist(), targets.item_codes.tolist()):
+        given = [targets.item_code(key) for key in negatives.get(targets.user_ids[user], ())]
+        if not given or None in given:
+            raise InvalidDataError(f"the negatives of user {targets.user_ids[user]!r} are missing or unknown items")
+        rows.append([target, *given])
+    if len({len(row) for row in rows}) > 1:
+        raise InvalidDataError("the users have different numbers of negatives: give each the same")
+    pools = np.array(rows, np.int32)
+    return replace(task, name=f"{split.rule}, among {pools.shape[1] - 1} negatives", pools=pools)
+
+
+def _met(split: Split) -> NDArray[np.bool_]:
+    return np.asarray(split.before_test.popularity() + split.test.popularity() > 0)
+
+
+def _held_out(split: Split, size: int, codes: NDArray[np.int32], what: str) -> NDArray[np.bool_]:
+    mask = np.zeros(size, np.bool_)
+    if split.held_out is not None:
+        mask[split.held_out] = True
+    if split.held_out is None or not mask[codes].all():
+        raise InvalidDataError(f"this split ({split.rule}) holds no {what} out: split with cold_{what}")
+    return mask

@@ -1,0 +1,183 @@
+"""What an evaluation found, to be printed, compared, exported and drawn."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.errors import InvalidDataError
+from vecrec.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
+from vecrec.ids import Id
+from vecrec.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+
+__all__ = ["Evaluation"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of one model on one task, and those of the baselines beside it.
+
+    ``evaluation["ndcg@10"]`` is a metric; ``print(evaluation)`` shows all of them, with the baselines.
+    """
+
+    model: str
+    """What the model is called."""
+    protocol: str
+    """What was measured, in one line."""
+    metrics: Mapping[str, float]
+    """The mean of each metric over the users, by names such as ``"ndcg@10"``."""
+    per_user: Mapping[str, NDArray[np.float64]]
+    """The values of each metric that has one a user, shape (n_users,)."""
+    user_ids: Sequence[Id]
+    """The measured users, in the order of ``per_user``."""
+    counts: Mapping[str, int]
+    """How many users, ranked items and targets there were, and how many targets could not be found by anybody."""
+    seconds: float = 0.0
+    """How long encoding and ranking took."""
+    baselines: tuple[Evaluation, ...] = field(default=())
+    """The baselines on the same task."""
+
+    def __getitem__(self, name: str) -> float:
+        return self.metrics[self._known(name, self.metrics)]
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """A metric for each user, shape (n_users,), in the order of ``user_ids``.
+
+        Raises:
+            InvalidDataError: for a metric of all lists together, or one that was not measured.
+        """
+        return self.per_user[self._known(name, self.per_user)]
+
+    def interval(self, name: str, *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """The bootstrap interval of a metric that has one value a user.
+
+        Raises:
+            InvalidDataError: for a metric of all lists together, or one that was not measured.
+        """
+        return bootstrap_interval(self.values(name), level=level, resamples=resamples, seed=seed)
+
+    def compare(self, other: Evaluation, name: str = "ndcg@10", *, level: float = 0.95, seed: int = 0) -> Comparison:
+        """This model against another one on the same users, pair by pair.
+
+        Raises:
+            InvalidDataError: when the other was measured on other users, or one of them without this metric.
+        """
+        if list(self.user_ids) != list(other.user_ids):
+            raise InvalidDataError(f"{self.model} and {other.model} were measured on different users: use one task")
+        mine, theirs = (self.model, self.values(name)), (other.model, other.values(name))
+        return compare_paired(name, mine, theirs, level=level, seed=seed)
+
+    # -- how it shows
+
+    def __str__(self) -> str:
+        heads, rows = self._cells()
+        widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows]]
+        return "\n".join([self._title(), "", lines[0], "-" * len(lines[0]), *lines[1:]])
+
+    def _repr_html_(self) -> str:
+        heads, rows = self._cells()
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return (
+            f"<table><caption>{html.escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Recall and NDCG over k, the model beside its baselines, with 95 % intervals.
+
+        Args:
+            path: Where to save the picture, if anywhere; the suffix chooses the format.
+
+        Raises:
+            MissingDependencyError: without matplotlib.
+        """
+        from vecrec.evaluation.plots import plot_evaluation
+
+        return plot_evaluation(self, path)
+
+    # -- where it goes
+
+    def to_json(self) -> Record:
+        """The figures with their intervals, baselines included, as a JSON object; without single users' values."""
+        return {
+            "model": self.model,
+            "protocol": self.protocol,
+            "metrics": dict(self.metrics),
+            "intervals": {name: list(self.interval(name)) for name in self.per_user},
+            "counts": dict(self.counts),
+            "seconds": round(self.seconds, 3),
+            "baselines": [baseline.to_json() for baseline in self.baselines],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` into a file."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1), "utf-8")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Each metric as a row of `to_arrow`, without those of the baselines."""
+        nothing = (None, None)
+        bounds = {name: self.interval(name) if name in self.per_user else nothing for name in self.metrics}
+        return [
+            {"model": self.model, "metric": name, "value": value, "low": bounds[name][0], "high": bounds[name][1]}
+            for name, value in self.metrics.items()
+        ]
+
+    def to_arrow(self) -> pa.Table:
+        """A table of ``model``, ``metric``, ``value``, ``low`` and ``high``, baselines included."""
+        import pyarrow as pa
+
+        rows = [row for each in (self, *self.baselines) for row in each.rows()]
+        return pa.Table.from_pylist(
+            rows,
+            pa.schema(
+                [
+                    ("model", pa.string()),
+                    ("metric", pa.string()),
+                    ("value", pa.float64()),
+                    ("low", pa.float64()),
+                    ("high", pa.float64()),
+                ]
+            ),
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table of `to_arrow` as a data frame."""
+        return self.to_arrow().to_pandas()
+
+    # -- what these need
+
+    def _title(self) -> str:
+        counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        return f"{self.protocol} ({counted})"
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        heads = ["metric", self.model, "95 % interval", *(baseline.model for baseline in self.baselines)]
+        rows = []
+        for name, value in self.metrics.items():
+            bounds = " to ".join(map(_shown, self.interval(name))) if name in self.per_user else ""
+            others = [_shown(baseline.metrics[name]) if name in baseline.metrics else "" for baseline in self.baselines]
+            rows.append([name, _shown(value), bounds, *others])
+        return heads, rows
+
+    def _known(self, name: str, names: Mapping[str, object]) -> str:
+        if name not in names:
+            raise InvalidDataError(f"{name!r} was not measured: there are {', '.join(names)}")
+        return name
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

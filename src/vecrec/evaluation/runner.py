@@ -1,0 +1,174 @@
+"""Measuring an encoder: exact ranking, metrics, baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.data import Categorical, Dataset, MultiCategorical, Split
+from vecrec.encoders.base import Encoder
+from vecrec.encoders.popularity import PopularityEncoder
+from vecrec.errors import InvalidDataError
+from vecrec.evaluation import metrics
+from vecrec.evaluation.protocols import Task, from_split
+from vecrec.evaluation.ranking import Ranking, rank
+from vecrec.evaluation.results import Evaluation
+from vecrec.progress import Progress, ProgressLike, showing
+
+__all__ = ["accuracy", "evaluate"]
+
+_ACCURACY = {
+    "hit_rate": metrics.hit_rate,
+    "recall": metrics.recall,
+    "ndcg": metrics.ndcg,
+    "mrr": metrics.mrr,
+    "precision": metrics.precision,
+    "map": metrics.average_precision,
+}
+_MOST_TOKENS = 512
+
+
+def evaluate(
+    encoder: Encoder,
+    split: Split | Task,
+    k: int | Sequence[int] = (10, 50, 200),
+    *,
+    part: str = "test",
+    baselines: Iterable[Encoder | str] = ("popularity",),
+    top: int = 20,
+    name: str | None = None,
+    progress: ProgressLike = None,
+) -> Evaluation:
+    """Rank all items for every user with something held out, exactly, and say how well the held-out items do.
+
+    Users come as they come to a recommender: id, profile and history. What they have seen is left out of the ranking.
+    Of equal scores the worst case counts. Memory does not grow with the number of users.
+
+    Args:
+        encoder: Fitted, on ``split.train`` and nothing else.
+        split: What `vecrec.data.splits` gives, or a `Task` for another protocol.
+        k: How deep to look.
+        part: ``"test"``, or ``"validation"``, by which settings are chosen.
+        baselines: What to measure beside it: ``"popularity"``, or encoders; those that are not fitted learn from
+            ``split.train``.
+        top: How long the lists are of which coverage, novelty, diversity, popularity bias and overlap are taken.
+        name: What to call the model; by default what its class is registered as.
+        progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+
+    Raises:
+        InvalidDataError: for a k or a baseline that is none, or when nothing is held out.
+        NotFittedError: when the encoder has learnt nothing yet.
+    """
+    depths = _depths([k, top])[:-1] if isinstance(k, int) else _depths([*k, top])[:-1]
+    task = split if isinstance(split, Task) else from_split(split, part)
+    if task.targets.n_events == 0:
+        raise InvalidDataError(f"nothing is held out in {task.name!r}: split the data otherwise")
+    with showing(progress) as show:
+        others = tuple(
+            _measure(_fitted(each, task.train), task, depths=depths, top=top, progress=show) for each in baselines
+        )
+        return _measure(encoder, task, depths=depths, top=top, progress=show, name=name, baselines=others)
+
+
+def accuracy(ranking: Ranking, depths: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """The metrics of accuracy for each user of a ranking, by names such as ``"ndcg@10"``."""
+    relevant, n_relevant = ranking.relevant(max(depths)), np.diff(ranking.offsets)
+    return {f"{name}@{k}": metric(relevant, n_relevant, k) for name, metric in _ACCURACY.items() for k in depths}
+
+
+def _measure(
+    encoder: Encoder,
+    task: Task,
+    *,
+    depths: Sequence[int],
+    top: int,
+    progress: Progress,
+    name: str | None = None,
+    baselines: tuple[Evaluation, ...] = (),
+) -> Evaluation:
+    start = time.perf_counter()
+    ranking = rank(encoder, task, top, progress)
+    seconds = time.perf_counter() - start
+    per_user = accuracy(ranking, depths) | _of_lists(ranking.lists, task)
+    targets = task.targets
+    return Evaluation(
+        model=name or encoder.name,
+        protocol=task.name,
+        metrics={key: float(values.mean()) for key, values in per_user.items()} | _of_all_lists(ranking.lists, task),
+        per_user=per_user,
+        user_ids=[targets.user_ids[code] for code in task.users.tolist()],
+        counts={
+            "users": len(task.users),
+            "ranked_items": int(task.candidates.sum()) if task.pools is None else task.pools.shape[1],
+            "targets": targets.n_events,
+            "unknown_targets": int((~(task.findable & task.candidates))[targets.item_codes].sum()),
+        },
+        seconds=seconds,
+        baselines=baselines,
+    )
+
+
+def _of_lists(lists: NDArray[np.int32], task: Task) -> dict[str, NDArray[np.float64]]:
+    top, codes = lists.shape[1], lists.astype(np.int64)
+    popularity = task.train.popularity()
+    n_users = int((np.diff(task.train.user_offsets) > 0).sum())
+    found = {
+        f"novelty@{top}": metrics.novelty(codes, popularity, n_users),
+        f"popularity_bias@{top}": metrics.popularity_bias(codes, popularity, n_users),
+    }
+    tokens = _tokens(task.train)
+    if tokens.shape[1]:
+        found[f"diversity@{top}"] = metrics.intra_list_diversity(codes, tokens)
+    return found
+
+
+def _of_all_lists(lists: NDArray[np.int32], task: Task) -> dict[str, float]:
+    top, codes = lists.shape[1], lists.astype(np.int64)
+    return {
+        f"coverage@{top}": metrics.coverage(codes, int(task.candidates.sum())),
+        f"overlap@{top}": metrics.overlap(codes),
+    }
+
+
+def _tokens(data: Dataset) -> NDArray[np.float32]:
+    """The categories of each item, such as its genres, as zeros and ones, shape (n_items, n_categories)."""
+    names = [each.name for each in data.schema.items if isinstance(each, (Categorical, MultiCategorical))]
+    counts: dict[tuple[str, Any], list[int]] = {}
+    for name in names:
+        for code, value in enumerate(data.item_features(name)):
+            for one in value if isinstance(value, list) else [] if value is None else [value]:
+                counts.setdefault((name, one), []).append(code)
+    # Diversity is about the categories that many items share; a list of thousands would only cost memory.
+    kept = sorted(counts.values(), key=len, reverse=True)[:_MOST_TOKENS]
+    tokens = np.zeros((data.n_items, len(kept)), np.float32)
+    for column, codes in enumerate(kept):
+        tokens[codes, column] = 1
+    return tokens
+
+
+def _fitted(baseline: Encoder | str, train: Dataset) -> Encoder:
+    if isinstance(baseline, Encoder):
+        return baseline if baseline.is_fitted else baseline.fit(train)
+    if baseline == PopularityEncoder.name:
+        return PopularityEncoder().fit(train)
+    from vecrec.registry import find_part
+
+    made = find_part("vecrec.encoders", baseline)()
+    if not isinstance(made, Encoder):
+        raise InvalidDataError(f"{baseline!r} is registered as {made!r}, which is no encoder")
+    return made.fit(train)
+
+
+def _depths(values: Sequence[object]) -> list[int]:
+    checked = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidDataError(f"k and top must be integers of at least 1, got {value!r}")
+        checked.append(value)
+    if len(checked) < 2:
+        raise InvalidDataError("k is empty: say how deep to look, such as k=(10, 50)")
+    return checked
