@@ -187,6 +187,8 @@ def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
 def _finite(value: Any, what: str) -> float | None:
     if value is None:
         return None
+    if type(value) is float and math.isfinite(value):  # the common case, before the slow look at abstract numbers
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}: give a number or None")
     if not math.isfinite(value):

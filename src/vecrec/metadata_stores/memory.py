@@ -30,7 +30,7 @@ class MemoryMetadataStore(MetadataStore):
         """An empty store that keeps the latest ``max_events_per_user`` events of each user."""
         self.max_events_per_user = max_events_per_user
         self._records: dict[str, dict[Id, Record]] = {}
-        self._events: dict[Id, list[Event]] = {}
+        self._events: dict[Id, dict[tuple[Id, float | None], Event]] = {}
         self._lock = threading.RLock()
         self._closed = False
 
@@ -67,19 +67,19 @@ class MemoryMetadataStore(MetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         with self._lock:
             histories = self._open(self._events)
+            touched = {cast("Id", event.user_id) for event in events}
             for event in events:
-                history = histories.setdefault(cast("Id", event.user_id), [])
-                _place(history, event)
-                # Stable: of equal times, the event appended first stays first.
-                history.sort(key=lambda held: held.time or 0.0)
-            for user_id in {event.user_id for event in events}:
-                if user_id is not None:
-                    del histories[user_id][: -self.max_events_per_user]
+                history = histories.setdefault(cast("Id", event.user_id), {})
+                history[event.item_id, event.time] = event
+            for user_id in touched:
+                # Stable, and a dictionary keeps the order of first appending: of equal times, the first stays first.
+                latest = sorted(histories[user_id].items(), key=lambda held: held[1].time or 0.0)
+                histories[user_id] = dict(latest[-self.max_events_per_user :])
 
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
         with self._lock:
             held = self._open(self._events)
-            return {key: held[key][-limit:] if limit else list(held[key]) for key in user_ids if key in held}
+            return {key: list(held[key].values())[-(limit or 0) :] for key in user_ids if key in held}
 
     def _delete_events(self, user_ids: list[Id]) -> None:
         with self._lock:
@@ -88,7 +88,7 @@ class MemoryMetadataStore(MetadataStore):
 
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
         with self._lock:
-            held = [(key, list(history)) for key, history in self._open(self._events).items()]
+            held = [(key, list(history.values())) for key, history in self._open(self._events).items()]
         return iter(held)
 
     def _kind(self, kind: str) -> dict[Id, Record]:
@@ -99,10 +99,3 @@ class MemoryMetadataStore(MetadataStore):
             raise StoreError("this metadata store was closed: make a new one")
         return data
 
-
-def _place(history: list[Event], event: Event) -> None:
-    for position, held in enumerate(history):
-        if held.item_id == event.item_id and type(held.item_id) is type(event.item_id) and held.time == event.time:
-            history[position] = event
-            return
-    history.append(event)
