@@ -84,7 +84,8 @@ class ScanTests(MetadataStoreKit):
         user = users[0]
         with self.reopen(store) as other:
             for turn in range(4):
-                writer, reader = (store, other) if turn % 2 == 0 else (other, store)
+                # Twice the same way, so that the reader has read before and has not written since.
+                writer, reader = (store, other) if turn < 2 else (other, store)
                 writer.put(kind, {user: {"turn": turn}, turn: {}})
                 writer.append_events([Event(user, turn, float(turn))])
                 assert reader.get(kind, [user]) == {user: {"turn": turn}}

@@ -101,8 +101,6 @@ class ConnectionTests(VectorStoreKit):
         closed.create(name, CollectionSpec(2))
         closed.upsert(name, [1], [[1.0, 0.0]])
         assert closed.search(name, [[1.0, 0.0]], 1)[0][0].id == 1
-        if self.persistent:
-            store.drop(name)  # it outlives the connection
         closed.close()
         refused(
             {
@@ -121,6 +119,8 @@ class ConnectionTests(VectorStoreKit):
             },
             StoreError,
         )
+        if self.persistent:
+            store.drop(name)  # it has outlived the connection
 
     def test_an_engine_out_of_reach_is_told_in_time(self) -> None:
         """Where nobody answers, `StoreUnavailableError` comes within the timeout, with the engine's own cause."""

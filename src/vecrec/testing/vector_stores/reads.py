@@ -93,11 +93,12 @@ class ReadTests(VectorStoreKit):
         if not self.persistent:
             pytest.skip("this store lives in its process only")
         with self.reopen(store) as other:
-            for turn in range(3):
-                writer, reader = (store, other) if turn % 2 == 0 else (other, store)
+            for turn in range(4):
+                # Twice the same way, so that the reader has read before and has not written since.
+                writer, reader = (store, other) if turn < 2 else (other, store)
                 writer.upsert(scratch, ["moving", turn], [axis(turn), axis(9)], [{"year": turn}, {}])
                 np.testing.assert_array_equal(reader.fetch(scratch, ["moving"])["moving"].vector, axis(turn))
                 assert [hit.id for hit in reader.search(scratch, [axis(turn)], 1)[0]] == ["moving"]
                 assert reader.count(scratch) == turn + 2
             store.delete(scratch, ["moving"])
-            assert same_ids((entry.id for entry in other.scan(scratch)), [0, 1, 2])
+            assert same_ids((entry.id for entry in other.scan(scratch)), [0, 1, 2, 3])

@@ -1,0 +1,63 @@
+"""The reference parts keep every promise: as they are, and shared by several connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+from typing_extensions import override
+
+from tests.testing.references import SharedMetadataStoreTests, SharedVectorStoreTests
+from vecrec.ids import Id
+from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
+from vecrec.records import Record
+from vecrec.testing import MetadataStoreTests, VectorStoreTests
+from vecrec.vector_stores import MemoryVectorStore, VectorStore
+
+
+class TestMemoryVectorStore(VectorStoreTests):
+    persistent = False
+    remote = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls) -> Iterator[VectorStore]:
+        with MemoryVectorStore() as store:
+            yield store
+
+    @override
+    def reopen(self, store: VectorStore) -> VectorStore:
+        return MemoryVectorStore()
+
+    @override
+    def raw_vectors(self, store: VectorStore, collection: str) -> Mapping[Id, Sequence[float]]:
+        assert isinstance(store, MemoryVectorStore)
+        entries = store._data[collection].entries.values()
+        return {entry.id: entry.vector.tolist() for entry in entries if entry.vector is not None}
+
+
+class TestSharedVectorStore(SharedVectorStoreTests):
+    pass
+
+
+class TestMemoryMetadataStore(MetadataStoreTests):
+    persistent = False
+    remote = False
+
+    @pytest.fixture
+    def store(self) -> Iterator[MetadataStore]:
+        with MemoryMetadataStore(max_events_per_user=520) as store:
+            yield store
+
+    @override
+    def reopen(self, store: MetadataStore) -> MetadataStore:
+        return MemoryMetadataStore()
+
+    @override
+    def raw_record(self, store: MetadataStore, kind: str, key: Id) -> Record | None:
+        assert isinstance(store, MemoryMetadataStore)
+        return store._records[kind].get(key)
+
+
+class TestSharedMetadataStore(SharedMetadataStoreTests):
+    pass
