@@ -1,12 +1,12 @@
 """The facade over the three interfaces, and what it is made of.
 
-``facade`` is the `Recommender`; ``loading`` and ``building`` make releases, ``watch`` follows the live one, ``serving``
-answers, ``catalogue`` changes the items in both stores.
+``facade`` is the `Recommender`. ``lifecycle`` makes releases with ``loading`` and ``building``, ``watch`` follows the
+live one, ``serving`` answers each ``request``, ``catalogue`` changes the items in both stores.
 """
 
 from vecrec.recommender.building import ReleaseChecks
-from vecrec.recommender.catalogue import Report
 from vecrec.recommender.facade import Recommender
-from vecrec.recommender.serving import Reranker
+from vecrec.recommender.report import Receipt, Report
+from vecrec.recommender.request import Reranker
 
-__all__ = ["Recommender", "ReleaseChecks", "Report", "Reranker"]
+__all__ = ["Receipt", "Recommender", "ReleaseChecks", "Report", "Reranker"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
@@ -12,19 +12,20 @@ from itertools import islice
 import numpy as np
 
 from vecrec.encoders.base import Encoder
-from vecrec.errors import ReleaseError, StoreError
+from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.ids import Id
-from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import JOURNAL, PENDING, Catalogue
+from vecrec.recommender.checks import check_flag
 from vecrec.recommender.evidence import Evidence, hits
-from vecrec.recommender.generation import Generation, Golden, Live
+from vecrec.recommender.generation import Generation, Golden, Live, fitting
 from vecrec.recommender.probe import TOP, Probe
 from vecrec.records import Record
 from vecrec.releases import Archive, Release
 from vecrec.releases.manifest import installed_versions
 from vecrec.types import Item
-from vecrec.vector_stores.base import CollectionSpec, VectorStore
+from vecrec.vector_stores.base import CollectionSpec
+from vecrec.vector_stores.checks import check_count
 
 __all__ = ["Builder", "ReleaseChecks"]
 
@@ -43,70 +44,78 @@ class ReleaseChecks:
     sampled_users: int = 256
     """How many users to check with."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.index_recall, bool) or not isinstance(self.index_recall, (int, float)):
+            raise InvalidDataError(f"index_recall is {self.index_recall!r}: give a share from 0 to 1")
+        if not 0 <= self.index_recall <= 1:
+            raise InvalidDataError(f"index_recall is {self.index_recall!r}: give a share from 0 to 1")
+        check_flag(self.beat_popularity, "beat_popularity")
+        check_count(self.sampled_users, "sampled_users")
+
 
 class Builder:
     """Builds releases of one recommender."""
 
-    def __init__(
-        self,
-        vectors: VectorStore,
-        metadata: MetadataStore,
-        archive: Archive,
-        catalogue: Catalogue,
-        checks: ReleaseChecks,
-    ) -> None:
-        self._vectors, self._metadata, self._archive = vectors, metadata, archive
-        self._catalogue, self._checks = catalogue, checks
+    def __init__(self, archive: Archive, catalogue: Catalogue, checks: ReleaseChecks) -> None:
+        self._archive, self._catalogue, self._checks = archive, catalogue, checks
+        self._vectors = catalogue.vectors
 
     def build(self, encoder: Encoder, evidence: Evidence, progress: Progress) -> Live:
-        """Build a release, check it and make it the live one.
+        """Build a release, check it and make it the live one. The caller holds the build lock.
 
         Raises:
-            ReleaseError: when somebody else is building, or the release does not pass its checks; the live one is
-                untouched.
+            ReleaseError: when the release does not pass its checks; the live one is untouched.
         """
-        with self._archive.build_lock():
+        with self._archive.catalogue_lock():
             self._sweep()
-            release_id = self._archive.new_id()
-            collection = f"{self._archive.name}__{release_id}"
-            try:
-                live = self._build(release_id, collection, encoder, evidence, progress)
-            except BaseException:
-                self._abandon(release_id, collection)
-                raise
-            self._drop_old()
-            return live
+        release_id = self._archive.new_id()
+        generation = self._begin(release_id, encoder)
+        try:
+            live = self._build(release_id, generation, evidence, progress)
+        except BaseException:
+            self._abandon(release_id)
+            raise
+        with self._archive.catalogue_lock():
+            self._sweep()
+        progress(Step("check", 1, 1, f"release {release_id} is live"))
+        return live
 
-    def _build(
-        self, release_id: str, collection: str, encoder: Encoder, evidence: Evidence, progress: Progress
-    ) -> Live:
+    def _begin(self, release_id: str, encoder: Encoder) -> Generation:
         directory = self._archive.directory(release_id)
         encoder.save(directory / "encoder")
         # What serves is what was saved, and not the object that the next fit will change.
-        generation = Generation(collection, type(encoder).load(directory / "encoder"))
+        loaded = type(encoder).load(directory / "encoder")
+        return Generation(self._archive.collection(release_id), loaded)
+
+    def _build(self, release_id: str, generation: Generation, evidence: Evidence, progress: Progress) -> Live:
         with self._archive.catalogue_lock():
-            self._catalogue.clear(JOURNAL)
+            self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
             self._archive.set_building(release_id)
-        self._vectors.create(collection, CollectionSpec(generation.encoder.dim, "ip", generation.fields()))
+        spec = CollectionSpec(generation.encoder.dim, "ip", generation.fields())
+        self._vectors.create(generation.collection, spec)
         probe = Probe(generation.encoder.encode_users(evidence.users))
         golden_records = self._index(generation, probe, progress)
         progress(Step("check", 0, None))
         checks = self._check(generation, evidence, probe)
+        directory = self._archive.directory(release_id)
         self._golden(generation, evidence, golden_records).save(directory)
         evidence.popularity.save(directory / "popularity.json")
         with self._archive.catalogue_lock():
-            self._catch_up(generation)
+            pending = self._catch_up(generation)
             release = self._archive.seal(self._manifest(release_id, generation, evidence, checks))
             self._archive.switch(release_id)
-        progress(Step("check", 1, 1, f"release {release_id} is live"))
-        return Live(collection, generation.encoder, release, evidence.popularity)
+            # Not before: until the switch, these marks are what finds the old generation's unfinished changes.
+            self._catalogue.unmark(pending)
+        return Live(generation.collection, generation.encoder, release, evidence.popularity)
 
     def _index(self, generation: Generation, probe: Probe, progress: Progress) -> dict[Id, Record]:
         """Put every item into the collection; gives some of them, to be golden."""
         total, done = self._catalogue.count(), 0
         golden: dict[Id, Record] = {}
         for records in self._catalogue.records():
-            probe.see(generation.write(self._vectors, records))
+            rows = generation.encode(records)
+            generation.write(self._vectors, rows)
+            probe.see(rows.vectors)
             golden = golden or dict(islice(records.items(), 32))
             done += len(records)
             progress(Step("index", done, max(total, done)))
@@ -154,7 +163,8 @@ class Builder:
         return {"hits": ours, "popularity_hits": theirs}
 
     def _golden(self, generation: Generation, evidence: Evidence, records: Mapping[Id, Record]) -> Golden:
-        users, items = evidence.users[:32], [Item(key, record) for key, record in records.items()]
+        users, schema = evidence.users[:32], generation.schema
+        items = [fitting(Item(key, record), schema.items, schema.check_item) for key, record in records.items()]
         encoder = generation.encoder
         golden = Golden(users, items, encoder.encode_users(users), encoder.encode_items(items))
         held = self._vectors.fetch(generation.collection, list(records))
@@ -168,13 +178,13 @@ class Builder:
                 raise ReleaseError(f"the vector store holds another vector of item {item.id!r} than was written")
         return golden
 
-    def _catch_up(self, generation: Generation) -> None:
-        """Bring what was changed during the build into the new generation, which settles the marks of all changes."""
-        pending = self._catalogue.marked(PENDING)
-        changed = self._catalogue.clear(JOURNAL)
+    def _catch_up(self, generation: Generation) -> list[Id]:
+        """Bring what was changed during the build into the new generation; gives the marks that this has settled."""
+        pending, changed = self._catalogue.marked(PENDING), self._catalogue.marked(JOURNAL)
         self._archive.set_building(None)  # nobody changes anything while the lock is held, so the journal ends here
         self._catalogue.mend(generation, list(dict.fromkeys(changed + pending)))
-        self._catalogue.unmark(pending)
+        self._catalogue.unmark(changed, JOURNAL)
+        return pending
 
     def _manifest(
         self, release_id: str, generation: Generation, evidence: Evidence, checks: Mapping[str, float | int | None]
@@ -196,34 +206,19 @@ class Builder:
             versions=installed_versions(),
         )
 
-    def _abandon(self, release_id: str, collection: str) -> None:
+    def _abandon(self, release_id: str) -> None:
         """Take back a build that failed. Errors here must not hide the one that is on its way."""
-        steps: list[Callable[[], None]] = [
-            lambda: self._archive.set_building(None),
-            lambda: self._archive.remove(release_id),
-            lambda: self._vectors.drop(collection),
-        ]
-        if self._archive.live()[0] == release_id:
-            return
-        for step in steps:
-            try:
-                step()
-            except (OSError, StoreError) as error:
-                _log.warning("could not take back all of the build %s (the next one will): %s", release_id, error)
+        try:
+            with self._archive.catalogue_lock():
+                if self._archive.live()[0] != release_id:
+                    self._sweep()
+        except (OSError, VecrecError) as error:
+            _log.warning("could not take back all of the build %s (the next one will): %s", release_id, error)
 
     def _sweep(self) -> None:
-        """Remove what builds have left that a crash has ended."""
+        """Remove the releases that have had their day, and what builds have left that did not end."""
         self._archive.set_building(None)
-        for release_id in self._archive.leftovers():
+        self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
+        for release_id in self._archive.strays():
+            self._vectors.drop(self._archive.collection(release_id))
             self._archive.remove(release_id)
-        known = {release.collection for release in self._archive.releases()}
-        for collection in self._vectors.collections():
-            if collection.startswith(f"{self._archive.name}__r") and collection not in known:
-                self._vectors.drop(collection)
-
-    def _drop_old(self) -> None:
-        keep = set(self._archive.live())
-        for release in self._archive.releases():
-            if release.id not in keep:
-                self._archive.remove(release.id)
-                self._vectors.drop(release.collection)

@@ -7,22 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, ItemNotFoundError, NotFittedError, ReleaseError
-from vecrec.filters import Filter, check_filter
+from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
-from vecrec.recommender import evidence
-from vecrec.recommender.building import Builder, ReleaseChecks
-from vecrec.recommender.catalogue import ITEM, PENDING, USER, Catalogue, Report, batches
-from vecrec.recommender.generation import DIGEST, Live, load_live
-from vecrec.recommender.loading import load_dataset
-from vecrec.recommender.serving import Query, Reranker, Server
+from vecrec.recommender.building import ReleaseChecks
+from vecrec.recommender.catalogue import ITEM, PENDING, USER, Catalogue, batches
+from vecrec.recommender.checks import check_all, check_encoder, check_flag, check_part, check_seconds, required_id
+from vecrec.recommender.lifecycle import Lifecycle
+from vecrec.recommender.report import Receipt, Report
+from vecrec.recommender.request import Request, Reranker
+from vecrec.recommender.serving import Server
 from vecrec.recommender.watch import Watch
 from vecrec.releases import Archive, Release
 from vecrec.types import Event, Item, Recommendations, User
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommender"]
 
-_OWNER_KIND, _OWNER_KEY = "vecrec", "owner"
-_USERS_AT_A_TIME = 256
 _ITEMS_AT_A_TIME = 500
-_T = TypeVar("_T", Item, User, Event)
 
 
 class Recommender:
@@ -51,7 +49,7 @@ class Recommender:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Encoder | type[Encoder] | None,
         vector_store: VectorStore,
         metadata_store: MetadataStore,
         *,
@@ -64,7 +62,8 @@ class Recommender:
         """Compose the parts; nothing is read or written yet.
 
         Args:
-            encoder: What `fit` trains. What serves is the live release's own copy.
+            encoder: What `fit` trains. What serves is the live release's own copy. A class of encoders, or ``None`` for
+                a registered one, where only releases are to be served: see `open`.
             vector_store: Where the item vectors live.
             metadata_store: Where records and events live; all of it belongs to this recommender.
             name: Lower-case letters, digits and single underscores; begins the names of its collections.
@@ -76,18 +75,20 @@ class Recommender:
         Raises:
             InvalidDataError: for a part that is none, or a name that is none.
         """
-        _check_part(encoder, Encoder)
-        _check_part(vector_store, VectorStore)
-        _check_part(metadata_store, MetadataStore)
-        self.encoder, self.vector_store, self.metadata_store = encoder, vector_store, metadata_store
-        self.name = name
-        self._max_history = check_count(max_history, "max_history")
-        self._checks = checks or ReleaseChecks()
+        self._encoder, encoder_class = check_encoder(encoder)
+        check_part(vector_store, VectorStore)
+        check_part(metadata_store, MetadataStore)
+        if checks is not None:
+            check_part(checks, ReleaseChecks)
+        history = check_count(max_history, "max_history")
+        seconds = check_seconds(refresh_seconds, "refresh_seconds")
+        stores = (vector_store, metadata_store)
+        self.name, self.vector_store, self.metadata_store = name, vector_store, metadata_store
         self._archive = Archive(artifacts, name)
-        self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
-        self._builder = Builder(vector_store, metadata_store, self._archive, self._catalogue, self._checks)
-        self._server = Server(vector_store, metadata_store, self._catalogue)
-        self._watch = Watch(self._archive, vector_store, refresh_seconds, type(encoder))
+        self._catalogue = Catalogue(*stores, self._archive)
+        self._server = Server(*stores, self._catalogue, history)
+        self._watch = Watch(self._archive, vector_store, seconds, encoder_class)
+        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._watch, checks or ReleaseChecks())
 
     @classmethod
     def open(
@@ -116,13 +117,8 @@ class Recommender:
             NotFittedError: when there is no live release.
             ReleaseError: when the live release is damaged or its collection is gone.
         """
-        archive = Archive(artifacts, name)
-        release_id = archive.live()[0]
-        if release_id is None:
-            raise NotFittedError(f"{archive.path} holds no live release: call fit(data) first")
-        live = load_live(archive, release_id, encoder)
         opened = cls(
-            live.encoder,
+            encoder,
             vector_store,
             metadata_store,
             name=name,
@@ -130,9 +126,24 @@ class Recommender:
             max_history=max_history,
             refresh_seconds=refresh_seconds,
         )
-        opened._check_owner()
-        opened._watch.live()
+        opened._check_live()
         return opened
+
+    def _check_live(self) -> None:
+        self._watch.live()
+        if self._lifecycle.owner() is None:
+            raise ReleaseError(
+                f"this metadata store holds nothing of the recommender {self.name!r}: "
+                "open the one that it was published with"
+            )
+
+    @property
+    def encoder(self) -> Encoder:
+        """What `fit` trains. What serves is the live release's own copy."""
+        if self._encoder is None:
+            live = self._watch.live()
+            self._encoder = type(live.encoder).load(self._archive.directory(live.release.id) / "encoder")
+        return self._encoder
 
     # -- releases
 
@@ -150,15 +161,12 @@ class Recommender:
             ReleaseError: when the new release does not pass its checks, or somebody else is building; the live release
                 goes on serving.
         """
-        self._claim()
+        from vecrec.data import Dataset
+
+        if not isinstance(data, Dataset):
+            raise InvalidDataError(f"fit takes a Dataset, got {data!r}: Dataset(interactions, items, users) makes one")
         with showing(progress) as show:
-            self.encoder.fit(data, progress=show)
-            has_live = self._watch.find() is not None
-            load_dataset(data, self.metadata_store, self._catalogue, self._archive, live=has_live, progress=show)
-            found = evidence.from_dataset(data, self._checks.sampled_users)
-            live = self._builder.build(self.encoder, found, show)
-        self._watch.adopt(live)
-        return live.release
+            return self._lifecycle.fit(self.encoder, data, show)
 
     def publish(self, *, progress: ProgressLike = None) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
@@ -171,38 +179,27 @@ class Recommender:
         """
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet: call fit(data), or load an encoder")
-        self._claim()
         with showing(progress) as show:
-            found = evidence.from_store(self.metadata_store, self._checks.sampled_users)
-            live = self._builder.build(self.encoder, found, show)
-        self._watch.adopt(live)
-        return live.release
+            return self._lifecycle.publish(self.encoder, show)
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""
-        found = {release.id: release for release in self._archive.releases()}
-        return [found[key] for key in self._archive.live() if key in found]
+        return self._archive.releases()
 
     def rollback(self, release: str | None = None) -> Release:
         """Make the previous release the live one again, its vectors first brought up to the catalogue of now.
 
+        Other changes of the catalogue wait meanwhile. Rolling back twice leads back.
+
         Args:
-            release: The id of another release than the previous one.
+            release: The id of the release to go to, one of `releases`; the previous one by default.
 
         Raises:
-            ReleaseError: when there is no such release, or it is damaged.
+            ReleaseError: when there is no such release, or it is damaged or its collection gone.
         """
-        with self._archive.build_lock(), self._archive.catalogue_lock():
-            target = release or self._archive.live()[1]
-            if target is None:
-                raise ReleaseError(f"the recommender {self.name!r} has no earlier release to go back to")
-            live = load_live(self._archive, target, type(self.encoder))
-            report = self._catalogue.compare(live)
-            self._catalogue.mend(live, report.ids)
-            self._archive.switch(target)
-            self._catalogue.unmark(report.pending)
-        self._watch.adopt(live)
-        return live.release
+        if release is not None and not isinstance(release, str):
+            raise InvalidDataError(f"release is {release!r}: give the id of one of releases(), or None")
+        return self._lifecycle.rollback(release)
 
     # -- recommendations
 
@@ -229,9 +226,8 @@ class Recommender:
         Raises:
             NotFittedError: when there is no live release.
         """
-        return self.recommend_many(
-            [user_id], k, where=where, exclude_seen=exclude_seen, exclude=exclude, rerank=rerank
-        )[0]
+        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), [check_id(user_id, "user id")]
+        return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))[0]
 
     def recommend_many(
         self,
@@ -244,16 +240,8 @@ class Recommender:
         rerank: Reranker | None = None,
     ) -> list[Recommendations]:
         """What `recommend` gives for each of many users, in their order, in batched calls to the stores."""
-        ids, left_out = check_ids(user_ids, "user id"), frozenset(check_ids(exclude, "item id"))
-        live = self._watch.live()
-        checked = _check_request(live, k, where)
-        found: list[Recommendations] = []
-        for part in batches(ids, _USERS_AT_A_TIME):
-            records, events = self.metadata_store.read_users(USER, part, self._max_history)
-            users = [User(key, records.get(key), events[key]) for key in part]
-            queries = _queries(live, [_fitting(live, user) for user in users], left_out, exclude_seen)
-            found += self._server.serve(live, queries, int(k), checked, rerank)
-        return found
+        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), check_ids(user_ids, "user id")
+        return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))
 
     def recommend_for(
         self,
@@ -272,10 +260,8 @@ class Recommender:
         """
         if not isinstance(user, User):
             raise InvalidDataError(f"recommend_for takes a User, got {user!r}: recommend takes an id")
-        left_out = frozenset(check_ids(exclude, "item id"))
-        live = self._watch.live()
-        checked = _check_request(live, k, where)
-        return self._server.serve(live, _queries(live, [user], left_out, exclude_seen), int(k), checked, rerank)[0]
+        request = Request.of(k, where, exclude_seen, exclude, rerank)
+        return self._watch.ask(lambda live: self._server.for_user(live, user, request))
 
     def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
         """The items whose vectors have the largest inner product with the item's, itself left out.
@@ -283,13 +269,8 @@ class Recommender:
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        key, live = check_id(item_id, "item id"), self._watch.live()
-        checked = _check_request(live, k, where)
-        entry = self.vector_store.fetch(live.collection, [key]).get(key)
-        if entry is None:
-            raise ItemNotFoundError(f"no item {key!r} in the catalogue: upsert_items adds one")
-        query = Query(User(), entry.vector, frozenset([key]), ("item",))
-        return self._server.serve(live, [query], int(k), checked)[0]
+        request, key = Request.of(k, where), check_id(item_id, "item id")
+        return self._watch.ask(lambda live: self._server.similar(live, key, request))
 
     # -- the live catalogue
 
@@ -303,15 +284,15 @@ class Recommender:
             InvalidDataError: for an item without an id, or a feature value that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = _check_all(items, Item)
-        live = self._watch.live()
+        checked = check_all(items, Item)
+        schema = self._watch.live().schema
         for item in checked:
-            live.schema.check_item(item)
-        records = {_required(item.id, "an item to be stored"): dict(item.features) for item in checked}
-        for part in batches(list(records), _ITEMS_AT_A_TIME):
+            schema.check_item(item)
+        records = {required_id(item.id, "an item to be stored"): dict(item.features) for item in checked}
+        for part in batches(records, _ITEMS_AT_A_TIME):
             with self._archive.catalogue_lock():
-                self._watch.look_again()  # the release may have been switched while this call waited for the lock
-                self._catalogue.upsert(self._watch.live(), {key: records[key] for key in part})
+                # The release may have been switched while this call waited for the lock.
+                self._catalogue.upsert(self._watch.current(), {key: records[key] for key in part})
 
     def delete_items(self, ids: Iterable[Id]) -> None:
         """Remove items, vector and record; ids that are not there are no error.
@@ -323,8 +304,7 @@ class Recommender:
         self._watch.live()
         for part in batches(unique, _ITEMS_AT_A_TIME):
             with self._archive.catalogue_lock():
-                self._watch.look_again()
-                self._catalogue.delete(self._watch.live(), part)
+                self._catalogue.delete(self._watch.current(), part)
 
     def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
         """The items of those ids that are in the catalogue, in the order of ``ids``."""
@@ -340,13 +320,13 @@ class Recommender:
                 that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = _check_all(users, User)
-        live = self._watch.live()
+        checked = check_all(users, User)
+        schema = self._watch.live().schema
         for user in checked:
-            live.schema.check_user(user)
+            schema.check_user(user)
             if user.history:
                 raise InvalidDataError(f"user {user.id!r} has a history: store it by record(events)")
-        self.metadata_store.put(USER, {_required(user.id, "a user to be stored"): user.features for user in checked})
+        self.metadata_store.put(USER, {required_id(user.id, "a user to be stored"): user.features for user in checked})
 
     def record(self, events: Event | Iterable[Event]) -> None:
         """Add events to the histories of their users; the next recommendation reads them, without retraining.
@@ -355,21 +335,37 @@ class Recommender:
             events: Each with a user. An event without a time happened now. User, item and time name an event: recorded
                 again, it is replaced.
         """
-        checked = _check_all([events] if isinstance(events, Event) else events, Event)
+        checked = check_all([events] if isinstance(events, Event) else events, Event)
         now = time.time()
         self.metadata_store.append_events(
             [event if event.time is not None else replace(event, time=now) for event in checked]
         )
+
+    def forget_user(self, user_id: Id) -> Receipt:
+        """Remove a user's profile and events. What an encoder has learnt from them goes with the next `fit`.
+
+        Gives:
+            What was removed, for whoever asked for it.
+        """
+        key = check_id(user_id, "user id")
+        profiles, events = self.metadata_store.read_users(USER, [key])
+        self.metadata_store.delete_events([key])
+        self.metadata_store.delete(USER, [key])
+        return Receipt(key, key in profiles, len(events[key]))
 
     # -- consistency
 
     def verify(self) -> Report:
         """What differs between the two stores, by ids and digests, streamed.
 
+        Changes that are under way meanwhile are no differences.
+
         Raises:
             NotFittedError: when there is no live release.
         """
-        return self._catalogue.compare(self._watch.live())
+        suspects = self._catalogue.suspects(self._watch.current())
+        with self._archive.catalogue_lock():
+            return self._catalogue.inspect(self._watch.current(), suspects)
 
     def repair(self, *, full: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; gives their ids.
@@ -380,12 +376,10 @@ class Recommender:
         Raises:
             NotFittedError: when there is no live release.
         """
+        found = self.verify().ids if check_flag(full, "full") else None
         with self._archive.catalogue_lock():
-            self._watch.look_again()
-            live = self._watch.live()
-            ids = self._catalogue.compare(live).ids if full else self._catalogue.marked(PENDING)
-            self._catalogue.mend(live, ids)
-            self._catalogue.unmark(ids)
+            ids = self._catalogue.marked(PENDING) if found is None else found
+            self._catalogue.repair(self._watch.current(), ids)
         return ids
 
     # -- the connection
@@ -404,73 +398,3 @@ class Recommender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _claim(self) -> None:
-        if self._check_owner() is None:
-            self.metadata_store.put(_OWNER_KIND, {_OWNER_KEY: {"name": self.name}})
-
-    def _check_owner(self) -> str | None:
-        """Two recommenders in one metadata store would mix up their items, users and events without a word."""
-        owner = self.metadata_store.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("name")
-        if owner not in (None, self.name):
-            raise InvalidDataError(
-                f"this metadata store holds the recommender {owner!r}, not {self.name!r}: "
-                "give each one a store of its own, such as one with another prefix"
-            )
-        return None if owner is None else str(owner)
-
-
-def _queries(live: Live, users: Sequence[User], exclude: frozenset[Id], exclude_seen: bool) -> list[Query]:
-    known = [user for user in users if user.features or user.history]
-    vectors = iter(live.encoder.encode_users(known))
-    queries = []
-    for user in users:
-        based_on = tuple(name for name in ("features", "history") if getattr(user, name))
-        seen = {event.item_id for event in user.history} if exclude_seen else ()
-        queries.append(Query(user, next(vectors) if based_on else None, exclude.union(seen), based_on))
-    return queries
-
-
-def _fitting(live: Live, user: User) -> User:
-    """The user without the stored features that the live schema no longer allows."""
-    try:
-        live.schema.check_user(user)
-    except InvalidDataError:
-        allowed = {name: value for name, value in user.features.items() if _allows(live, name, value)}
-        return User(user.id, allowed, user.history)
-    return user
-
-
-def _allows(live: Live, name: str, value: Any) -> bool:
-    try:
-        live.schema.check_user(User(None, {name: value}))
-    except InvalidDataError:
-        return False
-    return True
-
-
-def _check_request(live: Live, k: Any, where: Any) -> Filter | None:
-    check_count(k, "k")
-    fields = {name: kind for name, kind in live.fields().items() if name != DIGEST}
-    return check_filter(where, fields)
-
-
-def _check_all(values: Any, kind: type[_T]) -> list[_T]:
-    if isinstance(values, (str, bytes, kind)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"expected {kind.__name__}s, got {values!r}: put them into a list")
-    checked = list(values)
-    for value in checked:
-        if not isinstance(value, kind):
-            raise InvalidDataError(f"expected {kind.__name__}s, got {value!r} of type {type(value).__name__}")
-    return checked
-
-
-def _required(key: Id | None, what: str) -> Id:
-    if key is None:
-        raise InvalidDataError(f"{what} needs an id")
-    return key
-
-
-def _check_part(part: Any, kind: type) -> None:
-    if not isinstance(part, kind):
-        raise InvalidDataError(f"expected an instance of {kind.__name__}, got {part!r}")

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.encoders.base import Encoder
-from vecrec.errors import ReleaseError
+from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.files import read_json, write_json
 from vecrec.filters import FieldType
 from vecrec.ids import Id, decode_id, encode_id
-from vecrec.records import Record, record_digest
+from vecrec.records import JSON, Record, record_digest
 from vecrec.registry import find_part
 from vecrec.releases import Archive, Release
 from vecrec.types import Item, User
 from vecrec.vector_stores.base import VectorStore
 
 if TYPE_CHECKING:
-    from vecrec.data import Schema
+    from vecrec.data import Feature, Schema
 
-__all__ = ["DIGEST", "Generation", "Golden", "Live", "Popularity", "load_live"]
+__all__ = ["DIGEST", "Generation", "Golden", "Live", "Popularity", "Rows", "fitting", "load_live"]
 
 DIGEST = "_digest"
 """The attribute beside each vector that says which state of the record it was made from."""
 
 _GOLDEN_TOLERANCE = 1e-4
+_Owner = TypeVar("_Owner", Item, User)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Items as a collection takes them."""
+
+    ids: list[Id]
+    vectors: NDArray[np.float32]
+    """Shape (n, dim)."""
+    attributes: list[Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +60,41 @@ class Generation:
         """The collection's attributes: what may be filtered, and the digest."""
         return {**self.schema.filter_fields(), DIGEST: "string"}
 
-    def write(self, store: VectorStore, records: Mapping[Id, Record]) -> NDArray[np.float32]:
-        """Encode items and put them into the collection; gives their vectors, shape (n, dim)."""
-        items = [Item(key, record) for key, record in records.items()]
-        vectors = self.encoder.encode_items(items)
-        attributes = [{**self.schema.attributes(item), DIGEST: record_digest(item.features)} for item in items]
-        store.upsert(self.collection, list(records), vectors, attributes)
-        return vectors
+    def encode(self, records: Mapping[Id, Record]) -> Rows:
+        """Make the rows of items.
+
+        The catalogue outlives the schemas, so a feature that this one does not allow counts as missing.
+        """
+        schema = self.schema
+        items = [fitting(Item(key, record), schema.items, schema.check_item) for key, record in records.items()]
+        attributes = [
+            {**schema.attributes(item), DIGEST: record_digest(record)} for item, record in zip(items, records.values())
+        ]
+        return Rows(list(records), self.encoder.encode_items(items), attributes)
+
+    def write(self, store: VectorStore, rows: Rows) -> None:
+        """Put rows into the collection."""
+        store.upsert(self.collection, rows.ids, rows.vectors, rows.attributes)
+
+
+def fitting(owner: _Owner, features: Iterable[Feature], check: Callable[[_Owner], None]) -> _Owner:
+    """An item or a user without the features that a schema does not allow; itself where all are allowed."""
+    try:
+        check(owner)
+    except InvalidDataError:
+        bad = {feature.name for feature in features if not _allows(feature, owner.features)}
+        return replace(owner, features={name: value for name, value in owner.features.items() if name not in bad})
+    return owner
+
+
+def _allows(feature: Feature, record: Mapping[str, JSON]) -> bool:
+    value = record.get(feature.name)
+    try:
+        if value is not None:
+            feature.check(value, "")
+    except InvalidDataError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +183,10 @@ def load_live(archive: Archive, release_id: str, encoder_class: type[Encoder] | 
     directory = archive.directory(release_id)
     matches = encoder_class is not None and getattr(encoder_class, "name", None) == release.encoder
     chosen: Any = encoder_class if matches else find_part("vecrec.encoders", release.encoder)
-    encoder = chosen.load(directory / "encoder")
     try:
+        encoder = chosen.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
         raise ReleaseError(f"the release {release_id!r} is damaged ({error}): roll back or fit again") from error
     return Live(release.collection, encoder, release, popularity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vecrec.ids import Id
@@ -52,6 +53,10 @@ def load_dataset(
 
 
 def _stored(data: Dataset) -> Iterator[Event]:
-    # Where the data set knows no times, the order stands in for them.
-    for position, event in enumerate(data.events()):
-        yield event if event.time is not None else Event(event.user_id, event.item_id, float(position), event.rating)
+    user, place = None, 0
+    for event in data.events():
+        # Where the data set knows no times, the place in the user's history stands in for them: a data set that has
+        # more events of others gives the same event the same time.
+        place = place + 1 if event.user_id == user else 0
+        user = event.user_id
+        yield event if event.time is not None else replace(event, time=float(place))

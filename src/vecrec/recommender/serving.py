@@ -1,43 +1,36 @@
-"""From user vectors to ranked items with their records: still k of them, or a reason why not."""
+"""From users to ranked items with their records: still k of them, or a reason why not."""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.errors import StoreUnavailableError
-from vecrec.filters import Filter
+from vecrec.errors import ItemNotFoundError, StoreUnavailableError
+from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
-from vecrec.recommender.catalogue import ITEM, Catalogue, batches
-from vecrec.recommender.generation import Live
+from vecrec.recommender.catalogue import ITEM, USER, Catalogue, batches
+from vecrec.recommender.generation import DIGEST, Live, fitting
+from vecrec.recommender.request import Request
 from vecrec.records import Record
 from vecrec.types import Hit, Item, Recommendation, Recommendations, User
 from vecrec.vector_stores.base import VectorStore
 
-__all__ = ["Query", "Reranker", "Server"]
+__all__ = ["Server"]
 
+_USERS_AT_A_TIME = 256
 _GROWTH = 4
 
-
-@runtime_checkable
-class Reranker(Protocol):
-    """A second stage that orders the best candidates anew."""
-
-    depth: int
-    """How many candidates it wants to see, at least k."""
-
-    def rerank(self, user: User, candidates: Sequence[Recommendation]) -> Sequence[Recommendation]:
-        """The candidates in their new order, best first, with the scores that they shall carry."""
+_log = logging.getLogger("vecrec")
 
 
 @dataclass(slots=True)
-class Query:
+class _Query:
     """Whom to serve, and how far that has come."""
 
     user: User
@@ -55,51 +48,75 @@ class Query:
 
 
 class Server:
-    """Serves queries from one vector store and one metadata store."""
+    """Answers requests from one vector store and one metadata store, each by one release from beginning to end."""
 
-    def __init__(self, vectors: VectorStore, metadata: MetadataStore, catalogue: Catalogue) -> None:
+    def __init__(self, vectors: VectorStore, metadata: MetadataStore, catalogue: Catalogue, max_history: int) -> None:
         self._vectors, self._metadata, self._catalogue = vectors, metadata, catalogue
+        self._max_history = max_history
 
-    def serve(
-        self, live: Live, queries: Sequence[Query], k: int, where: Filter | None, rerank: Reranker | None = None
+    def for_ids(self, live: Live, ids: Sequence[Id], request: Request) -> list[Recommendations]:
+        """Ranked items for stored users, in as few round trips as it takes."""
+        found: list[Recommendations] = []
+        for part in batches(ids, _USERS_AT_A_TIME):
+            records, events = self._metadata.read_users(USER, part, self._max_history)
+            users = [User(key, records.get(key), events[key]) for key in part]
+            found += self._serve(live, _queries(live, users, request), request)
+        return found
+
+    def for_user(self, live: Live, user: User, request: Request) -> Recommendations:
+        """Ranked items for somebody who is not stored."""
+        live.schema.check_user(user)
+        return self._serve(live, _queries(live, [user], request), request)[0]
+
+    def similar(self, live: Live, item_id: Id, request: Request) -> Recommendations:
+        """The items nearest to an item."""
+        entry = self._vectors.fetch(live.collection, [item_id]).get(item_id)
+        if entry is None:
+            raise ItemNotFoundError(f"no item {item_id!r} in the catalogue: upsert_items adds one")
+        query = _Query(User(), entry.vector, frozenset([item_id]), ("item",))
+        return self._serve(live, [query], request, fall_back=False)[0]
+
+    def _serve(
+        self, live: Live, queries: Sequence[_Query], request: Request, *, fall_back: bool = True
     ) -> list[Recommendations]:
-        """Ranked items for each query, in as few round trips as it takes.
-
-        Raises:
-            StoreUnavailableError: when the metadata store does not answer; without a vector store, popularity serves.
-        """
-        depth = k if rerank is None else max(k, rerank.depth)
+        where = check_filter(request.where, {k: kind for k, kind in live.fields().items() if k != DIGEST})
         records: dict[Id, Record] = {}
         by_vector = [query for query in queries if query.vector is not None]
         try:
-            self._search(live, by_vector, depth, where, records)
-        except StoreUnavailableError as error:
+            self._search(live, by_vector, request.depth, where, records)
+        except _VectorStoreDownError as error:
+            if not fall_back:
+                raise error.reason from error.reason.__cause__
+            _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
             for query in by_vector:
                 query.vector, query.found = None, []
-                query.notes += (f"the vector store does not answer, popularity serves: {error}",)
-        by_popularity = [query for query in queries if query.vector is None]
-        for query in by_popularity:
-            query.found = list(self._popular(live, query, depth, where, records))
+                query.notes += (f"the vector store does not answer, popularity serves: {error.reason}",)
+        for query in queries:
+            if query.vector is None:
+                query.found = list(self._popular(live, query, request.depth, where, records))
         missing = list(dict.fromkeys(key for query in queries for key in query.missing))
         if missing:
-            self._catalogue.mark_missing(missing)
-        return [_recommendations(live, query, k, records, rerank) for query in queries]
+            self._catalogue.mark_missing(live, missing)
+        return [_recommendations(live, query, request, records) for query in queries]
 
     def _search(
-        self, live: Live, queries: Sequence[Query], depth: int, where: Filter | None, records: dict[Id, Record]
+        self, live: Live, queries: Sequence[_Query], depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> None:
         """Search deeper and deeper until each query has ``depth`` hits with records, or has seen all there is."""
         open_, limit = list(queries), depth + max((_head_room(query, depth) for query in queries), default=0)
         while open_:
             vectors = np.stack([query.vector for query in open_ if query.vector is not None])
-            rows = self._vectors.search(live.collection, vectors, limit, where)
-            candidates = [_allowed(row, query) for row, query in zip(rows, open_)]
-            self._read(queries=open_, candidates=candidates, depth=depth, records=records)
+            try:
+                rows = self._vectors.search(live.collection, vectors, limit, where)
+            except StoreUnavailableError as error:
+                raise _VectorStoreDownError(error) from error
+            candidates = [[hit for hit in row if hit.id not in query.excluded] for row, query in zip(rows, open_)]
+            self._read(open_, candidates, depth, records)
             open_ = [query for query, row in zip(open_, rows) if len(query.found) < depth and len(row) >= limit]
             limit *= _GROWTH
 
     def _read(
-        self, queries: Sequence[Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
+        self, queries: Sequence[_Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
     ) -> None:
         """Read the records of each query's first ``depth`` candidates in one batch; again where one is missing."""
         absent: set[Id] = set()
@@ -115,7 +132,7 @@ class Server:
             query.missing += [hit.id for hit in hits if hit.id in absent]
 
     def _popular(
-        self, live: Live, query: Query, depth: int, where: Filter | None, records: dict[Id, Record]
+        self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> Iterator[Hit]:
         """The most popular items that may come."""
         left, popularity = depth, live.popularity
@@ -130,43 +147,71 @@ class Server:
                 return
 
 
-def _head_room(query: Query, depth: int) -> int:
+class _VectorStoreDownError(Exception):
+    """Keeps apart which of the two stores does not answer."""
+
+    def __init__(self, reason: StoreUnavailableError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _queries(live: Live, users: Sequence[User], request: Request) -> list[_Query]:
+    schema = live.schema
+    # What was stored under an earlier schema may not fit this one.
+    fitted = [fitting(user, schema.users, schema.check_user) for user in users]
+    bases = [_based_on(live, user) for user in fitted]
+    vectors = iter(live.encoder.encode_users([user for user, base in zip(fitted, bases) if base]))
+    queries = []
+    for user, given, base in zip(fitted, users, bases):
+        seen = {event.item_id for event in user.history} if request.exclude_seen else ()
+        excluded = request.exclude.union(seen) if seen else request.exclude
+        left_out = sorted(given.features.keys() - user.features.keys())
+        notes = (f"the stored features {left_out} do not fit the live release and were left out",) if left_out else ()
+        queries.append(_Query(user, next(vectors) if base else None, excluded, base, notes))
+    return queries
+
+
+def _based_on(live: Live, user: User) -> tuple[str, ...]:
+    """What is known about a user that the encoder can read."""
+    profile = any(user.features.get(feature.name) is not None for feature in live.schema.users)
+    return (("features",) if profile else ()) + (("history",) if user.history else ())
+
+
+def _head_room(query: _Query, depth: int) -> int:
     # What somebody has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
     return min(len(query.excluded), 3 * depth + 100)
-
-
-def _allowed(hits: Sequence[Hit], query: Query) -> list[Hit]:
-    return [hit for hit in hits if hit.id not in query.excluded]
 
 
 def _matches(live: Live, key: Id, record: Record, where: Filter | None) -> bool:
     return where is None or where.matches(live.schema.attributes(Item(key, record)))
 
 
-def _recommendations(
-    live: Live, query: Query, k: int, records: dict[Id, Record], rerank: Reranker | None
-) -> Recommendations:
+def _recommendations(live: Live, query: _Query, request: Request, records: dict[Id, Record]) -> Recommendations:
     items = [Recommendation(rank, hit.id, hit.score, records[hit.id]) for rank, hit in enumerate(query.found, 1)]
-    if rerank is not None:
-        ordered = rerank.rerank(query.user, items)
-        items = [Recommendation(rank, item.item_id, item.score, item.metadata) for rank, item in enumerate(ordered, 1)]
-    items = items[:k]
+    if request.rerank is not None:
+        items = [replace(item, rank=rank) for rank, item in enumerate(request.rerank_checked(query.user, items), 1)]
     by_vector = query.vector is not None
     return Recommendations(
-        items=tuple(items),
+        items=tuple(items[: request.k]),
         user_id=query.user.id,
         release=live.release.id,
         served_by="vectors" if by_vector else "popularity",
         based_on=query.based_on if by_vector else (),
         request_id=uuid.uuid4().hex,
-        shortfall=_shortfall(len(items), k, by_vector),
+        shortfall=_shortfall(len(items), query, request),
         missing=tuple(dict.fromkeys(query.missing)),
         notes=query.notes,
     )
 
 
-def _shortfall(found: int, k: int, by_vector: bool) -> str | None:
-    if found >= k:
+def _shortfall(count: int, query: _Query, request: Request) -> str | None:
+    if count >= request.k:
         return None
-    rest = "the catalogue has" if by_vector else "the list of popular items has"
-    return f"{found} of {k}: {rest} no more items that pass the filter and were neither seen nor excluded"
+    if count < len(query.found):
+        return f"{count} of {request.k}: the reranker kept no more"
+    source = "no more items were found" if query.vector is not None else "the list of popular items has no more"
+    conditions = [
+        *(["pass the filter"] if request.where is not None else []),
+        *(["were neither seen nor excluded"] if query.excluded else []),
+    ]
+    return f"{count} of {request.k}: {source}" + (f" that {' and '.join(conditions)}" if conditions else "")

@@ -2,73 +2,134 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from vecrec.encoders.base import Encoder
-from vecrec.errors import NotFittedError, ReleaseError
+from vecrec.errors import (
+    CollectionNotFoundError,
+    NotFittedError,
+    ReleaseError,
+    StoreError,
+    StoreUnavailableError,
+    VecrecError,
+)
 from vecrec.recommender.generation import Live, load_live
 from vecrec.releases import Archive
 from vecrec.vector_stores.base import VectorStore
 
 __all__ = ["Watch"]
 
+_log = logging.getLogger("vecrec")
+_T = TypeVar("_T")
+
 
 class Watch:
-    """Gives the live release, looking at the pointer every ``refresh_seconds`` at most."""
+    """Knows the live release, and looks every ``refresh_seconds`` whether it still is."""
 
     def __init__(
-        self, archive: Archive, vectors: VectorStore, refresh_seconds: float, encoder_class: type[Encoder]
+        self, archive: Archive, vectors: VectorStore, refresh_seconds: float, encoder_class: type[Encoder] | None
     ) -> None:
         self._archive, self._vectors = archive, vectors
         self._refresh_seconds, self._encoder_class = refresh_seconds, encoder_class
         self._live: Live | None = None
-        self._pointer: tuple[int, int] | None = None
         self._next_look = 0.0
         self._lock = threading.Lock()
 
+    def ask(self, question: Callable[[Live], _T]) -> _T:
+        """What a release answers, the same one from beginning to end.
+
+        Where that one is dropped on the way, because others have gone live meanwhile, the live one answers anew.
+        """
+        live = self.live()
+        while True:
+            try:
+                return question(live)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                newer = self.current()
+                if newer.release.id != live.release.id:
+                    live = newer
+                elif isinstance(error, CollectionNotFoundError):
+                    raise self._gone(live.collection) from error
+                else:
+                    raise
+
     def live(self) -> Live:
-        """The live release. A caller keeps what it gets until its request ends.
+        """The live release as far as this process knows; one that cannot be loaded does not replace one that can.
 
         Raises:
             NotFittedError: when there is none.
             ReleaseError: when it is damaged or its collection is gone.
         """
-        live = self.find()
-        if live is None:
-            raise NotFittedError(f"the recommender {self._archive.name!r} has no live release: call fit(data) first")
-        return live
-
-    def find(self) -> Live | None:
-        """The live release, or ``None`` when there is none."""
-        if time.monotonic() >= self._next_look:
-            with self._lock:
+        # While one thread loads the next release, the others go on with the one that they have.
+        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=self._live is None):
+            try:
                 self._look()
-        return self._live
+            except (VecrecError, OSError) as error:
+                if self._live is None:
+                    raise
+                _log.warning("release %s goes on serving: %s", self._live.release.id, error)
+            finally:
+                self._lock.release()
+        return self._found()
+
+    def current(self) -> Live:
+        """The live release of this moment, for whoever writes to it.
+
+        Raises:
+            NotFittedError: when there is none.
+            ReleaseError: when it is damaged or its collection is gone.
+        """
+        with self._lock:
+            self._look()
+        return self._found()
 
     def adopt(self, live: Live) -> None:
-        """Take a release that this process has just made live, without loading it again."""
+        """Take a release that is loaded already; whether it is still the live one shows at the next look."""
         with self._lock:
-            self._live, self._pointer = live, self._archive.pointer_version()
+            self._live, self._next_look = live, 0.0
 
-    def look_again(self) -> None:
-        """Look at the pointer at the next call."""
-        self._next_look = 0.0
+    def _found(self) -> Live:
+        if self._live is None:
+            raise NotFittedError(f"{self._archive.path} holds no live release: call fit(data) or publish() first")
+        return self._live
 
     def _look(self) -> None:
-        pointer = self._archive.pointer_version()
-        if pointer != self._pointer:
-            release_id = self._archive.live()[0]
-            if release_id is not None and (self._live is None or self._live.release.id != release_id):
-                self._live = self._load(release_id)
-            self._pointer = pointer
         self._next_look = time.monotonic() + self._refresh_seconds
+        while True:
+            release_id = self._archive.live()[0]
+            if release_id is None or (self._live is not None and self._live.release.id == release_id):
+                return
+            try:
+                self._live = self.load(release_id)
+            except ReleaseError:
+                # It may have had its day while it was being read.
+                if self._archive.live()[0] == release_id:
+                    raise
 
-    def _load(self, release_id: str) -> Live:
+    def load(self, release_id: str) -> Live:
+        """A release at work, live or not.
+
+        Raises:
+            ReleaseError: when it is damaged or its collection is gone.
+        """
         live = load_live(self._archive, release_id, self._encoder_class)
-        if live.collection not in self._vectors.collections():
-            raise ReleaseError(
-                f"the vector store has no collection {live.collection!r} of the live release: "
-                "open the store that it was published to, or publish again"
-            )
+        try:
+            held = self._vectors.collections()
+        except StoreUnavailableError as error:
+            _log.warning("release %s is live, but the vector store does not answer: %s", release_id, error)
+            return live
+        if live.collection not in held:
+            raise self._gone(live.collection)
         return live
+
+    def _gone(self, collection: str) -> ReleaseError:
+        return ReleaseError(
+            f"the vector store has no collection {collection!r} of the live release: "
+            "open the store that it was published to, or publish again"
+        )

@@ -5,12 +5,13 @@
     artifacts/{name}/live.json            which release is live, and which was before it
                      building.json        which release is being built, if any
                      catalogue.lock       held while the catalogue changes
-                     build.lock           held while a release is built
+                     build.lock           held while a release is trained and built
                      releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json
 """
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -30,6 +32,7 @@ __all__ = ["Archive"]
 
 # No double underscore: it separates a recommender's name from a release's id in the name of a collection.
 _NAME = re.compile(r"(?!.{65})[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
+_PATIENCE = 60.0
 
 
 class Archive:
@@ -38,19 +41,23 @@ class Archive:
     Several processes may use one directory, on one machine or on a file system with working locks.
     """
 
-    def __init__(self, artifacts: str | Path, name: str) -> None:
+    def __init__(self, artifacts: Any, name: Any) -> None:
         """The archive of the recommender ``name`` below the directory ``artifacts``, made when it is first written.
 
         Raises:
-            InvalidDataError: for a name that is not made of lower-case letters, digits and single underscores.
+            InvalidDataError: for a name that is not made of lower-case letters, digits and single underscores, or
+                artifacts that are no path.
         """
-        if not _NAME.match(str(name)):
+        if not isinstance(name, str) or not _NAME.match(name):
             raise InvalidDataError(
                 f"{name!r} is no name of a recommender: use at most 64 lower-case letters, digits and single "
                 "underscores, beginning with a letter"
             )
+        if not isinstance(artifacts, (str, os.PathLike)) or not str(artifacts) or "\0" in str(artifacts):
+            raise InvalidDataError(f"artifacts is {artifacts!r}: give the path of a directory")
         self.name = name
-        self.path = Path(artifacts) / name
+        # Absolute, so that messages say where it is and a change of directory does not move it.
+        self.path = Path(artifacts).absolute() / name
         self._catalogue_lock = FileLock(self.path / "catalogue.lock")
 
     # -- releases
@@ -58,6 +65,10 @@ class Archive:
     def new_id(self) -> str:
         """An id that sorts after all earlier ones and fits into the name of a collection."""
         return f"r{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}{secrets.token_hex(2)}"
+
+    def collection(self, release_id: str) -> str:
+        """The name of the vector store's collection of a release."""
+        return f"{self.name}__{release_id}"
 
     def directory(self, release_id: str) -> Path:
         """Where a release lies."""
@@ -78,13 +89,7 @@ class Archive:
         Raises:
             ReleaseError: when there is none, or a file is missing or changed.
         """
-        directory = self.directory(release_id)
-        value = read_json(directory / "manifest.json")
-        if value is None:
-            raise ReleaseError(
-                f"there is no release {release_id!r} in {self.path}: there are {[r.id for r in self.releases()]}"
-            )
-        release = Release.from_json(value)
+        release, directory = self.manifest(release_id), self.directory(release_id)
         for name, expected in release.checksums.items():
             path = directory / name
             if not path.is_file() or checksum(path) != expected:
@@ -93,10 +98,29 @@ class Archive:
                 )
         return release
 
+    def manifest(self, release_id: str) -> Release:
+        """The manifest of a release, whatever the state of its other files.
+
+        Raises:
+            ReleaseError: when there is none that can be read.
+        """
+        path = self.directory(release_id) / "manifest.json"
+        value = _read(path, "roll back to another release or fit again")
+        if value is None:
+            raise ReleaseError(f"the release {release_id!r} is gone, {path} is not there: roll back or fit again")
+        return Release.from_json(value)
+
     def releases(self) -> list[Release]:
-        """The sealed releases, newest first."""
-        manifests = sorted((self.path / "releases").glob("*/manifest.json"), reverse=True)
-        return [Release.from_json(read_json(path)) for path in manifests]
+        """The live release, then the one before it; only these are kept."""
+        return [self.manifest(release_id) for release_id in self.live() if release_id is not None]
+
+    def strays(self) -> list[str]:
+        """The ids of directories that are neither the live release nor the one before it.
+
+        Releases that have had their day, and builds that did not end.
+        """
+        kept = self.live()
+        return sorted(path.name for path in (self.path / "releases").glob("*") if path.name not in kept)
 
     def remove(self, release_id: str) -> None:
         """Delete a release's directory, its manifest first, so that half a release is never taken for one."""
@@ -104,25 +128,23 @@ class Archive:
         (directory / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(directory, ignore_errors=True)
 
-    def leftovers(self) -> list[str]:
-        """The ids of directories without a manifest: builds that did not end."""
-        found = (self.path / "releases").glob("*")
-        return [path.name for path in found if path.is_dir() and not (path / "manifest.json").exists()]
-
     # -- the live pointer
 
     def live(self) -> tuple[str | None, str | None]:
-        """The ids of the live release and of the one before it; ``None`` where there is none."""
-        value = read_json(self.path / "live.json") or {}
-        return value.get("live"), value.get("previous")
+        """The ids of the live release and of the one before it; ``None`` where there is none.
 
-    def pointer_version(self) -> tuple[int, int] | None:
-        """Something that differs after each switch, at the cost of one look at the file."""
-        try:
-            stat = (self.path / "live.json").stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_mtime_ns, stat.st_ino
+        Raises:
+            ReleaseError: when the pointer is damaged.
+        """
+        path = self.path / "live.json"
+        cure = 'write {"live": ID} with the name of a directory in releases/ into it, or delete it and fit again'
+        value = _read(path, cure)
+        if value is None:
+            return None, None
+        live, previous = (value.get("live"), value.get("previous")) if isinstance(value, dict) else (None, None)
+        if not isinstance(live, str) or not isinstance(previous, (str, type(None))):
+            raise ReleaseError(f"{path} is damaged: {cure}")
+        return live, previous
 
     def switch(self, release_id: str) -> None:
         """Make a release the live one, with one write."""
@@ -131,11 +153,9 @@ class Archive:
 
     # -- who is changing what
 
-    def building(self) -> str | None:
-        """The id of the release that is being built, or was when its process died."""
-        value = read_json(self.path / "building.json") or {}
-        found: str | None = value.get("building")
-        return found
+    def building(self) -> bool:
+        """Whether a release is being built, or was when its process died."""
+        return (self.path / "building.json").exists()
 
     def set_building(self, release_id: str | None) -> None:
         """Say which release is being built."""
@@ -145,7 +165,7 @@ class Archive:
             write_json(self.path / "building.json", {"building": release_id})
 
     @contextmanager
-    def catalogue_lock(self, timeout: float = 60.0) -> Iterator[None]:
+    def catalogue_lock(self, timeout: float = _PATIENCE) -> Iterator[None]:
         """Held by whoever changes the catalogue, in any thread or process.
 
         Raises:
@@ -156,7 +176,7 @@ class Archive:
 
     @contextmanager
     def build_lock(self) -> Iterator[None]:
-        """Held by the one process that builds a release.
+        """Held by the one process that trains and builds a release.
 
         Raises:
             ReleaseError: when somebody else is building.
@@ -166,14 +186,23 @@ class Archive:
 
     @contextmanager
     def _hold(self, lock: FileLock, timeout: float, work: str) -> Iterator[None]:
-        (self.path / "releases").mkdir(parents=True, exist_ok=True)
         try:
+            (self.path / "releases").mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=timeout)
         except Timeout as error:
             raise ReleaseError(
                 f"somebody else is {work} of {self.name!r}: try again when they have finished"
             ) from error
+        except OSError as error:
+            raise ReleaseError(f"{self.path} cannot be written to ({error}): check the directory") from error
         try:
             yield
         finally:
             lock.release()
+
+
+def _read(path: Path, cure: str) -> Any:
+    try:
+        return read_json(path)
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ReleaseError(f"{path} is damaged ({error}): {cure}") from error
