@@ -98,4 +98,3 @@ class MemoryMetadataStore(MetadataStore):
         if self._closed:
             raise StoreError("this metadata store was closed: make a new one")
         return data
-

@@ -1,0 +1,54 @@
+"""Stores by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vecrec.errors import InvalidDataError
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.memory import MemoryMetadataStore
+from vecrec.metadata_stores.redis import RedisMetadataStore
+from vecrec.metadata_stores.sql import SQLMetadataStore
+
+__all__ = ["from_url"]
+
+_OWN: dict[str, Callable[..., MetadataStore]] = {
+    "memory": lambda url, **options: MemoryMetadataStore(**options),
+    **dict.fromkeys(("redis", "rediss", "unix"), RedisMetadataStore),
+    **dict.fromkeys(("sqlite", "mysql", "mariadb", "postgresql"), SQLMetadataStore),
+}
+
+
+def from_url(url: str, **options: Any) -> MetadataStore:
+    """The store that a URL names.
+
+    Args:
+        url: ``memory://``, ``sqlite:///file.db``, ``redis://host:6379/0``, ``redis+cluster://host:6379``,
+            ``mysql+pymysql://user:password@host/database``, ``mariadb+pymysql://``, ``postgresql+psycopg://``; or one
+            whose scheme, up to a ``+``, is the name of an entry point in the group ``vecrec.metadata_stores``, which
+            gives a callable that takes the URL.
+        options: Passed to the store's constructor.
+
+    Raises:
+        InvalidDataError: for a URL that names none.
+        MissingDependencyError: if the store's package is not installed.
+    """
+    scheme = str(url).partition("://")[0] if "://" in str(url) else ""
+    store = _OWN.get(scheme.partition("+")[0]) or _registered(scheme.partition("+")[0])
+    if store is None:
+        # Only the scheme is shown: the rest may hold a password.
+        raise InvalidDataError(
+            f"no metadata store is known for URLs that begin with {scheme!r}: use memory://, sqlite:///file.db, "
+            "redis://, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://"
+        )
+    return store(url, **options)
+
+
+def _registered(name: str) -> Callable[..., MetadataStore] | None:
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="vecrec.metadata_stores", name=name):
+        store: Callable[..., MetadataStore] = entry.load()
+        return store
+    return None

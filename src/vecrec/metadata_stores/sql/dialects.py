@@ -1,0 +1,189 @@
+"""Where the databases differ."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from typing_extensions import override
+
+__all__ = ["Dialect", "Fault", "dialect_of"]
+
+Fault: TypeAlias = Literal["away", "timeout", "conflict", "refused"]
+"""What went wrong: nobody answers; no answer in time; another transaction won; anything else."""
+
+
+class Dialect(ABC):
+    """What a database wants to hear and what it answers."""
+
+    extra: ClassVar[str]
+    """The extra of vecrec that brings the driver."""
+    mark: ClassVar[str]
+    """The placeholder of a parameter."""
+    begin: ClassVar[str] = "BEGIN"
+    """Begins a transaction that will write."""
+    plans: ClassVar[bool] = True
+    """Whether the driver keeps the plans of statements by their text: then few texts are better than many."""
+
+    @abstractmethod
+    def connect_args(self, timeout: float) -> dict[str, Any]:
+        """What the driver is told so that no call takes longer than ``timeout`` seconds."""
+
+    @abstractmethod
+    def session(self, connection: Any, timeout: float) -> list[str]:
+        """The statements that prepare a new connection."""
+
+    @abstractmethod
+    def upsert(self, keys: tuple[str, ...], value: str) -> str:
+        """What follows the rows of an INSERT so that rows that are there take the new value of a column."""
+
+    @abstractmethod
+    def locked(self, name: str, timeout: float) -> tuple[str, str]:
+        """The statements that let one process at a time create tables, within a transaction, and that end it."""
+
+    @abstractmethod
+    def fault(self, error: BaseException) -> Fault:
+        """What an error of the driver is."""
+
+    def packet(self) -> str | None:
+        """The query for the most bytes that a statement may have; ``None`` for no limit."""
+        return None
+
+
+class SQLite(Dialect):
+    """SQLite, through Python's own module."""
+
+    extra = "sql"
+    mark = "?"
+    # Takes the write lock at once: a transaction that reads first and writes later may fail without a wait.
+    begin = "BEGIN IMMEDIATE"
+
+    @override
+    def connect_args(self, timeout: float) -> dict[str, Any]:
+        return {"timeout": timeout, "check_same_thread": False}
+
+    @override
+    def session(self, connection: Any, timeout: float) -> list[str]:
+        # Readers and the writer do not wait for each other, and a crash of the process loses nothing.
+        return ["PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"]
+
+    @override
+    def upsert(self, keys: tuple[str, ...], value: str) -> str:
+        return _on_conflict(keys, value)
+
+    @override
+    def locked(self, name: str, timeout: float) -> tuple[str, str]:
+        return "", ""  # the transaction is the lock
+
+    @override
+    def fault(self, error: BaseException) -> Fault:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            return "timeout"
+        return "away" if "unable to open" in text or "disk I/O" in text else "refused"
+
+
+class MySQL(Dialect):
+    """MySQL and MariaDB, through PyMySQL."""
+
+    extra = "mysql"
+    mark = "%s"
+    plans = False
+
+    # Too many connections, shutting down, errors of the network, cannot connect, gone away, lost, out of order.
+    _AWAY = frozenset({1040, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+    _TIMEOUT = frozenset({1205, 1317, 1969, 3024})
+    _CONFLICT = frozenset({1020, 1213})
+
+    @override
+    def connect_args(self, timeout: float) -> dict[str, Any]:
+        seconds = math.ceil(timeout)
+        return {
+            "charset": "utf8mb4",
+            "connect_timeout": seconds,
+            "read_timeout": timeout,
+            "write_timeout": timeout,
+        }
+
+    @override
+    def session(self, connection: Any, timeout: float) -> list[str]:
+        # The mode makes an error of a value that does not fit, and keeps backslash and quotes as PyMySQL escapes them.
+        seconds = math.ceil(timeout)
+        mariadb = "maria" in str(connection.get_server_info()).lower()
+        bound = f"max_statement_time={timeout}" if mariadb else f"max_execution_time={math.ceil(timeout * 1000)}"
+        return [f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={seconds}, {bound}"]
+
+    @override
+    def upsert(self, keys: tuple[str, ...], value: str) -> str:
+        return f"ON DUPLICATE KEY UPDATE {value}=VALUES({value})"
+
+    @override
+    def locked(self, name: str, timeout: float) -> tuple[str, str]:
+        return f"SELECT GET_LOCK('{name}', {math.ceil(timeout)})", f"SELECT RELEASE_LOCK('{name}')"
+
+    @override
+    def fault(self, error: BaseException) -> Fault:
+        code = error.args[0] if error.args else None
+        if code in self._CONFLICT:
+            return "conflict"
+        if code in self._TIMEOUT or (code in self._AWAY and "timed out" in str(error)):
+            return "timeout"
+        # PyMySQL says (0, '') of a connection that it has closed itself.
+        return "away" if code in self._AWAY or code == 0 else "refused"
+
+    @override
+    def packet(self) -> str | None:
+        return "SELECT @@max_allowed_packet"
+
+
+class Postgres(Dialect):
+    """PostgreSQL, through psycopg."""
+
+    extra = "postgres"
+    mark = "%s"
+
+    @override
+    def connect_args(self, timeout: float) -> dict[str, Any]:
+        return {"connect_timeout": math.ceil(timeout)}
+
+    @override
+    def session(self, connection: Any, timeout: float) -> list[str]:
+        return [f"SET statement_timeout = {math.ceil(timeout * 1000)}"]
+
+    @override
+    def upsert(self, keys: tuple[str, ...], value: str) -> str:
+        return _on_conflict(keys, value)
+
+    @override
+    def locked(self, name: str, timeout: float) -> tuple[str, str]:
+        return f"SELECT pg_advisory_xact_lock(hashtext('{name}'))", ""
+
+    @override
+    def fault(self, error: BaseException) -> Fault:
+        state = str(getattr(error, "sqlstate", None) or "")
+        if state.startswith("40"):
+            return "conflict"
+        if state in {"57014", "55P03"} or "timeout expired" in str(error):
+            return "timeout"
+        if state.startswith(("08", "57P", "53")):
+            return "away"
+        # The client library's own errors have no state: refused and lost connections, mostly.
+        return "away" if not state and type(error).__name__ == "OperationalError" else "refused"
+
+
+_DIALECTS: dict[str, type[Dialect]] = {
+    "sqlite": SQLite,
+    "mysql": MySQL,
+    "mariadb": MySQL,
+    "postgresql": Postgres,
+}
+
+
+def dialect_of(name: str) -> Dialect:
+    """The dialect of SQLAlchemy's name for it."""
+    return _DIALECTS[name]()
+
+
+def _on_conflict(keys: tuple[str, ...], value: str) -> str:
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {value}=excluded.{value}"

@@ -1,0 +1,296 @@
+"""The metadata store on SQL databases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from vecrec.errors import StoreError
+from vecrec.ids import Id, decode_id, encode_id
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.events import by_user, stored_events
+from vecrec.metadata_stores.settings import MAX_EVENTS, check_count, check_seconds
+from vecrec.metadata_stores.sql import statements as sql
+from vecrec.metadata_stores.sql.batches import BATCH, bounded, padded
+from vecrec.metadata_stores.sql.database import Cursor, Database
+from vecrec.metadata_stores.sql.schema import Names
+from vecrec.metadata_stores.sql.statements import Statements
+from vecrec.records import Record, dump_record
+from vecrec.types import Event
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Engine
+
+__all__ = ["SQLMetadataStore"]
+
+_ANY_BATCH = BATCH * 1200
+"""Bytes in which a batch of ids fits, however long they are."""
+
+
+class SQLMetadataStore(MetadataStore):
+    """Records and events in SQLite, MySQL, MariaDB or PostgreSQL, by SQLAlchemy's engine.
+
+    Two tables, for the prefix ``vecrec_``, created when they are missing, and one more for their version::
+
+        vecrec_records   kind, id, record                        key: kind, id
+        vecrec_events    user_id, item_id, time, rating, seq     key: user_id, item_id, time
+
+    Ids are bytes, ``i42`` for ``42`` and ``s42`` for ``"42"``, so that no collation takes two of them for one; records
+    are JSON text. By hand::
+
+        SELECT record FROM vecrec_records WHERE kind = 'item' AND id = 'i42';             -- MySQL, MariaDB
+        SELECT record FROM vecrec_records WHERE kind = 'item' AND id = CAST('i42' AS BLOB);    -- SQLite
+        SELECT record::json FROM vecrec_records WHERE kind = 'item' AND id = 'i42'::bytea;     -- PostgreSQL
+
+    and to read ids, ``CAST(id AS CHAR)``, ``CAST(id AS TEXT)`` and ``convert_from(id, 'UTF8')``.
+
+    What it promises beyond the contract:
+
+    - A call writes all or nothing, whatever its size.
+    - Appending to the same users from several processes loses nothing; what loses to another transaction is repeated.
+    - A read is tried once more when its connection turns out to be lost. Writes are not.
+    - A forked process gets connections of its own; only a database in memory stays with the process that made it.
+    - A SQLite file is in WAL mode: a crash of the process loses nothing, one of the machine perhaps the latest commits.
+    """
+
+    def __init__(
+        self,
+        url: str | URL | Engine,
+        *,
+        prefix: str = "vecrec_",
+        timeout: float = 5.0,
+        max_connections: int = 20,
+        max_events_per_user: int = 10_000,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A store that connects, and creates its tables, when it is first used.
+
+        Args:
+            url: ``sqlite:///file.db``, ``sqlite://`` for memory, ``mysql+pymysql://user:password@host:port/database``,
+                ``mariadb+pymysql://``, ``postgresql+psycopg://``; or an engine of SQLAlchemy, which keeps its own
+                timeouts and is not closed.
+            prefix: What the tables' names begin with: a letter or underscore, up to 39 letters, digits and underscores,
+                taken in lower case.
+            timeout: Seconds to wait for a connection, for an answer, for a lock, and for a free connection of the pool.
+            max_connections: The most connections.
+            max_events_per_user: How many of a user's latest events are kept.
+            engine_options: Further arguments of ``sqlalchemy.create_engine``, such as ``{"connect_args": {"ssl":
+                {"ca": "ca.pem"}}, "pool_pre_ping": True}``.
+
+        Raises:
+            MissingDependencyError: if SQLAlchemy or the database's driver is not installed.
+            InvalidDataError: for a URL, a prefix or a number that is none.
+        """
+        names = Names.of(prefix)
+        self.max_events_per_user = check_count(max_events_per_user, "max_events_per_user", MAX_EVENTS)
+        seconds = check_seconds(timeout, "timeout")
+        connections = check_count(max_connections, "max_connections", 100_000)
+        self._database = Database(url, names, seconds, connections, dict(engine_options or {}))
+        self._sql = Statements(self._database.dialect, names)
+        self._names = names
+
+    def __repr__(self) -> str:
+        return f"<SQLMetadataStore at {self._database.address}, tables {self._names.records} and {self._names.events}>"
+
+    @override
+    def ping(self) -> None:
+        self._database.ping()
+
+    @override
+    def close(self) -> None:
+        self._database.close()
+
+    # -- records
+
+    @override
+    def _put(self, kind: str, records: dict[Id, Record]) -> None:
+        limits = self._database.limits()
+        # In the order of the key, so that two transactions take their locks in the same order.
+        rows = sorted((encode_id(key).encode(), dump_record(record)) for key, record in records.items())
+        for key, text in rows:
+            limits.check(text, f"the record of {kind}", key)
+        chunks = list(bounded(rows, lambda row: limits.sent(row[0]) + limits.sent(row[1]) + 60, limits.statement))
+
+        def work(cursor: Cursor) -> None:
+            for chunk in chunks:
+                cursor.execute(self._sql(sql.PUT, len(chunk)), [value for row in chunk for value in (kind, *row)])
+
+        self._database.write(work)
+
+    @override
+    def _get(self, kind: str, ids: list[Id]) -> dict[Id, Record]:
+        found: list[tuple[bytes, str]] = []
+        for keys in self._key_batches(ids):
+            found += self._database.read(self._sql(sql.GET, len(keys)), (kind, *keys))
+        return _records(kind, found)
+
+    @override
+    def _delete(self, kind: str, ids: list[Id]) -> None:
+        batches = list(self._key_batches(sorted(ids, key=encode_id)))
+
+        def work(cursor: Cursor) -> None:
+            for keys in batches:
+                cursor.execute(self._sql(sql.DELETE, len(keys)), (kind, *keys))
+
+        self._database.write(work)
+
+    @override
+    def _count(self, kind: str) -> int:
+        return int(self._database.read(self._sql(sql.COUNT), (kind,))[0][0])
+
+    @override
+    def _scan(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]:
+        self._database.check_open()
+        return self._scanned(kind, batch_size)
+
+    def _scanned(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]:
+        rows = self._database.read(self._sql(sql.FIRST_PAGE), (kind, batch_size))
+        while rows:
+            yield from _records(kind, rows).items()
+            rows = self._database.read(self._sql(sql.NEXT_PAGE), (kind, rows[-1][0], batch_size))
+
+    # -- events
+
+    @override
+    def _append_events(self, events: list[Event]) -> None:
+        histories = {encode_id(user).encode(): theirs for user, theirs in by_user(events).items()}
+
+        limits = self._database.limits()
+
+        def work(cursor: Cursor) -> None:
+            for users in bounded(sorted(histories), limits.sent, limits.statement):
+                held = self._held(cursor, users)
+                rows = [row for user in users for row in _rows(user, histories[user], held.get(user, (0, 0))[1])]
+                for chunk in bounded(
+                    rows, lambda row: limits.sent(row[0]) + limits.sent(row[1]) + 100, limits.statement
+                ):
+                    cursor.execute(self._sql(sql.APPEND, len(chunk)), [value for row in chunk for value in row])
+                for user in users:
+                    if held.get(user, (0, 0))[0] + len(histories[user]) > self.max_events_per_user:
+                        self._cut(cursor, user)
+
+        self._database.write(work)
+
+    def _held(self, cursor: Cursor, users: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        cursor.execute(self._sql(sql.HELD, len(users)), users)
+        return {bytes(user): (count, last) for user, count, last in cursor.fetchall()}
+
+    def _cut(self, cursor: Cursor, user: bytes) -> None:
+        cursor.execute(self._sql(sql.OLDEST_OVER), (user, self.max_events_per_user))
+        for moment, seq, item in cursor.fetchall():
+            cursor.execute(self._sql(sql.CUT), (user, moment, moment, seq, seq, item))
+
+    @override
+    def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
+        most = self._most(limit)
+        rows: list[tuple[Any, ...]] = []
+        if len(user_ids) == 1:
+            rows = self._database.read(self._sql(sql.HISTORY), (encode_id(user_ids[0]).encode(), most))
+        else:
+            for keys in self._key_batches(user_ids):
+                values = keys if limit is None else (*keys, most)
+                rows += self._database.read(
+                    self._sql(sql.HISTORIES if limit is None else sql.LATEST_HISTORIES, len(keys)), values
+                )
+        return _histories(rows, most)
+
+    @override
+    def _read_users(
+        self, kind: str, user_ids: list[Id], limit: int | None
+    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+        most = self._most(limit)
+        rows: list[tuple[Any, ...]] = []
+        if len(user_ids) == 1:
+            key = encode_id(user_ids[0]).encode()
+            rows = self._database.read(self._sql(sql.USER), (kind, key, key, most))
+        else:
+            for keys in self._key_batches(user_ids):
+                values = (kind, *keys, *keys) if limit is None else (kind, *keys, *keys, most)
+                rows += self._database.read(
+                    self._sql(sql.USERS if limit is None else sql.LATEST_USERS, len(keys)), values
+                )
+        records = [(row[0], row[1]) for row in rows if row[1] is not None]
+        events = [(row[0], *row[2:]) for row in rows if row[1] is None]
+        return _records(kind, records), _histories(events, most)
+
+    @override
+    def _delete_events(self, user_ids: list[Id]) -> None:
+        batches = list(self._key_batches(sorted(user_ids, key=encode_id)))
+
+        def work(cursor: Cursor) -> None:
+            for keys in batches:
+                cursor.execute(self._sql(sql.DELETE_EVENTS, len(keys)), keys)
+
+        self._database.write(work)
+
+    @override
+    def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
+        self._database.check_open()
+        return self._scanned_events(batch_size)
+
+    def _scanned_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
+        rows = self._database.read(self._sql(sql.FIRST_USERS), (batch_size,))
+        while rows:
+            page = [_id(row[0]) for row in rows]
+            yield from self._recent_events(page, None).items()
+            rows = self._database.read(self._sql(sql.NEXT_USERS), (rows[-1][0], batch_size))
+
+    def _most(self, limit: int | None) -> int:
+        return self.max_events_per_user if limit is None else min(limit, self.max_events_per_user)
+
+    def _key_batches(self, ids: Sequence[Id]) -> Iterator[Sequence[bytes]]:
+        limits = self._database.limits()
+        keys = [encode_id(key).encode() for key in ids]
+        few = len(keys) <= BATCH and limits.statement >= _ANY_BATCH
+        for batch in [keys] if few else bounded(keys, limits.sent, limits.statement):
+            yield padded(batch) if self._database.dialect.plans else batch
+
+
+def _rows(user: bytes, events: Sequence[Event], last: int) -> list[tuple[bytes, bytes, float, float | None, int]]:
+    """The rows of a user's events, numbered on from ``last`` in the order of appending, in the order of the key."""
+    numbered = enumerate(events, last + 1)
+    # Adding nothing makes 0.0 of -0.0, which some keys take for another number.
+    rows = [
+        (user, encode_id(event.item_id).encode(), (event.time or 0.0) + 0.0, event.rating, number)
+        for number, event in numbered
+    ]
+    return sorted(rows, key=itemgetter(1, 2))
+
+
+def _records(kind: str, rows: Iterable[tuple[bytes, str]]) -> dict[Id, Record]:
+    found = [(_id(key), text) for key, text in rows]
+    try:
+        # One call of the parser for all: its start costs as much as a small record.
+        return dict(zip([key for key, _ in found], json.loads(f"[{','.join([text for _, text in found])}]")))
+    except ValueError:
+        return {key: _record(kind, key, text) for key, text in found}
+
+
+def _record(kind: str, key: Id, text: str) -> Record:
+    try:
+        record: Record = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"the record of {kind} {key!r} is no JSON but {text[:60]!r}: put it again") from error
+    return record
+
+
+def _histories(rows: Iterable[tuple[Any, ...]], most: int) -> dict[Id, list[Event]]:
+    grouped: dict[bytes, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        grouped.setdefault(bytes(row[0]), []).append(row)
+    histories = {}
+    for key, theirs in grouped.items():
+        # By time, then number; the item settles it for numbers that two processes gave at once.
+        theirs.sort(key=itemgetter(2, 4, 1))
+        _, items, times, ratings, _ = zip(*theirs[-most:])
+        user = _id(key)
+        histories[user] = stored_events(user, map(_id, items), times, ratings)
+    return histories
+
+
+def _id(key: bytes) -> Id:
+    return decode_id(str(key, "utf-8"))
