@@ -119,15 +119,19 @@ def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         array = pa.concat_arrays(array.chunks)
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
-    return array.cast(_plain_type(array.type))
+    if pa.types.is_dictionary(array.type):
+        return plain_array(array.dictionary).take(array.indices)
+    try:
+        return array.cast(_plain_type(array.type))
+    except pa.ArrowNotImplementedError:
+        # Nested dictionaries and views, for which Arrow lacks some casts: by way of Python, slowly.
+        return pa.array(array.to_pylist())
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
     tests = pa.types
-    if tests.is_dictionary(kind):
-        return _plain_type(kind.value_type)
     if tests.is_string(kind) or tests.is_string_view(kind):
         return pa.large_string()
     if tests.is_decimal(kind):

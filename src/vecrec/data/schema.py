@@ -174,7 +174,7 @@ def _from_json(entries: JSON) -> tuple[Feature, ...]:
 
 
 def _feature(entry: JSON) -> Feature:
-    if not isinstance(entry, dict) or entry.get("kind") not in _KINDS:
+    if not isinstance(entry, dict) or str(entry.get("kind")) not in _KINDS:
         raise InvalidDataError(f"a schema names the feature {entry!r}: its kind must be one of {sorted(_KINDS)}")
     settings: dict[str, Any] = {name: value for name, value in entry.items() if name != "kind"}
     try:
