@@ -217,7 +217,7 @@ def test_timestamps_become_seconds(times: Any) -> None:
     assert Dataset({"user_id": [1], "item_id": [1], "time": times}).times == [1577836800.0]
 
 
-@pytest.mark.parametrize("ratings", [["good"], [math.inf], [True], [[1]]])
+@pytest.mark.parametrize("ratings", [["good"], [math.inf], [1e300], [True], [[1]]])
 def test_ratings_that_are_none_are_refused(ratings: Any) -> None:
     with pytest.raises(InvalidDataError, match="'rating'"):
         Dataset({"user_id": [1], "item_id": [1], "rating": ratings})
@@ -226,6 +226,12 @@ def test_ratings_that_are_none_are_refused(ratings: Any) -> None:
 def test_a_rating_that_nobody_gave_is_none() -> None:
     assert Dataset({"user_id": [1], "item_id": [1], "rating": [None]}).ratings is None
     assert Dataset({"user_id": [1], "item_id": [1], "rating": [math.nan]}).ratings is None
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    text = pa.array([b"\xff\xfe"]).view(pa.string())
+    with pytest.raises(InvalidDataError, match="'title' of items"):
+        Dataset(EVENTS, pa.table({"item_id": [1], "title": text}))
 
 
 class Broken:

@@ -92,6 +92,7 @@ def test_no_zip_code_is_kept(tmp_path: Path) -> None:
         ("Slingshot, The (Odd ) (1993)", "The Slingshot (Odd )", 1993),
         ("Sky, the Limit (1993)", "Sky, the Limit", 1993),
         ("Wonderful, Horrible Life, The (1993)", "The Wonderful, Horrible Life", 1993),
+        ("Dash&#8212;Dot &#1; & Co (1968)", "Dash\u2014Dot &#1; & Co", 1968),
         ("2001: A Journey (1968)", "2001: A Journey", 1968),
         ("Twice (1995) (1996)", "Twice (1995)", 1996),
         ("Far Away (3001)", "Far Away (3001)", None),

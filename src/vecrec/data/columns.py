@@ -85,7 +85,8 @@ def read_ratings(frame: Frame, name: str) -> NDArray[np.float32] | None:
         InvalidDataError: for an infinite rating or a column of another type.
     """
     where = f"column {name!r} of {frame.what}"
-    ratings = _numbers(as_arrow(frame.column(name), where), where, "numbers").astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+        ratings = _numbers(as_arrow(frame.column(name), where), where, "numbers").astype(np.float32)
     _refuse_row(np.isinf(ratings), ratings, where, "leave it out where it is unknown")
     return None if np.isnan(ratings).all() else ratings
 

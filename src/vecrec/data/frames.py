@@ -106,8 +106,26 @@ def _read_stream(source: Any, what: str) -> pa.Table:
 
 
 def _arrow_columns(table: pa.Table, what: str) -> dict[str, Column]:
+    import pyarrow as pa
+
     _check_unique(table.column_names, what)
+    try:
+        # What is called text in a file need not be any, and would fail much later.
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        bad = [name for name in table.column_names if not _is_valid(table[name])]
+        raise InvalidDataError(f"column {bad[0]!r} of {what} is damaged: {error}") from error
     return {name: plain_array(column) for name, column in zip(table.column_names, table.columns)}
+
+
+def _is_valid(column: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -61,12 +62,14 @@ _USER_FEATURES = (
     Categorical("occupation", values=tuple(OCCUPATIONS)),
 )
 
+_CODE_POINT = re.compile(r"&#(\d{2,5});")
 _YEAR = re.compile(r"(?P<title>.*\S)\s*\((?P<year>(?:18|19|20)\d\d)\)\s*")
 _ARTICLE = re.compile(
     r"(?P<title>.+), (?P<article>The|An?|L'|L[aeo]|Les|Il|Gli|I|El|Los|Las|Der|Die|Das|Den|Det|Une?)(?P<rest> \(.*\))?"
 )
 
 
+@cache
 def schema() -> Schema:
     """The features of movies and users, the same for MovieLens 1M and 100K."""
     return Schema(ITEM_FEATURES, _USER_FEATURES)
@@ -78,6 +81,8 @@ def split_title(text: str) -> tuple[str, int | None]:
     An article that was moved to the end goes back to the front, before an alternative title in parentheses too. A
     title without a year of four digits at its end keeps what it has there.
     """
+    # A few titles of MovieLens 1M have characters that latin-1 lacks, written as in HTML.
+    text = _CODE_POINT.sub(lambda code: chr(int(code[1])), text)
     match = _YEAR.fullmatch(text)
     title, year = (match["title"], int(match["year"])) if match else (text.strip(), None)
     moved = _ARTICLE.fullmatch(title)
