@@ -14,6 +14,7 @@ from vecrec.errors import InvalidDataError, MissingDependencyError, StoreError, 
 from vecrec.ids import decode_id
 from vecrec.metadata_stores.sql.dialects import Dialect, Fault, dialect_of
 from vecrec.metadata_stores.sql.schema import Names, check_version, create_statements
+from vecrec.metadata_stores.sql.turns import Turns
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
@@ -95,6 +96,8 @@ class Database:
         self.address = _address(self.engine.url)
         self._limits = Limits(_STATEMENT_BYTES, None)
         self._memory = _in_memory(self.engine.url)
+        # A database in memory is one connection, which threads take in turn.
+        self._turns = Turns() if self._memory else None
         self._process = os.getpid()
         self._ready = self._closed = False
         self._lock = threading.Lock()
@@ -167,8 +170,16 @@ class Database:
             cursor.close()
             return result
 
+    def _connection(self) -> contextlib.AbstractContextManager[Any]:
+        return self._pooled() if self._turns is None else self._alone(self._turns)
+
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _alone(self, turns: Turns) -> Iterator[Any]:
+        with turns.turn(self._timeout), self._pooled() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _pooled(self) -> Iterator[Any]:
         connection = self._checkout()
         try:
             yield connection

@@ -1,0 +1,66 @@
+"""What the tests of the stores share."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from vecrec.errors import StoreUnavailableError
+
+__all__ = ["cluster_url", "elapsed", "eventually", "fresh", "together"]
+
+
+def fresh() -> str:
+    """A prefix that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}_"
+
+
+def cluster_url(url: str) -> str:
+    """The URL of a node as that of its cluster."""
+    return url.replace("redis://", "redis+cluster://", 1)
+
+
+@contextmanager
+def elapsed(most: float) -> Iterator[None]:
+    """Check that the block takes at most so many seconds, error or not."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        took = time.monotonic() - started
+        assert took <= most, f"took {took:.2f} s, more than {most:g} s"
+
+
+def eventually(call: Callable[[], object], seconds: float = 20) -> None:
+    """Call until it no longer says that the engine is unavailable."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            call()
+        except StoreUnavailableError:
+            assert time.monotonic() < deadline, f"still unavailable after {seconds} s"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def together(*tasks: Callable[[], object]) -> None:
+    """Run tasks in threads at once, and raise the first error of any."""
+    errors: list[BaseException] = []
+
+    def run(task: Callable[[], object]) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
