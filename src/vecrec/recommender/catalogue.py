@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from vecrec.errors import InvalidDataError, ReleaseError, StoreError
 from vecrec.ids import Id
-from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
 from vecrec.recommender.generation import DIGEST, Generation
 from vecrec.recommender.report import Report
 from vecrec.records import Record, record_digest
@@ -165,7 +165,13 @@ class Catalogue:
             orphaned=tuple(orphaned),
             stale=tuple(stale),
             pending=tuple(pending),
+            warnings=tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        for store in (self.vectors, self.metadata):
+            if isinstance(store, ReportsRisks):
+                yield from store.warnings()
 
     # -- the steps of a change
 

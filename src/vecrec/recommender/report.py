@@ -25,6 +25,8 @@ class Report:
     """Items whose vector was made from another state of the record."""
     pending: tuple[Id, ...] = ()
     """Items marked by a change that did not end, or by a reader that missed a record."""
+    warnings: tuple[str, ...] = ()
+    """What endangers the stores' data in the way that their engines are configured; no difference by itself."""
 
     def __bool__(self) -> bool:
         return not self.ids
@@ -36,7 +38,8 @@ class Report:
             for name in ("unsearchable", "orphaned", "stale", "pending")
             if (ids := getattr(self, name))
         ]
-        return head + ("; ".join(found) + "; repair(full=True) mends them" if found else "they agree")
+        verdict = "; ".join(found) + "; repair(full=True) mends them" if found else "they agree"
+        return "\n".join([head + verdict, *self.warnings])
 
     @property
     def ids(self) -> list[Id]:

@@ -165,10 +165,15 @@ def _queries(live: Live, users: Sequence[User], request: Request) -> list[_Query
     for user, given, base in zip(fitted, users, bases):
         seen = {event.item_id for event in user.history} if request.exclude_seen else ()
         excluded = request.exclude.union(seen) if seen else request.exclude
-        left_out = sorted(given.features.keys() - user.features.keys())
-        notes = (f"the stored features {left_out} do not fit the live release and were left out",) if left_out else ()
-        queries.append(_Query(user, next(vectors) if base else None, excluded, base, notes))
+        queries.append(_Query(user, next(vectors) if base else None, excluded, base, _notes(given, user, base)))
     return queries
+
+
+def _notes(given: User, user: User, based_on: tuple[str, ...]) -> tuple[str, ...]:
+    left_out = sorted(given.features.keys() - user.features.keys())
+    unfit = f"the stored features {left_out} do not fit the live release and were left out"
+    unknown = "nothing is known about this user, popularity serves"
+    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
 
 
 def _based_on(live: Live, user: User) -> tuple[str, ...]:
