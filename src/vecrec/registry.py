@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from vecrec.errors import InvalidDataError
 
 __all__ = ["find_part"]
@@ -15,6 +13,8 @@ def find_part(group: str, name: str) -> type:
     Raises:
         InvalidDataError: when no installed package registers one.
     """
+    from importlib.metadata import entry_points  # costs more than the rest of the import of vecrec
+
     found = {entry.name: entry for entry in entry_points(group=group)}
     if name not in found:
         raise InvalidDataError(

@@ -22,8 +22,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.files import checksum, read_json, sync_directory, write_json
 from vecrec.releases.manifest import Release
@@ -58,7 +56,6 @@ class Archive:
         self.name = name
         # Absolute, so that messages say where it is and a change of directory does not move it.
         self.path = Path(artifacts).absolute() / name
-        self._catalogue_lock = FileLock(self.path / "catalogue.lock")
 
     # -- releases
 
@@ -171,7 +168,7 @@ class Archive:
         Raises:
             ReleaseError: when somebody else has held it for ``timeout`` seconds.
         """
-        with self._hold(self._catalogue_lock, timeout, "changing the catalogue"):
+        with self._hold("catalogue.lock", timeout, "changing the catalogue"):
             yield
 
     @contextmanager
@@ -181,11 +178,14 @@ class Archive:
         Raises:
             ReleaseError: when somebody else is building.
         """
-        with self._hold(FileLock(self.path / "build.lock"), 0.0, "building a release"):
+        with self._hold("build.lock", 0.0, "building a release"):
             yield
 
     @contextmanager
-    def _hold(self, lock: FileLock, timeout: float, work: str) -> Iterator[None]:
+    def _hold(self, name: str, timeout: float, work: str) -> Iterator[None]:
+        from filelock import FileLock, Timeout  # a sixth of the time that importing vecrec may take
+
+        lock = FileLock(self.path / name)
         try:
             (self.path / "releases").mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=timeout)

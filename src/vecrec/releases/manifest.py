@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from vecrec.errors import ReleaseError
@@ -79,6 +78,8 @@ class Release:
 
 def installed_versions() -> dict[str, str]:
     """The version of Python and of each installed package that a release depends on."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
+
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

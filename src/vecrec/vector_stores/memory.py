@@ -113,12 +113,13 @@ class MemoryVectorStore(VectorStore):
 def _scores(queries: Vectors, matrix: Vectors, cosine: bool) -> Vectors:
     if cosine:
         queries, matrix = _unit(queries), _unit(matrix)
-    return queries @ matrix.T
+    scores: Vectors = np.matmul(queries, matrix.T, dtype=np.float32)
+    return scores
 
 
 def _unit(matrix: Vectors) -> Vectors:
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit: Vectors = matrix / np.where(lengths > 0, lengths, 1).astype(np.float32)
+    unit: Vectors = np.divide(matrix, np.where(lengths > 0, lengths, 1), dtype=np.float32)
     return unit
 
 
