@@ -8,10 +8,11 @@ import pytest
 from typing_extensions import override
 
 from tests.testing.references import SharedMetadataStoreTests, SharedVectorStoreTests
+from vecrec.encoders import ContentEncoder, Encoder, PopularityEncoder
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
 from vecrec.records import Record
-from vecrec.testing import MetadataStoreTests, VectorStoreTests
+from vecrec.testing import EncoderTests, MetadataStoreTests, VectorStoreTests
 from vecrec.vector_stores import MemoryVectorStore, VectorStore
 
 
@@ -61,3 +62,21 @@ class TestMemoryMetadataStore(MetadataStoreTests):
 
 class TestSharedMetadataStore(SharedMetadataStoreTests):
     pass
+
+
+class TestContentEncoder(EncoderTests):
+    @override
+    @classmethod
+    def make(cls, seed: int = 0) -> Encoder:
+        return ContentEncoder(dim=64, seed=seed)
+
+
+class TestPopularityEncoder(EncoderTests):
+    personal = False
+    reads_features = False
+    seeded = False
+
+    @override
+    @classmethod
+    def make(cls, seed: int = 0) -> Encoder:
+        return PopularityEncoder()

@@ -51,7 +51,8 @@ def load_parts(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, ND
             f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
         )
     try:
-        with np.load(directory / _ARRAYS, allow_pickle=False) as held:
+        # Opened here, because NumPy leaves a file open that turns out to be no archive.
+        with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
             return values, {key: held[key] for key in held.files}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the encoder again") from error

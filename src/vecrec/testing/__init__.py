@@ -17,7 +17,8 @@ pytest.register_assert_rewrite(
     *(f"vecrec.testing.{module}" for module in ("base", "vector_stores", "metadata_stores", "encoders"))
 )
 
+from vecrec.testing.encoders import EncoderTests  # noqa: E402
 from vecrec.testing.metadata_stores import MetadataStoreTests  # noqa: E402
 from vecrec.testing.vector_stores import VectorStoreTests  # noqa: E402
 
-__all__ = ["MetadataStoreTests", "VectorStoreTests"]
+__all__ = ["EncoderTests", "MetadataStoreTests", "VectorStoreTests"]

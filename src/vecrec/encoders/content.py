@@ -1,0 +1,190 @@
+"""The plain reference encoder: items are what they are made of, users are what they liked. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
+
+from vecrec.encoders.base import Encoder
+from vecrec.encoders.storage import array_digest, load_parts, save_parts
+from vecrec.encoders.tokens import Floats, direction, edges, tokens, unit
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.ids import Id, encode_id
+from vecrec.progress import Step
+from vecrec.records import JSON
+from vecrec.types import Event, Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema
+    from vecrec.progress import Progress
+
+__all__ = ["ContentEncoder"]
+
+_ID_WEIGHT = 0.2  # enough to tell two items of equal features apart, too little to outweigh a feature
+_PROFILE_WEIGHT = 0.5  # beside a history of weight 1
+_DECAY = 0.9  # how much less an event counts than the one after it
+_DISLIKE = -0.5  # how much an event counts that was rated below the middle
+
+
+class ContentEncoder(Encoder):
+    """Adds up a pseudo-random direction for each thing that is known of an item.
+
+    - **Items.** Every value of a categorical feature, every word of a text and every neighbourhood of a number has a
+      direction that is derived from its name and the seed by a hash, so equal values meet in every process. An item's
+      vector is their sum, with a little of the id's own direction, scaled to length 1.
+    - **Users.** The mean of the vectors of the items in the history, the latest counting most and those rated below
+      the middle against; and for each value of the profile, the mean of what people with that value chose. A visitor
+      gets the mean of everything that was chosen. The id of a user says nothing.
+
+    It needs no training framework, learns in one pass and is the reference that trained encoders are compared with.
+
+    Args:
+        dim: The length of every vector. Unrelated items have a score of about 0, give or take ``1 / sqrt(dim)``.
+        seed: Another seed gives other directions.
+
+    Raises:
+        InvalidDataError: for a dimension below 1 or a seed that is no whole number.
+    """
+
+    name: ClassVar[str] = "content"
+
+    def __init__(self, dim: int = 256, seed: int = 0) -> None:
+        for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
+            if type(value) is not int or value < least:
+                raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least {least}")
+        self._dim = dim
+        self._seed = seed
+        self._learnt: Schema | None = None
+        self._edges: dict[str, list[float]] = {}  # of each numeric feature, by "item year" or "user age"
+        self._middle: float | None = None  # the middle rating
+        self._items: dict[Id, int] = {}  # rows of _item_vectors
+        self._tokens: dict[str, int] = {}  # rows of _token_vectors
+        self._item_vectors = self._token_vectors = np.zeros((0, dim), np.float32)
+        self._mean = np.zeros(dim, np.float32)
+
+    @property
+    @override
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    @override
+    def is_fitted(self) -> bool:
+        return self._learnt is not None
+
+    # -- learning
+
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        schema = data.schema
+        sides = [("item", f, data.item_features) for f in schema.items]
+        sides += [("user", f, data.user_features) for f in schema.users]
+        self._learnt = schema
+        self._edges = {f"{side} {f.name}": edges(read(f.name)) for side, f, read in sides if f.kind == "numeric"}
+        rated = np.empty(0) if data.ratings is None else data.ratings[~np.isnan(data.ratings)]
+        self._middle = float(np.median(rated)) if len(rated) else None
+        self._items = {key: row for row, key in enumerate(data.item_ids)}
+        self._item_vectors = self._encode_items(list(data.items()))
+        progress(Step("items", data.n_items, data.n_items))
+        chosen = self._item_vectors.astype(np.float64)
+        self._mean = unit(data.popularity() @ chosen).astype(np.float32)
+        self._learn_profiles(data, chosen)
+        progress(Step("users", data.n_users, data.n_users))
+
+    def _learn_profiles(self, data: Dataset, chosen: Floats) -> None:
+        sums: dict[str, Floats] = {}
+        for code, (start, end) in enumerate(zip(data.user_offsets[:-1].tolist(), data.user_offsets[1:].tolist())):
+            if start < end:
+                taste = chosen[data.item_codes[start:end]].mean(axis=0)
+                for token, weight in tokens("user", self.schema.users, data.user_records[code] or {}, self._edges):
+                    sums[token] = sums.get(token, 0.0) + weight * taste
+        self._tokens = {token: row for row, token in enumerate(sorted(sums))}
+        rows = [unit(sums[token]) for token in self._tokens]
+        self._token_vectors = np.array(rows, np.float32).reshape(-1, self._dim)
+
+    # -- encoding
+
+    @override
+    def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(items), self._dim), np.float32)
+        for row, item in enumerate(items):
+            total = np.zeros(self._dim)
+            for token, weight in tokens("item", self.schema.items, item.features, self._edges):
+                total += weight * direction(token, self._seed, self._dim)
+            if item.id is not None:
+                total += _ID_WEIGHT * direction(f"id {encode_id(item.id)}", self._seed, self._dim)
+            vectors[row] = unit(total)
+        return vectors
+
+    @override
+    def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(users), self._dim), np.float32)
+        for row, user in enumerate(users):
+            both = self._history(user.history) + _PROFILE_WEIGHT * self._profile(user.features)
+            vectors[row] = unit(both) if both.any() else self._mean
+        return vectors
+
+    def _history(self, history: Iterable[Event]) -> Floats:
+        total = np.zeros(self._dim)
+        for event in history:
+            row = self._items.get(event.item_id)
+            if row is not None:
+                disliked = event.rating is not None and self._middle is not None and event.rating < self._middle
+                total = _DECAY * total + (_DISLIKE if disliked else 1.0) * self._item_vectors[row]
+        return unit(total)
+
+    def _profile(self, record: Mapping[str, JSON]) -> Floats:
+        total = np.zeros(self._dim)
+        for token, weight in tokens("user", self.schema.users, record, self._edges):
+            if token in self._tokens:
+                total += weight * self._token_vectors[self._tokens[token]]
+        return unit(total)
+
+    # -- keeping
+
+    @override
+    def _save(self, directory: Path) -> None:
+        values = self._settings() | {"schema": self.schema.to_json()}
+        save_parts(directory, self.name, values, self._arrays())
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        from vecrec.data import Schema
+
+        values, arrays = load_parts(directory, cls.name)
+        loaded = cls(values["dim"], values["seed"])
+        loaded._learnt = Schema.from_json(values["schema"])
+        loaded._edges, loaded._middle = values["edges"], values["middle"]
+        loaded._items = {key: row for row, key in enumerate(values["items"])}
+        loaded._tokens = {token: row for row, token in enumerate(values["tokens"])}
+        loaded._item_vectors, loaded._token_vectors = arrays["items"], arrays["tokens"]
+        loaded._mean = arrays["mean"]
+        dim = loaded.dim
+        found = [array.shape for array in loaded._arrays().values()]
+        if found != [(len(loaded._items), dim), (len(loaded._tokens), dim), (dim,)]:
+            raise InvalidDataError(f"{directory} has arrays of the wrong shapes {found}: save the encoder again")
+        return loaded
+
+    @override
+    def _fingerprint(self) -> str:
+        read = [[(f.kind, f.name) for f in side] for side in (self.schema.items, self.schema.users)]
+        return array_digest([self.name, read, self._settings()], *self._arrays().values())
+
+    @override
+    def _schema(self) -> Schema:
+        if self._learnt is None:
+            raise NotFittedError("this ContentEncoder has learnt nothing yet: call fit(data)")
+        return self._learnt
+
+    def _settings(self) -> dict[str, Any]:
+        known = {"dim": self._dim, "seed": self._seed, "edges": self._edges, "middle": self._middle}
+        return known | {"items": list(self._items), "tokens": list(self._tokens)}
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        return {"items": self._item_vectors, "tokens": self._token_vectors, "mean": self._mean}

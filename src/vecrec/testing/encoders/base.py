@@ -1,0 +1,40 @@
+"""What the tests of an encoder stand on: the hooks that a subclass fills, and an encoder that tests share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from vecrec.encoders.base import Encoder
+from vecrec.testing.base import ConformanceTests
+from vecrec.testing.encoders.tastes import tastes
+
+__all__ = ["EncoderKit"]
+
+
+class EncoderKit(ConformanceTests):
+    """The hooks of `EncoderTests`."""
+
+    personal: ClassVar[bool] = True
+    """Whether the vectors of users depend on the user. ``False`` for a baseline that treats everybody alike."""
+
+    reads_features: ClassVar[bool] = True
+    """Whether the vectors depend on features. ``False`` for an encoder of ids and histories only."""
+
+    seeded: ClassVar[bool] = True
+    """Whether another seed gives other vectors. ``False`` for an encoder without chance."""
+
+    training_modules: ClassVar[tuple[str, ...]] = ("paddle", "torch", "tensorflow", "jax")
+    """What loading must not import."""
+
+    @classmethod
+    def make(cls, seed: int = 0) -> Encoder:
+        """A new encoder that has learnt nothing; small, so that it learns a few hundred events within seconds."""
+        raise NotImplementedError(f"{cls.__name__} needs a class method make(cls, seed=0): see EncoderTests")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls) -> Encoder:
+        """An encoder fitted with `tastes`, which tests only ask."""
+        return cls.make().fit(tastes())

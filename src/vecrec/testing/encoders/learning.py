@@ -1,0 +1,118 @@
+"""The promises about learning: repeatable, told by the fingerprint, and asked for before anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vecrec.data import Dataset
+from vecrec.encoders.base import Encoder
+from vecrec.errors import NotFittedError
+from vecrec.testing.base import refused
+from vecrec.testing.encoders.base import EncoderKit
+from vecrec.testing.encoders.processes import answers, elsewhere, learn
+from vecrec.testing.encoders.tastes import SCHEMA, items_to_ask, tastes, users_to_ask
+from vecrec.types import Item
+
+__all__ = ["LearningTests"]
+
+
+class LearningTests(EncoderKit):
+    """Tests of ``fit`` and ``fingerprint``."""
+
+    def test_an_encoder_that_has_learnt_nothing_says_so(self, tmp_path: Path) -> None:
+        """Before ``fit`` every use raises `NotFittedError`, and nothing is saved."""
+        encoder = self.make()
+        refused(
+            {
+                "encode_items": lambda: encoder.encode_items(items_to_ask()),
+                "encode_users": lambda: encoder.encode_users(users_to_ask()),
+                "encode_items of none": lambda: encoder.encode_items([]),
+                "fingerprint": lambda: encoder.fingerprint,
+                "schema": lambda: encoder.schema,
+                "save": lambda: encoder.save(tmp_path / "new"),
+            },
+            NotFittedError,
+        )
+        assert not (tmp_path / "new").exists()
+        assert not encoder.is_fitted
+
+    def test_fit_gives_the_encoder_itself(self, fitted: Encoder) -> None:
+        """``fit`` returns the encoder, which is fitted then and knows the schema of its data."""
+        encoder = self.make()
+        assert encoder.fit(tastes()) is encoder
+        assert encoder.is_fitted
+        assert encoder.schema == SCHEMA
+        assert fitted.schema == SCHEMA
+
+    def test_learning_from_nothing_is_refused(self) -> None:
+        """A data set without an event is refused, and the encoder stays as it was."""
+        data, encoder = tastes(), self.make()
+        empty = data.select_events(np.zeros(data.n_events, bool))
+        refused({"no events": lambda: encoder.fit(empty)})
+        assert not encoder.is_fitted
+
+    def test_equal_data_and_seed_give_equal_vectors(self, fitted: Encoder) -> None:
+        """Two encoders that learn the same are the same to the last bit, and so are their fingerprints."""
+        _assert_equal(answers(self.make().fit(tastes())), answers(fitted))
+
+    def test_another_process_gives_equal_vectors(self, fitted: Encoder) -> None:
+        """Learning in a process with another PYTHONHASHSEED gives the same vectors and the same fingerprint."""
+        _assert_equal(elsewhere(12345, learn, self.make()), answers(fitted))
+
+    def test_fit_forgets_what_was_learnt_before(self, fitted: Encoder) -> None:
+        """Fitted again with other data, an encoder is what it would be had it never seen the first."""
+        encoder = self.make().fit(tastes(1))
+        encoder.fit(tastes())
+        _assert_equal(answers(encoder), answers(fitted))
+
+    def test_the_fingerprint_is_32_hexadecimal_digits(self, fitted: Encoder) -> None:
+        """It is a text that names a state, and asking or encoding does not change it."""
+        first = fitted.fingerprint
+        fitted.encode_users(users_to_ask())
+        assert type(first) is str
+        assert len(first) == 32
+        assert set(first) <= set("0123456789abcdef")
+        assert fitted.fingerprint == first
+
+    def test_the_fingerprint_changes_with_the_vectors(self, fitted: Encoder) -> None:
+        """Other events, other features: where the vectors differ the fingerprints do, and where not they do not."""
+        before = answers(fitted)
+        changed = 0
+        for data in (tastes(1), _without_last_event(), _with_other_titles(), tastes(name="another name")):
+            after = answers(self.make().fit(data))
+            equal = np.array_equal(before[1], after[1])
+            changed += not equal
+            assert (before[0] == after[0]) == equal, f"{data!r}: equal vectors: {equal}"
+        assert changed > 0, "none of the other data sets gives other vectors"
+
+    def test_the_name_of_the_data_does_not_matter(self, fitted: Encoder) -> None:
+        """What a data set is called changes neither vectors nor fingerprint."""
+        _assert_equal(answers(self.make().fit(tastes(name="another name"))), answers(fitted))
+
+    def test_another_seed_gives_another_encoder(self, fitted: Encoder) -> None:
+        """The seed decides what chance decides, and the fingerprint tells."""
+        if not self.seeded:
+            pytest.skip("there is no chance in this encoder")
+        other = answers(self.make(seed=1).fit(tastes()))
+        assert other[0] != fitted.fingerprint
+        assert not np.allclose(other[1], answers(fitted)[1], atol=1e-4)
+
+
+def _without_last_event() -> Dataset:
+    data = tastes()
+    return data.select_events(np.arange(data.n_events) < data.n_events - 1)
+
+
+def _with_other_titles() -> Dataset:
+    data = tastes()
+    items = [Item(item.id, dict(item.features) | {"title": "Untitled"}) for item in data.items()]
+    return Dataset(list(data.events()), items, list(data.users()), SCHEMA)
+
+
+def _assert_equal(found: tuple[str, NDArray[np.float32]], wanted: tuple[str, NDArray[np.float32]]) -> None:
+    np.testing.assert_array_equal(found[1], wanted[1])
+    assert found[0] == wanted[0]
