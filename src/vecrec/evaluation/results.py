@@ -38,15 +38,15 @@ class Evaluation:
     """What was measured, in one line."""
     metrics: Mapping[str, float]
     """The mean of each metric over the users, by names such as ``"ndcg@10"``."""
-    per_user: Mapping[str, NDArray[np.float64]]
+    per_user: Mapping[str, NDArray[np.float64]] = field(repr=False)
     """The values of each metric that has one a user, shape (n_users,)."""
-    user_ids: Sequence[Id]
+    user_ids: Sequence[Id] = field(repr=False)
     """The measured users, in the order of ``per_user``."""
     counts: Mapping[str, int]
     """How many users, ranked items and targets there were, and how many targets could not be found by anybody."""
     seconds: float = 0.0
     """How long encoding and ranking took."""
-    baselines: tuple[Evaluation, ...] = field(default=())
+    baselines: tuple[Evaluation, ...] = field(default=(), repr=False)
     """The baselines on the same task."""
 
     def __getitem__(self, name: str) -> float:

@@ -63,7 +63,7 @@ def evaluate(
         InvalidDataError: for a k or a baseline that is none, or when nothing is held out.
         NotFittedError: when the encoder has learnt nothing yet.
     """
-    depths = _depths([k, top])[:-1] if isinstance(k, int) else _depths([*k, top])[:-1]
+    depths, (top,) = _depths(k, "k"), _depths(top, "top")
     task = split if isinstance(split, Task) else from_split(split, part)
     if task.targets.n_events == 0:
         raise InvalidDataError(f"nothing is held out in {task.name!r}: split the data otherwise")
@@ -163,12 +163,8 @@ def _fitted(baseline: Encoder | str, train: Dataset) -> Encoder:
     return made.fit(train)
 
 
-def _depths(values: Sequence[object]) -> list[int]:
-    checked = []
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidDataError(f"k and top must be integers of at least 1, got {value!r}")
-        checked.append(value)
-    if len(checked) < 2:
-        raise InvalidDataError("k is empty: say how deep to look, such as k=(10, 50)")
-    return checked
+def _depths(values: Any, what: str) -> list[int]:
+    listed = list(values) if isinstance(values, (list, tuple, range)) else [values]
+    if not listed or not all(type(value) is int and value >= 1 for value in listed):
+        raise InvalidDataError(f"{what} is {values!r}: give an integer of at least 1, or for k several, as (10, 50)")
+    return listed

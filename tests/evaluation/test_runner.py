@@ -1,0 +1,129 @@
+"""An evaluation from a split to a result that is printed, compared and exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.evaluation.walks import walks
+from vecrec.data import Dataset, Split, splits
+from vecrec.encoders import PopularityEncoder
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.evaluation import Evaluation, evaluate, from_split
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return splits.leave_last_out(walks(n_users=120))
+
+
+@pytest.fixture(scope="module")
+def popularity(split: Split) -> Evaluation:
+    return evaluate(PopularityEncoder().fit(split.train), split, k=(5, 10), top=10, name="most chosen")
+
+
+def test_the_metrics_are_the_means_over_the_users(popularity: Evaluation) -> None:
+    assert len(popularity.user_ids) == popularity.counts["users"] == 120
+    for name in ("hit_rate@5", "ndcg@10", "map@10", "mrr@10", "precision@5", "recall@10", "novelty@10", "diversity@10"):
+        assert popularity[name] == pytest.approx(popularity.values(name).mean())
+    # One target a user: published tables call recall the hit rate.
+    assert popularity["recall@10"] == popularity["hit_rate@10"] == pytest.approx(10 * popularity["precision@10"])
+    assert popularity["ndcg@5"] <= popularity["ndcg@10"] < 0.2
+
+
+def test_everybody_gets_nearly_the_same_from_popularity(popularity: Evaluation) -> None:
+    assert popularity["overlap@10"] > 0.5
+    assert popularity["coverage@10"] < 0.5
+
+
+def test_popularity_is_measured_beside_any_model(popularity: Evaluation) -> None:
+    assert [each.model for each in popularity.baselines] == ["popularity"]
+    assert popularity.baselines[0].metrics == popularity.metrics
+    assert popularity.baselines[0].baselines == ()
+
+
+def test_the_table_shows_every_metric_with_its_interval_and_the_baseline(popularity: Evaluation) -> None:
+    lines = str(popularity).splitlines()
+    assert "leave last out (120 users, " in lines[0]
+    assert lines[2].split("  ")[0] == "metric"
+    assert "most chosen" in lines[2]
+    assert "popularity" in lines[2]
+    assert [line.split()[0] for line in lines[4:]] == list(popularity.metrics)
+    low, high = popularity.interval("ndcg@10")
+    row = next(line for line in lines if line.startswith("ndcg@10 "))
+    assert f"{popularity['ndcg@10']:.4f}  " in row
+    assert f"{low:.4f} to {high:.4f}" in row
+    assert "<td>ndcg@10</td>" in popularity._repr_html_()
+
+
+def test_it_exports_to_json_and_to_a_frame(popularity: Evaluation, tmp_path: Path) -> None:
+    popularity.save(tmp_path / "found.json")
+    value = json.loads((tmp_path / "found.json").read_text())
+    assert value["metrics"]["ndcg@10"] == popularity["ndcg@10"]
+    assert value["intervals"]["ndcg@10"] == list(popularity.interval("ndcg@10"))
+    assert value["baselines"][0]["model"] == "popularity"
+    frame = popularity.to_pandas()
+    assert list(frame.columns) == ["model", "metric", "value", "low", "high"]
+    assert len(frame) == 2 * len(popularity.metrics)
+    assert frame[frame["metric"] == "coverage@10"]["low"].isna().all()
+
+
+def test_it_draws_itself(popularity: Evaluation, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure = popularity.plot(tmp_path / "found.png")
+    assert [axes.get_title() for axes in figure.axes] == ["Recall@k", "NDCG@k"]
+    assert (tmp_path / "found.png").stat().st_size > 5_000
+
+
+def test_two_models_are_compared_user_by_user(split: Split, popularity: Evaluation) -> None:
+    other = evaluate(PopularityEncoder().fit(split.before_test), split, k=10, baselines=())
+    comparison = other.compare(popularity, "ndcg@10")
+    assert comparison.difference == pytest.approx(other["ndcg@10"] - popularity["ndcg@10"])
+    assert comparison.low <= comparison.difference <= comparison.high
+    assert comparison.wins + comparison.losses <= 120
+    assert str(comparison).startswith("ndcg@10: popularity less most chosen = ")
+    some = evaluate(PopularityEncoder().fit(split.train), from_split(splits.leave_last_out(walks(50))), k=10)
+    with pytest.raises(InvalidDataError, match="different users"):
+        some.compare(popularity)
+
+
+def test_validation_is_measured_from_what_came_before_it(split: Split) -> None:
+    found = evaluate(PopularityEncoder().fit(split.train), split, k=10, part="validation", baselines=())
+    assert found.protocol == "leave last out, validation"
+    # The item that is next in validation is not left out as seen, which it would be in the test.
+    assert found["recall@10"] > 0
+
+
+def test_bad_requests_are_refused(split: Split, popularity: Evaluation) -> None:
+    fitted = PopularityEncoder().fit(split.train)
+    for k in (0, -1, True, 1.5, "10", (), (10, 0)):
+        with pytest.raises(InvalidDataError, match=r"\bk\b"):
+            evaluate(fitted, split, k=k)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataError, match="part is 'train'"):
+        evaluate(fitted, split, part="train")
+    with pytest.raises(InvalidDataError, match="no installed package registers 'no such'"):
+        evaluate(fitted, split, baselines=("no such",))
+    with pytest.raises(NotFittedError):
+        evaluate(PopularityEncoder(), split, baselines=())
+    with pytest.raises(InvalidDataError, match="ndcg@7"):
+        popularity["ndcg@7"]
+    with pytest.raises(InvalidDataError, match="coverage@10"):
+        popularity.interval("coverage@10")
+
+
+def test_nothing_held_out_is_refused() -> None:
+    split = splits.temporal(walks(20), 0.9, validation=0.05)
+    empty = Split(split.train, split.validation, split.test.select_events(np.zeros(split.test.n_events, bool)),
+                  split.before_test, "nothing")  # fmt: skip
+    with pytest.raises(InvalidDataError, match="nothing is held out"):
+        evaluate(PopularityEncoder().fit(split.train), empty)
+
+
+def test_data_without_categories_has_no_diversity() -> None:
+    data = Dataset({"user_id": [1, 1, 1, 2, 2, 2], "item_id": ["a", "b", "c", "b", "c", "a"]})
+    split = splits.leave_last_out(data)
+    found = evaluate(PopularityEncoder().fit(data), split, k=1, top=1)
+    assert not [name for name in found.metrics if name.startswith("diversity")]
