@@ -6,7 +6,8 @@ live one, ``serving`` answers each ``request``, ``catalogue`` changes the items 
 
 from vecrec.recommender.building import ReleaseChecks
 from vecrec.recommender.facade import Recommender
+from vecrec.recommender.generation import Live
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import Reranker
 
-__all__ = ["Receipt", "Recommender", "ReleaseChecks", "Report", "Reranker"]
+__all__ = ["Live", "Receipt", "Recommender", "ReleaseChecks", "Report", "Reranker"]

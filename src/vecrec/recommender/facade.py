@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
@@ -20,6 +20,7 @@ from vecrec.progress import ProgressLike, showing
 from vecrec.recommender.building import ReleaseChecks
 from vecrec.recommender.catalogue import ITEM, PENDING, USER, Catalogue, batches
 from vecrec.recommender.checks import check_all, check_encoder, check_flag, check_part, check_seconds, required_id
+from vecrec.recommender.generation import Live
 from vecrec.recommender.lifecycle import Lifecycle
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import Request, Reranker
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _ITEMS_AT_A_TIME = 500
+_T = TypeVar("_T")
 
 
 class Recommender:
@@ -271,6 +273,20 @@ class Recommender:
         """
         request, key = Request.of(k, where), check_id(item_id, "item id")
         return self._watch.ask(lambda live: self._server.similar(live, key, request))
+
+    def ask(self, question: Callable[[Live], _T]) -> _T:
+        """What ``question`` makes of the live release: its encoder, schema, collection and popular items.
+
+        For what no other method answers, such as the score of a given pair. The release stays the same from beginning
+        to end; where it is dropped meanwhile, the question is put again, to the next one.
+
+        Args:
+            question: Called with the live release, once or more often, so it must not write.
+
+        Raises:
+            NotFittedError: when there is no live release.
+        """
+        return self._watch.ask(question)
 
     # -- the live catalogue
 
