@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.references import SharedMetadataStore
+from tests.testing.references import SharedMetadataStore, SharedVectorStore
 from tests.testing.runner import outcomes
-from tests.testing.suites import stores
+from tests.testing.suites import encoders, stores
 from tests.testing.wrong import CAUGHT_BY
-from vecrec.testing import MetadataStoreTests, VectorStoreTests
+from vecrec.encoders import Encoder
+from vecrec.testing import EncoderTests, MetadataStoreTests, VectorStoreTests
 
 _GUARD = "test_no_test_of_the_kit_is_overridden"  # proven in test_hollow_kits.py
 
@@ -21,9 +22,13 @@ def _suite(part: type) -> str:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
-    """How the tests ended that should catch the wrong parts: one run for all of them."""
-    chosen = [f"{_suite(part)}::{test}" for part, test in CAUGHT_BY.items()]
-    return outcomes(Path(stores.__file__), chosen, tmp_path_factory.mktemp("wrong"))
+    """How the tests ended that should catch the wrong parts: one run for the stores and one for the encoders."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for module in (stores, encoders):
+        chosen = [part for part in CAUGHT_BY if issubclass(part, Encoder) == (module is encoders)]
+        tests = [f"{_suite(part)}::{CAUGHT_BY[part]}" for part in chosen]
+        found |= outcomes(Path(str(module.__file__)), tests, tmp_path_factory.mktemp("wrong"))
+    return found
 
 
 @pytest.mark.parametrize("part", CAUGHT_BY, ids=_suite)
@@ -34,11 +39,13 @@ def test_a_wrong_part_is_caught(ended: dict[tuple[str, str], set[str]], part: ty
     assert found <= {"failed", "passed"}
 
 
-@pytest.mark.parametrize("kit", [VectorStoreTests, MetadataStoreTests])
-def test_every_test_of_the_kit_has_a_part_that_it_catches(kit: type) -> None:
+@pytest.mark.parametrize(
+    ("kit", "kind"),
+    [(VectorStoreTests, SharedVectorStore), (MetadataStoreTests, SharedMetadataStore), (EncoderTests, Encoder)],
+)
+def test_every_test_of_the_kit_has_a_part_that_it_catches(kit: type, kind: type) -> None:
     """No test of the kit is there that nothing can fail."""
     tests = {name for name in dir(kit) if name.startswith("test_")} - {_GUARD}
-    metadata = kit is MetadataStoreTests
-    caught = {test for part, test in CAUGHT_BY.items() if issubclass(part, SharedMetadataStore) is metadata}
+    caught = {test for part, test in CAUGHT_BY.items() if issubclass(part, kind)}
     assert tests
     assert tests == caught
