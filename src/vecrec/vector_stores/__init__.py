@@ -5,5 +5,6 @@
 
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.memory import MemoryVectorStore
+from vecrec.vector_stores.milvus import MilvusVectorStore
 
-__all__ = ["CollectionSpec", "Entry", "MemoryVectorStore", "VectorStore"]
+__all__ = ["CollectionSpec", "Entry", "MemoryVectorStore", "MilvusVectorStore", "VectorStore"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, get_args
@@ -230,6 +231,19 @@ class VectorStore(ABC):
         return self._count(collection, self.spec(collection))
 
     # -- the connection
+
+    @contextmanager
+    def bulk(self, collection: str) -> Iterator[None]:
+        """Many writes in a row to one collection, which others need not read before the block ends.
+
+        Inside it, what this store writes it also reads, but another process may see it late. Some engines write several
+        times faster that way; for the others it makes no difference.
+
+        Raises:
+            CollectionNotFoundError: when there is no such collection.
+        """
+        self.spec(collection)
+        yield
 
     def flush(self, collection: str) -> None:
         """Make what was written durable and fast to search; to be called after a bulk load.

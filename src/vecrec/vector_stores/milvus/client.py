@@ -1,0 +1,178 @@
+"""The connection to one Milvus: opened when first needed, of one process, every call within the timeout."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from vecrec.errors import StoreError
+from vecrec.vector_stores.milvus import lite
+from vecrec.vector_stores.milvus.translation import engine_errors, is_not_loaded, is_unreachable, translate
+
+if TYPE_CHECKING:
+    from vecrec.vector_stores.milvus.address import Address
+
+__all__ = ["Client"]
+
+_PAUSE = 0.1
+_READS = frozenset({"search", "query", "describe_collection", "list_collections", "has_collection", "describe_index"})
+
+# By default a lost connection is tried anew after pauses that grow to two minutes.
+_CHANNEL = {
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 1000,
+    "grpc.max_reconnect_backoff_ms": 1000,
+}
+
+# Milvus Lite breaks an idle connection that asks every ten seconds, as pymilvus does, whether it is still there.
+_LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": False}
+
+
+class Client:
+    """Calls the engine through pymilvus.
+
+    Args:
+        address: Where it is.
+        token: ``"user:password"`` or an API key.
+        timeout: Seconds that a call may take.
+    """
+
+    def __init__(self, address: Address, token: str | None, timeout: float) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._token = token
+        self._lock = threading.Lock()
+        self._engine: Any = None
+        self._process: int | None = None
+        self._closed = False
+
+    def call(self, doing: str, method: str, collection: str, **arguments: Any) -> Any:
+        """Call a method of the engine that is about a collection; load the collection first where that is needed.
+
+        Raises:
+            StoreError: whatever went wrong, in vecrec's terms.
+        """
+        try:
+            return self.direct(doing, method, collection, **arguments)
+        except StoreError as error:
+            if not isinstance(error.__cause__, Exception) or not is_not_loaded(error.__cause__):
+                raise
+        # Milvus Lite forgets what was loaded when its process ends, and an operator may have released it.
+        self.direct(doing, "load_collection", collection)
+        return self.direct(doing, method, collection, **arguments)
+
+    def direct(self, doing: str, method: str, /, *positional: Any, **arguments: Any) -> Any:
+        """Call any method of the engine."""
+        engine = self.engine()
+        arguments.setdefault("timeout", self.timeout)
+        failures = engine_errors()
+        with self._exclusive():
+            try:
+                return getattr(engine, method)(*positional, **arguments)
+            except failures as error:
+                if method not in _READS or not is_unreachable(error):
+                    raise translate(error, doing, self.address.shown) from error
+            # The connection broke under the call, as it does when a server was restarted. Only reads are repeated:
+            # a write may have been done, and others may have written since.
+            time.sleep(_PAUSE)
+            try:
+                return getattr(engine, method)(*positional, **arguments)
+            except failures as error:
+                raise translate(error, doing, self.address.shown) from error
+
+    def send(self, doing: str, request: Any) -> None:
+        """Upsert a ready-made request, which saves the client from packing each number by itself."""
+        engine = self.engine()
+        with self._exclusive():
+            try:
+                # The public upsert() takes rows only, and packs them 60 times slower than this.
+                handler, context = engine._get_connection(), engine._generate_call_context()  # noqa: SLF001
+                handler.upsert(
+                    request.collection_name, [], upsert_param=request, schema={"fields": []}, timeout=self.timeout,
+                    context=context,
+                )  # fmt: skip
+            except engine_errors() as error:
+                raise translate(error, doing, self.address.shown) from error
+
+    def engine(self) -> Any:
+        """The open ``MilvusClient``.
+
+        Raises:
+            StoreError: when the store was closed or belongs to another process.
+            StoreUnavailableError: when nobody answers at the address.
+        """
+        if self._engine is not None and self._process == os.getpid():
+            return self._engine
+        with self._lock:
+            self._check_usable()
+            if self._engine is None:
+                self._engine = self._open()
+                self._process = os.getpid()
+            return self._engine
+
+    def close(self) -> None:
+        """Disconnect. What a forked child closes stays open in its parent."""
+        with self._lock:
+            engine, self._engine, self._closed = self._engine, None, True
+            if engine is None or self._process != os.getpid():
+                return
+            with contextlib.suppress(*engine_errors()):
+                engine.close()
+            if self.address.lite:
+                lite.release(self.address.uri)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreError("this vector store was closed: make a new one")
+        if self._process not in (None, os.getpid()):
+            raise StoreError(
+                f"this vector store was opened in process {self._process} and is used in its fork {os.getpid()}, which "
+                "would corrupt its connection: make a new store in each process, or start processes by 'spawn'"
+            )
+
+    def _open(self) -> Any:
+        failures = engine_errors()
+        import pymilvus
+
+        _silence()
+        channel = {**_CHANNEL, **_LITE_CHANNEL} if self.address.lite else _CHANNEL
+        uri = lite.acquire(self.address.uri) if self.address.lite else self.address.uri
+        try:
+            # Dedicated, since pymilvus never closes a connection that it shares.
+            engine = pymilvus.MilvusClient(
+                uri, token=self._token or "", timeout=self.timeout, dedicated=True, grpc_options=channel
+            )
+        except failures as error:
+            if self.address.lite:
+                lite.release(self.address.uri)
+            raise translate(error, "connect", self.address.shown) from error
+        # By default each call goes on connecting until its timeout; this way a dead server is told at once.
+        engine._get_connection()._on_rpc_error = _give_up  # noqa: SLF001
+        return engine
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Any:
+        # Milvus Lite is not made for calls that meet, and gains nothing from them.
+        if not self.address.lite:
+            yield
+            return
+        with lite.lock_of(self.address.uri):
+            yield
+
+
+def _give_up(error: Exception) -> bool:
+    import grpc
+
+    if isinstance(error, grpc.RpcError):
+        raise error
+    return False
+
+
+def _silence() -> None:
+    # Both print each failed call with its traceback, although the caller gets an error that says so.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)

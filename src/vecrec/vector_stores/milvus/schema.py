@@ -1,0 +1,224 @@
+"""The columns of a collection, and its description, by which any process knows it again."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vecrec.errors import InvalidDataError, StoreError
+from vecrec.vector_stores.base import CollectionSpec
+from vecrec.vector_stores.milvus.index import Index, dump_index, load_index
+
+if TYPE_CHECKING:
+    from vecrec.filters import FieldType
+    from vecrec.vector_stores.checks import Attributes
+
+__all__ = ["ID", "MAX_ITEMS", "MAX_TEXT", "PROPERTY", "VECTOR", "ZERO", "Column", "Layout", "dump_list", "escape"]
+
+ID, VECTOR, ZERO = "id", "vector", "zero"
+"""The columns besides those of the fields, whose names have prefixes: the tagged id, the vector, and in collections
+compared by angle whether the vector is zero."""
+
+PROPERTY = "vecrec"
+"""The collection's property that repeats its description."""
+
+MAX_TEXT = 65_535
+"""The longest text of a column, in UTF-8 bytes on a server, in characters on Milvus Lite."""
+
+MAX_ITEMS = 4096
+"""The longest list of an ARRAY column."""
+
+MAX_COLUMNS = 64
+"""The most columns of a collection on a server."""
+
+_MARK = "vecrec/1 "
+_MAX_ID = 520
+_TYPES: Mapping[FieldType, str] = {"boolean": "BOOL", "integer": "INT64", "number": "DOUBLE", "string": "VARCHAR"}
+_DEFAULTS: Mapping[FieldType, Any] = {
+    "boolean": False, "integer": 0, "number": 0.0, "string": "", "integers": [], "strings": [],
+}  # fmt: skip
+
+# What Milvus Lite's LIKE could read as a pattern, and what delimits the items of a list.
+_ESCAPES = {code: f"~{code:02x}" for code in (*range(32), *map(ord, "%_\\|~"))}
+_ESCAPED = re.compile("~([0-9a-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of the items and where it is kept."""
+
+    field: str
+    """The field's name."""
+    kind: FieldType
+    """Its type."""
+    arrays: bool
+    """Whether lists are ARRAY columns. On Milvus Lite those are searched row by row in Python, 30 times slower than
+    a LIKE on text: there a list is one text."""
+
+    @property
+    def name(self) -> str:
+        """The column of its values."""
+        return f"f_{self.field}"
+
+    @property
+    def has(self) -> str | None:
+        """The column that tells whether there is a value, since a server knows no NULL before 2.5."""
+        return None if self.as_text else f"h_{self.field}"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it holds lists."""
+        return self.kind in ("integers", "strings")
+
+    @property
+    def as_text(self) -> bool:
+        """Whether it holds lists as text."""
+        return self.is_list and not self.arrays
+
+    @property
+    def type(self) -> str:
+        """The engine's name of its type; of an ARRAY that of its items."""
+        return _TYPES["string" if self.as_text else self.kind.removesuffix("s")]  # type: ignore[index]
+
+    @property
+    def default(self) -> Any:
+        """What the column holds where there is no value."""
+        return "" if self.as_text else _DEFAULTS[self.kind]
+
+    def dump(self, value: Any) -> Any:
+        """What the column holds for a value."""
+        return dump_list(value) if self.as_text else value
+
+    def read(self, row: Mapping[str, Any]) -> Any:
+        """The value in a row of the engine, ``None`` where there is none."""
+        if self.has is not None and not row[self.has]:
+            return None
+        stored = row[self.name]
+        if not self.is_list:
+            return stored
+        return list(stored) if self.arrays else _load_list(stored, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a collection is laid out in Milvus."""
+
+    spec: CollectionSpec
+    """What it holds."""
+    index: Index
+    """How its vectors are indexed."""
+    arrays: bool
+    """Whether lists are ARRAY columns."""
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells two collections of one name apart."""
+
+    @property
+    def metric(self) -> str:
+        """The engine's name of the metric."""
+        return "COSINE" if self.spec.metric == "cosine" else "IP"
+
+    def columns(self) -> Iterator[Column]:
+        """The columns of the fields."""
+        return (Column(name, kind, self.arrays) for name, kind in self.spec.fields.items())
+
+    def column(self, name: str) -> Column:
+        """The column of a field."""
+        return Column(name, self.spec.fields[name], self.arrays)
+
+    def names(self, *, vectors: bool) -> list[str]:
+        """The columns to be read for whole entries."""
+        names = [ID, VECTOR] if vectors else [ID]
+        for column in self.columns():
+            names += [column.name] if column.has is None else [column.name, column.has]
+        return names
+
+    def attributes(self, row: Mapping[str, Any]) -> Attributes:
+        """The attributes in a row of the engine."""
+        values = {column.field: column.read(row) for column in self.columns()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def description(self) -> str:
+        """What the collection says about itself."""
+        record = {
+            "dim": self.spec.dim, "metric": self.spec.metric, "fields": self.spec.fields,
+            "index": dump_index(self.index), "arrays": self.arrays, "key": self.key,
+        }  # fmt: skip
+        return _MARK + json.dumps(record, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, description: str) -> Layout | None:
+        """The layout that `description` made the text of; ``None`` for a collection that vecrec has not made.
+
+        Raises:
+            StoreError: for one that a newer vecrec has made.
+        """
+        if not description.startswith(_MARK):
+            if description.startswith("vecrec/"):
+                raise StoreError(f"a newer vecrec has made this collection ({description[:12]!r}): upgrade vecrec")
+            return None
+        record = json.loads(description.removeprefix(_MARK))
+        spec = CollectionSpec(record["dim"], record["metric"], record["fields"])
+        return cls(spec, load_index(record["index"]), record["arrays"], record["key"])
+
+    def check(self) -> None:
+        """Check that a server can hold it.
+
+        Raises:
+            InvalidDataError: for too many fields.
+        """
+        count = sum(1 if column.has is None else 2 for column in self.columns())
+        room = MAX_COLUMNS - 2 - (self.spec.metric == "cosine")
+        if self.arrays and count > room:
+            raise InvalidDataError(
+                f"{len(self.spec.fields)} filterable fields need {count} columns, a Milvus server has room for {room}: "
+                "mark fewer fields filterable; the others belong in the records"
+            )
+
+    def schema(self, engine: Any) -> Any:
+        """The engine's schema."""
+        from pymilvus import DataType
+
+        schema = engine.create_schema(auto_id=False, enable_dynamic_field=False, description=self.description())
+        schema.add_field(ID, DataType.VARCHAR, is_primary=True, max_length=_MAX_ID)
+        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self.spec.dim)
+        if self.spec.metric == "cosine":
+            schema.add_field(ZERO, DataType.BOOL)
+        for column in self.columns():
+            size = {"max_length": MAX_TEXT} if column.type == "VARCHAR" else {}
+            if column.is_list and self.arrays:
+                items = DataType[column.type]
+                schema.add_field(column.name, DataType.ARRAY, element_type=items, max_capacity=MAX_ITEMS, **size)
+            else:
+                schema.add_field(column.name, DataType[column.type], **size)
+            if column.has is not None:
+                schema.add_field(column.has, DataType.BOOL)
+        return schema
+
+    def index_params(self, engine: Any) -> Any:
+        """The engine's settings of the index."""
+        params = engine.prepare_index_params()
+        params.add_index(VECTOR, index_type=self.index.kind, metric_type=self.metric, params=self.index.build())
+        return params
+
+
+def escape(item: int | str) -> str:
+    """An item of a list as text that holds neither the delimiter nor a character of a pattern."""
+    return item.translate(_ESCAPES) if isinstance(item, str) else str(item)
+
+
+def dump_list(items: list[Any]) -> str:
+    """A list as text, ``|first|second|``; the text of no list at all is empty."""
+    return "|" + "".join(f"{escape(item)}|" for item in items)
+
+
+def _load_list(text: str, kind: FieldType) -> list[Any] | None:
+    if not text:
+        return None
+    items = text[1:].split("|")[:-1]
+    if kind == "integers":
+        return [int(item) for item in items]
+    return [_ESCAPED.sub(lambda found: chr(int(found[1], 16)), item) if "~" in item else item for item in items]

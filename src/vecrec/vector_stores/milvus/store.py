@@ -1,0 +1,322 @@
+"""The vector store on Milvus."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from vecrec.errors import (
+    CollectionExistsError,
+    CollectionNotFoundError,
+    InvalidDataError,
+    StoreError,
+    StoreTimeoutError,
+)
+from vecrec.ids import Id
+from vecrec.types import Hit
+from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
+from vecrec.vector_stores.milvus import packing
+from vecrec.vector_stores.milvus.address import parse_address
+from vecrec.vector_stores.milvus.client import Client
+from vecrec.vector_stores.milvus.expressions import id_in
+from vecrec.vector_stores.milvus.index import HNSW, Flat, Index, check_index
+from vecrec.vector_stores.milvus.schema import ID, PROPERTY, VECTOR, Layout
+from vecrec.vector_stores.milvus.search import search
+from vecrec.vector_stores.milvus.table import Table
+
+if TYPE_CHECKING:
+    from vecrec.filters import Filter
+    from vecrec.vector_stores.checks import Attributes, Vectors
+
+__all__ = ["MilvusVectorStore"]
+
+_REMEMBER = 5.0
+_IDS = 2_000
+_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    layout: Layout
+    until: float
+
+
+class MilvusVectorStore(VectorStore):
+    """Vectors in Milvus: Milvus Lite inside this process, or a Milvus server, standalone or distributed.
+
+    ``MilvusVectorStore("movies.db")`` is the choice for development and for up to some 20,000 items; its directory
+    serves one process at a time. ``MilvusVectorStore("http://milvus:19530")`` is the choice for everything else. The
+    connection is opened by the first call.
+
+    What one call has written, the next call reads, in any process: a write to a server returns when the server's
+    readers have seen it, which takes 200 to 400 milliseconds, and reads are as fast as the server is. So write many
+    items in one call, or inside of `bulk`. Where a collection is loaded with several replicas,
+    ``consistency="Strong"`` makes each read wait instead.
+
+    Args:
+        uri: A path that ends in ``.db``, whose folder is made if need be, or a server's address, with credentials or
+            without: ``http://``, ``https://``, ``tcp://`` or ``unix:``. Its path names the database.
+        token: ``"user:password"`` or an API key.
+        index: The index of the collections that this store creates. By default `Flat` on Milvus Lite, which is exact
+            and there the fastest of all, and `HNSW` on a server.
+        timeout: Seconds in which a single request to the engine has to be answered.
+        flush_timeout: Seconds that `flush` may take in all, which builds the index.
+        consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
+            replica; ``"Strong"`` reads what anybody wrote, and takes 200 to 400 milliseconds longer for each read.
+
+    Raises:
+        InvalidDataError: for an address or a setting that is none.
+    """
+
+    def __init__(
+        self,
+        uri: str | os.PathLike[str],
+        *,
+        token: str | None = None,
+        index: Index | None = None,
+        timeout: float = 10.0,
+        flush_timeout: float = 600.0,
+        consistency: str = "Bounded",
+    ) -> None:
+        address = parse_address(uri)
+        if consistency not in ("Bounded", "Strong"):
+            raise InvalidDataError(f'consistency is {consistency!r}: give "Bounded" or "Strong"')
+        if index is None:
+            index = Flat() if address.lite else HNSW()
+        self._index = check_index(index)
+        self._client = Client(address, _token(token), _seconds(timeout, "timeout"))
+        self._flush_timeout = _seconds(flush_timeout, "flush_timeout")
+        self._consistency = consistency
+        self._known: dict[str, _Known] = {}
+        self._bulk: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MilvusVectorStore({self._client.address.shown!r})"
+
+    # -- the connection
+
+    @override
+    def ping(self) -> None:
+        self._client.direct("ping", "get_server_version")
+
+    @override
+    def close(self) -> None:
+        self._client.close()
+        self._known.clear()
+
+    @override
+    @contextlib.contextmanager
+    def bulk(self, collection: str) -> Iterator[None]:
+        self.spec(collection)
+        with self._lock:
+            self._bulk[collection] = self._bulk.get(collection, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bulk[collection] -= 1
+                if not self._bulk[collection]:
+                    del self._bulk[collection]
+        self._await_visible(collection)
+
+    # -- collections
+
+    @override
+    def _create(self, collection: str, spec: CollectionSpec) -> None:
+        layout = Layout(spec, self._index, arrays=not self._client.address.lite)
+        layout.check()
+        if self._describe(collection) is not None:
+            raise self._taken(collection)
+        try:
+            self._make(collection, layout)
+        except StoreError as error:
+            made = self._layout(collection)
+            if made is not None and made.key != layout.key:
+                raise self._taken(collection) from error  # by somebody else in the meantime
+            if made is not None:
+                with contextlib.suppress(StoreError):
+                    self._drop(collection)
+            raise
+
+    def _make(self, collection: str, layout: Layout) -> None:
+        doing, engine = f"creation of {collection!r}", self._client.engine()
+        # A second creation with an equal schema would be no error to a server; the layout's key makes them differ.
+        schema, properties = layout.schema(engine), {PROPERTY: layout.description()}
+        self._client.direct(
+            doing, "create_collection", collection, schema=schema, properties=properties, consistency_level="Bounded"
+        )
+        # Each step by itself, since all in one would wait half a second for the index of nothing.
+        self._client.direct(doing, "create_index", collection, layout.index_params(engine), sync=False)
+        self._client.direct(doing, "load_collection", collection)
+
+    @override
+    def _drop(self, collection: str) -> None:
+        description = self._describe(collection)
+        self._forget(collection)
+        if description is None:
+            return
+        if Layout.of(description) is None:
+            raise StoreError(
+                f"vecrec has not made the collection {collection!r}, and does not drop what is not its own: "
+                "drop it with the tool that made it, or use another name"
+            )
+        with contextlib.suppress(CollectionNotFoundError):
+            self._client.direct(f"drop of {collection!r}", "drop_collection", collection)
+
+    @override
+    def _collections(self) -> list[str]:
+        names = self._client.direct("list of collections", "list_collections")
+        return [name for name in names if self._layout(name) is not None]
+
+    @override
+    def _spec(self, collection: str) -> CollectionSpec | None:
+        layout = self._layout(collection)
+        return None if layout is None else layout.spec
+
+    # -- entries
+
+    @override
+    def _upsert(
+        self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
+    ) -> None:
+        requests = packing.requests(collection, self._table(collection).layout, packing.Batch(ids, vectors, attributes))
+        with self._about(collection):
+            for request in requests:
+                self._client.send(f"upsert into {collection!r}", request)
+        self._await_visible(collection)
+
+    @override
+    def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
+        with self._about(collection):
+            for start in range(0, len(ids), _IDS):
+                condition = id_in(ids[start : start + _IDS])
+                self._client.call(f"deletion from {collection!r}", "delete", collection, filter=condition)
+        self._await_visible(collection)
+
+    @override
+    def _search(
+        self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        with self._about(collection):
+            return search(self._table(collection), queries, k, where)
+
+    @override
+    def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        with self._about(collection):
+            return {entry.id: entry for entry in self._table(collection).fetch(ids)}
+
+    @override
+    def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
+        table = self._table(collection)
+
+        def entries() -> Iterator[Entry]:
+            with self._about(collection):
+                for page in table.pages("", batch_size, vectors=vectors):
+                    yield from page
+
+        return entries()
+
+    @override
+    def _count(self, collection: str, spec: CollectionSpec) -> int:
+        with self._about(collection):
+            return self._table(collection).count("")
+
+    @override
+    def _flush(self, collection: str, spec: CollectionSpec) -> None:
+        doing = f"flush of {collection!r}"
+        deadline = time.monotonic() + self._flush_timeout
+        with self._about(collection):
+            self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
+            while not self._client.address.lite and not self._is_indexed(doing, collection):
+                if time.monotonic() > deadline:
+                    raise StoreTimeoutError(
+                        f"{doing}: the index is not built after {self._flush_timeout} s; it will be, and until then "
+                        "searches are slow. Give the store a longer flush_timeout"
+                    )
+                time.sleep(_POLL)
+
+    # -- helpers
+
+    def _table(self, collection: str) -> Table:
+        layout = self._layout(collection)
+        if layout is None:
+            raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
+        # While this process writes in bulk its reads wait for its own writes.
+        consistency = "Session" if collection in self._bulk else self._consistency
+        return Table(self._client, collection, layout, consistency)
+
+    def _layout(self, collection: str) -> Layout | None:
+        known = self._known.get(collection)
+        if known is not None and time.monotonic() < known.until:
+            self._client.engine()  # raises where the store is closed or not this process's
+            return known.layout
+        description = self._describe(collection)
+        layout = None if description is None else Layout.of(description)
+        if layout is None:
+            self._forget(collection)
+        else:
+            # Not for ever: another process may drop the collection and create it anew.
+            self._known[collection] = _Known(layout, time.monotonic() + _REMEMBER)
+        return layout
+
+    def _describe(self, collection: str) -> str | None:
+        try:
+            record = self._client.direct(f"look at {collection!r}", "describe_collection", collection)
+        except CollectionNotFoundError:
+            return None
+        # Milvus Lite loses the description and keeps the property; not every server keeps properties.
+        return str(record["description"] or record.get("properties", {}).get(PROPERTY, ""))
+
+    @contextlib.contextmanager
+    def _about(self, collection: str) -> Iterator[None]:
+        """Forget what is known of a collection when a call about it fails: it may have been dropped or made anew."""
+        try:
+            yield
+        except StoreError:
+            self._forget(collection)
+            raise
+
+    def _forget(self, collection: str) -> None:
+        self._known.pop(collection, None)
+
+    def _taken(self, collection: str) -> CollectionExistsError:
+        return CollectionExistsError(f"there is a collection {collection!r} already: drop it first or use another name")
+
+    def _await_visible(self, collection: str) -> None:
+        """Return when every reader of the server sees what this process has written.
+
+        A read with the consistency of this session is answered only then. Afterwards the server's fast reads see it
+        too, of whichever process, so that none of them has to wait.
+        """
+        if self._client.address.lite or collection in self._bulk:
+            return
+        with self._about(collection):
+            self._client.call(
+                f"write to {collection!r}", "query", collection, filter=f'{ID} == ""', output_fields=[ID],
+                consistency_level="Session",
+            )  # fmt: skip
+
+    def _is_indexed(self, doing: str, collection: str) -> bool:
+        state = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)
+        return bool(state.get("state") == "Finished" and not state.get("pending_index_rows"))
+
+
+def _seconds(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidDataError(f"{what} is {value!r}: give a number of seconds above 0")
+    return float(value)
+
+
+def _token(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidDataError(f"the token is of type {type(value).__name__}: give 'user:password' or an API key")
+    return value

@@ -1,0 +1,96 @@
+"""The engine's errors, of either of their two kinds, as vecrec's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vecrec.errors import (
+    CollectionNotFoundError,
+    MissingDependencyError,
+    StoreError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
+
+__all__ = ["engine_errors", "is_not_loaded", "is_unreachable", "translate"]
+
+_NOT_FOUND = 100
+_NOT_LOADED = (101, 103)
+_CONNECT_FAILED = 2
+
+# A server that has just started answers, but not yet about all of its collections.
+_NOT_READY = (
+    "service not ready", "service unavailable", "not fully loaded", "channel not available", "no available shard",
+    "node not found", "node offline", "node not match", "no available node", "is not healthy", "not healthy",
+    "connection refused", "replica not available", "channel lacks", "channel checkpoint", "shard leader",
+    "server is not available", "initializing", "is recovering", "tsafe",
+)  # fmt: skip
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """The types of errors that the client raises.
+
+    Raises:
+        MissingDependencyError: when pymilvus is not installed.
+    """
+    try:
+        import grpc
+        from pymilvus.exceptions import MilvusException
+    except ImportError as error:
+        raise MissingDependencyError.of("pymilvus", "milvus", "MilvusVectorStore") from error
+    return (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
+
+
+def translate(error: Exception, doing: str, where: str) -> StoreError:
+    """The error to be raised in place of the engine's own.
+
+    Args:
+        error: One of `engine_errors`.
+        doing: What was attempted, such as ``"search in 'movies'"``.
+        where: The address without credentials.
+    """
+    status, reason = _status(error), _reason(error)
+    if getattr(error, "code", None) == _NOT_FOUND:
+        return CollectionNotFoundError(f"{doing}: {reason}")
+    if status == "DEADLINE_EXCEEDED" or "timeout" in reason.lower():
+        return StoreTimeoutError(
+            f"{doing}: Milvus at {where} did not answer in time. Look at the server, or give the store a longer timeout"
+            f" ({reason})"
+        )
+    if is_unreachable(error) or any(text in reason.lower() for text in _NOT_READY):
+        return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer. Is it running there? ({reason})")
+    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
+        return StoreError(f"{doing}: Milvus at {where} refused the token: give a valid one ({reason})")
+    return StoreError(f"{doing}: Milvus at {where} refused: {reason}")
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the call did not get through to the engine."""
+    return _status(error) == "UNAVAILABLE"
+
+
+def is_not_loaded(error: Exception) -> bool:
+    """Whether the collection has to be loaded before it can be read."""
+    return getattr(error, "code", None) in _NOT_LOADED and "loaded" in _reason(error)
+
+
+def _status(error: BaseException | None) -> str | None:
+    """The name of the gRPC status in an error or in what it was raised from."""
+    # pymilvus raises errors from themselves, so the chain may be a circle.
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        code: Any = getattr(error, "code", None)
+        code = code() if callable(code) else code
+        name = getattr(code, "name", None)
+        # The client's own codes are integers, some of them enums with names of their own.
+        if isinstance(name, str) and not isinstance(code, int):
+            return name
+        error = error.__cause__
+    return None
+
+
+def _reason(error: Exception) -> str:
+    details = getattr(error, "details", None)
+    text = details() if callable(details) else getattr(error, "message", None)
+    return str(text or error).strip()[:500]
