@@ -1,0 +1,93 @@
+"""The application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from vecrec import __version__
+from vecrec.recommender import Recommender
+from vecrec.serving import health, items, page, recommendations, stages, users
+from vecrec.serving.gate import Gate
+from vecrec.serving.metrics import Metrics
+from vecrec.serving.models import ProblemOut
+from vecrec.serving.problems import MEDIA_TYPE, install
+from vecrec.serving.service import Service
+from vecrec.settings import Settings
+
+__all__ = ["create_app"]
+
+_DESCRIPTION = """
+Recommendations from vectors. Ids are integers or texts; in a path, what looks like an integer is one, unless
+`id_type=string` says otherwise. Errors are problem documents (RFC 9457). Every answer carries `X-Request-ID`, which a
+request may choose.
+"""
+
+_PROBLEMS = {
+    400: "The body is no JSON, or the path no text.",
+    401: "A key is needed.",
+    404: "It is not there.",
+    413: "The body is too large.",
+    422: "A value cannot be used.",
+    429: "Too many requests: wait as long as `Retry-After` says.",
+    503: "A store does not answer, or nothing is published yet; the detail has the reason.",
+}
+
+
+def create_app(recommender: Recommender, *, settings: Settings | None = None) -> FastAPI:
+    """An application that serves a recommender, to be run by any ASGI server or mounted in another application.
+
+    Args:
+        recommender: What answers; it stays its caller's to close. It may have no release yet: until it has one, its
+            endpoints say so with 503.
+        settings: Limits, keys and the like; by default those of `Settings` without a look at the environment.
+    """
+    chosen = settings or Settings(name=recommender.name)
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}}
+        for status, text in _PROBLEMS.items()
+    }
+    # The usual documentation pages would load scripts from another host.
+    app = FastAPI(
+        title=f"vecrec: {recommender.name}",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        responses=responses,
+        root_path=chosen.root_path,
+    )
+    service = Service(recommender, chosen, Metrics())
+    app.state.vecrec = service
+    for each in (users.router, items.router, recommendations.router, stages.router, health.router):
+        app.include_router(each)
+    if chosen.page:
+        page.install(app)
+    install(app)
+    app.add_middleware(Gate, settings=chosen, metrics=service.metrics)
+    if chosen.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(chosen.cors_origins), allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )  # fmt: skip
+    app.openapi = _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = describe()
+            schema["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
+            schema["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+        return app.openapi_schema or {}
+
+    return described

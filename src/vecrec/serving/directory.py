@@ -1,0 +1,121 @@
+"""A small index of the catalogue for people who look around: titles to search, and values to filter by."""
+
+from __future__ import annotations
+
+import threading
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from vecrec.filters import FieldType, Filter
+from vecrec.ids import Id
+from vecrec.recommender import Live, Recommender
+from vecrec.recommender.catalogue import ITEM
+from vecrec.records import Record
+from vecrec.types import Item
+
+__all__ = ["Directory", "Facet"]
+
+_MOST = 50_000
+_VALUES = 100
+_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Facet:
+    """What the items have in a filterable field."""
+
+    type: FieldType
+    values: Counter[Any] = field(default_factory=Counter)
+    """How many items have a value."""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    release: str
+    made: float
+    titles: dict[Id, str]
+    """Searchable titles, the most popular items first."""
+    facets: dict[str, Facet]
+
+
+class Directory:
+    """Made when it is first asked for, and again for each release and every minute.
+
+    Of a catalogue of more than 50,000 items it knows so many.
+    """
+
+    def __init__(self, recommender: Recommender, title_field: str) -> None:
+        self._recommender, self._title_field = recommender, title_field
+        self._index: _Index | None = None
+        self._lock = threading.Lock()
+
+    def facets(self) -> dict[str, Facet]:
+        """The filterable fields with their values."""
+        return self._fresh().facets
+
+    def find(self, search: str, where: Filter | None, offset: int, limit: int) -> list[Item]:
+        """Items whose title has all the words, the most popular first, and all items for no word."""
+        words = _plain(search).split()
+        hits = (key for key, title in self._fresh().titles.items() if all(word in title for word in words))
+        if where is None:
+            return list(self._recommender.get_items(list(islice(hits, offset, offset + limit))).values())
+        return self._filtered(list(hits), where, offset, limit)
+
+    def _filtered(self, ids: list[Id], where: Filter, offset: int, limit: int) -> list[Item]:
+        found: list[Item] = []
+        for start in range(0, len(ids), 500):
+            items = self._recommender.get_items(ids[start : start + 500]).values()
+            found += [item for item in items if where.matches(item.features)]
+            if len(found) >= offset + limit:
+                break
+        return found[offset : offset + limit]
+
+    def _fresh(self) -> _Index:
+        live = self._recommender.ask(lambda live: live)
+        held = self._index
+        if held is not None and held.release == live.release.id and time.monotonic() - held.made < _SECONDS:
+            return held
+        with self._lock:
+            if self._index is held:
+                self._index = self._make(live)
+            assert self._index is not None  # noqa: S101 - for the type checker
+            return self._index
+
+    def _make(self, live: Live) -> _Index:
+        fields = live.schema.filter_fields()
+        facets = {name: Facet(kind) for name, kind in fields.items()}
+        titles: dict[Id, str] = {}
+        for key, record in islice(self._recommender.metadata_store.scan(ITEM), _MOST):
+            titles[key] = _plain(str(record.get(self._title_field, key)))
+            for name in fields:
+                _count(facets[name], record, name)
+        for facet in facets.values():
+            facet.values = Counter(dict(facet.values.most_common(_VALUES)))
+        ranks = {key: rank for rank, key in enumerate(live.popularity.ids)}
+        ordered = sorted(titles, key=lambda key: ranks.get(key, len(ranks)))
+        return _Index(live.release.id, time.monotonic(), {key: titles[key] for key in ordered}, facets)
+
+
+def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:
+    value = record.get(name)
+    if facet.type in ("integer", "number"):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            facet.low = value if facet.low is None else min(facet.low, value)
+            facet.high = value if facet.high is None else max(facet.high, value)
+    elif isinstance(value, list):
+        facet.values.update(item for item in value if isinstance(item, (str, int)))
+    elif isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
+        facet.values[value] += 1
+
+
+def _plain(text: str) -> str:
+    """A text without case and accents."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))

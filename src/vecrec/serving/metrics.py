@@ -1,0 +1,60 @@
+"""What Prometheus may read of an application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from vecrec import __version__
+from vecrec.types import Recommendations
+
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counts of one application, in a registry of its own, so that several may live in one process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        Info("vecrec_build", "The library.", registry=self._registry).info({"version": __version__})
+        self.requests = Counter(
+            "vecrec_requests", "Requests by route and status.", ("method", "route", "status"), registry=self._registry
+        )
+        self.seconds = Histogram(
+            "vecrec_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self._registry
+        )
+        self.in_flight = Gauge("vecrec_requests_in_flight", "Requests being answered.", registry=self._registry)
+        self._lists = Counter("vecrec_lists", "Lists by what ranked them.", ("served_by",), registry=self._registry)
+        self._short = Counter("vecrec_short_lists", "Lists of fewer items than asked for.", registry=self._registry)
+        self._missing = Counter("vecrec_missing_records", "Items found without a record.", registry=self._registry)
+        self._ready = Gauge(
+            "vecrec_part_ready", "Whether a part answered when last asked.", ("part",), registry=self._registry
+        )
+        self._release = Gauge(
+            "vecrec_live_release", "1 for the release that serves.", ("release",), registry=self._registry
+        )
+
+    def served(self, lists: Sequence[Recommendations]) -> None:
+        """Count what was recommended."""
+        for found in lists:
+            self._lists.labels(found.served_by).inc()
+            self._short.inc(found.shortfall is not None)
+            self._missing.inc(len(found.missing))
+
+    def part(self, name: str, ready: bool) -> None:
+        """Note whether a part answers."""
+        self._ready.labels(name).set(ready)
+
+    def release(self, release_id: str) -> None:
+        """Note which release serves."""
+        self._release.clear()
+        self._release.labels(release_id).set(1)
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)

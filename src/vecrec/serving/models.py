@@ -1,0 +1,339 @@
+"""What goes in and comes out as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+
+from vecrec.ids import Id
+from vecrec.serving.ids import IdIn
+from vecrec.serving.where import Where
+from vecrec.types import Event, Item, Recommendation, Recommendations
+
+__all__ = [
+    "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
+    "ItemFeaturesIn",
+    "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut", "RankingIn", "RankingOut",
+    "ReceiptOut", "RecommendIn", "RecommendedItem", "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn",
+    "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn", "Written",
+]  # fmt: skip
+
+Features: TypeAlias = dict[str, Any]
+Rating: TypeAlias = StrictFloat | StrictInt
+Ids: TypeAlias = list[IdIn]
+
+_PROFILE = {"gender": "F", "age": 25, "occupation": 12}
+_MOVIE = {"title": "Toy Story", "genres": ["Animation", "Comedy"], "year": 1995}
+_COMEDIES = {
+    "all": [{"field": "genres", "op": "contains", "value": "Comedy"}, {"field": "year", "op": "ge", "value": 1990}]
+}
+
+
+class _In(BaseModel):
+    # A name that nobody reads is a mistake of the caller's, who should hear of it.
+    model_config = ConfigDict(extra="forbid")
+
+
+# -- users, items, events
+
+
+class UserIn(_In):
+    """A user's profile."""
+
+    id: IdIn = Field(examples=[42])
+    features: Features = Field(default_factory=dict, examples=[_PROFILE])
+
+
+class UsersIn(_In):
+    """Users to add or to replace."""
+
+    users: list[UserIn] = Field(min_length=1)
+
+
+class ItemIn(_In):
+    """An item's record."""
+
+    id: IdIn = Field(examples=[1])
+    features: Features = Field(default_factory=dict, examples=[_MOVIE])
+
+
+class ItemsIn(_In):
+    """Items to add or to replace."""
+
+    items: list[ItemIn] = Field(min_length=1)
+
+
+class EventIn(_In):
+    """Something that a user did with an item."""
+
+    user_id: IdIn = Field(examples=[42])
+    item_id: IdIn = Field(examples=[1])
+    time: Rating | None = Field(None, description="Seconds since 1970; now, if left out.")
+    rating: Rating | None = Field(None, description="On the application's scale.", examples=[4])
+
+
+class EventsIn(_In):
+    """Events to record."""
+
+    events: list[EventIn] = Field(min_length=1)
+
+
+class TasteIn(_In):
+    """An item that a user likes or dislikes."""
+
+    item_id: IdIn = Field(examples=[1])
+
+
+class IdsIn(_In):
+    """Ids in a body, where any id can be written."""
+
+    ids: Ids = Field(examples=[[1, 50]])
+
+
+class Written(BaseModel):
+    """How many were written."""
+
+    written: int
+
+
+class EventOut(BaseModel):
+    """An event of a user."""
+
+    item_id: Id
+    time: float | None
+    rating: float | None
+
+    @classmethod
+    def of(cls, event: Event) -> EventOut:
+        """The event as JSON."""
+        return cls(item_id=event.item_id, time=event.time, rating=event.rating)
+
+
+class UserOut(BaseModel):
+    """A stored user."""
+
+    id: Id
+    features: Features
+    history: list[EventOut] = Field(description="Their latest events, oldest first.")
+
+
+class ReceiptOut(BaseModel):
+    """What was removed of a user."""
+
+    user_id: Id
+    profile: bool
+    events: int
+
+
+class ItemOut(BaseModel):
+    """An item of the catalogue."""
+
+    id: Id
+    features: Features
+
+    @classmethod
+    def of(cls, item: Item) -> ItemOut:
+        """The item as JSON."""
+        return cls.model_construct(id=item.id, features=dict(item.features))
+
+
+class ItemsOut(BaseModel):
+    """Items of the catalogue."""
+
+    items: list[ItemOut]
+    missing: list[Id] = Field(default_factory=list, description="Ids that are not in the catalogue.")
+
+
+class Vectors(BaseModel):
+    """Vectors of the live release."""
+
+    release: str
+    dim: int
+    vectors: list[list[float]] = Field(description="One for each that was given, in order.")
+
+
+# -- recommendations
+
+
+class WhoIn(_In):
+    """Whom it is for: a stored user, a posted profile, what they liked and disliked, or all of it together."""
+
+    user_id: IdIn | None = Field(None, description="A stored user; their record and events are read.", examples=[42])
+    features: Features = Field(default_factory=dict, description="A profile; it counts more than the stored one.")
+    liked: Ids = Field(default_factory=list, description="Items that they liked, oldest first.", examples=[[1, 50]])
+    disliked: Ids = Field(default_factory=list, description="Items that they disliked; like ones come later.")
+
+
+class RecommendIn(WhoIn):
+    """Who wants how many of which items."""
+
+    k: int = Field(10, ge=1, examples=[10])
+    where: Where | None = Field(None, description="A condition on the items.", examples=[_COMEDIES])
+    exclude_seen: bool = Field(True, description="Leave out the items of their events.")
+    exclude: Ids = Field(default_factory=list, description="More items to leave out.")
+    explain: bool = Field(False, description="Say for each item which liked one it is nearest to.")
+
+
+class Because(BaseModel):
+    """The liked item that a recommended one is nearest to."""
+
+    item_id: Id
+    title: str | None
+    similarity: float = Field(description="The cosine of the two items' vectors.")
+
+
+class RecommendedItem(BaseModel):
+    """One recommended item."""
+
+    rank: int
+    item_id: Id
+    score: float
+    metadata: Features
+    because: Because | None = None
+
+    @classmethod
+    def of(cls, item: Recommendation, because: Because | None = None) -> RecommendedItem:
+        """The item as JSON."""
+        return cls.model_construct(
+            rank=item.rank, item_id=item.item_id, score=item.score, metadata=item.metadata, because=because
+        )
+
+
+class ListOut(BaseModel):
+    """A ranked list, best first."""
+
+    request_id: str
+    release: str
+    user_id: Id | None
+    served_by: str = Field(description="`vectors` or `popularity`.")
+    based_on: list[str] = Field(description="What the user's vector was made from.")
+    shortfall: str | None = Field(description="Why there are fewer than were asked for.")
+    missing: list[Id] = Field(description="Items that were found without a record, and replaced.")
+    notes: list[str]
+    items: list[RecommendedItem]
+
+    @classmethod
+    def of(cls, found: Recommendations, request_id: str, because: Sequence[Because | None] = ()) -> ListOut:
+        """The list as JSON."""
+        reasons = because or [None] * len(found)
+        return cls.model_construct(
+            request_id=request_id,
+            release=found.release,
+            user_id=found.user_id,
+            served_by=found.served_by,
+            based_on=list(found.based_on),
+            shortfall=found.shortfall,
+            missing=list(found.missing),
+            notes=list(found.notes),
+            items=[RecommendedItem.of(item, reason) for item, reason in zip(found, reasons)],
+        )
+
+
+# -- retrieval and ranking
+
+
+class RetrievalIn(WhoIn):
+    """A vector, an item or somebody whose nearest items are wanted."""
+
+    vector: Annotated[list[Rating], Field(min_length=1, max_length=32_768)] | None = Field(
+        None, description="A vector of the live release's space; instead of everything else."
+    )
+    item_id: IdIn | None = Field(None, description="An item, whose own vector is the query; itself is left out.")
+    k: int = Field(10, ge=1)
+    where: Where | None = None
+
+
+class HitOut(BaseModel):
+    """An item with its score."""
+
+    item_id: Id
+    score: float
+
+
+class RetrievalOut(BaseModel):
+    """The nearest items, without their records."""
+
+    request_id: str
+    release: str
+    hits: list[HitOut]
+
+
+class RankingIn(WhoIn):
+    """Items to be put in order for somebody."""
+
+    item_ids: Annotated[list[IdIn], Field(min_length=1)] = Field(examples=[[1, 50, 260]])
+
+
+class RankingOut(BaseModel):
+    """The given items in order, best first."""
+
+    request_id: str
+    release: str
+    served_by: str
+    items: list[HitOut]
+    unknown: list[Id] = Field(description="Given items that are not in the catalogue.")
+
+
+class VectorsOfUsersIn(_In):
+    """People to be turned into vectors."""
+
+    users: list[WhoIn] = Field(min_length=1)
+
+
+class ItemFeaturesOneIn(_In):
+    """An item, with or without an id."""
+
+    id: IdIn | None = None
+    features: Features = Field(default_factory=dict, examples=[_MOVIE])
+
+
+class ItemFeaturesIn(_In):
+    """Items to be turned into vectors."""
+
+    items: list[ItemFeaturesOneIn] = Field(min_length=1)
+
+
+# -- what there is
+
+
+class FacetOut(BaseModel):
+    """What the items have in a filterable field."""
+
+    type: str
+    values: list[bool | int | str] = Field(description="The most frequent ones first.")
+    low: float | None = None
+    high: float | None = None
+
+
+class SchemaOut(BaseModel):
+    """The live release and its features."""
+
+    name: str
+    release: str
+    created_at: str
+    title_field: str
+    counts: dict[str, int]
+    items: list[Features]
+    users: list[Features]
+    facets: dict[str, FacetOut]
+
+
+class HealthOut(BaseModel):
+    """Whether it lives, or every part answers."""
+
+    status: str
+    parts: dict[str, str]
+
+
+class ProblemOut(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:vecrec:problem:invalid-data"])
+    title: str = Field(examples=["A value cannot be used"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["k is 5000, more than 1000: ask for fewer items"])
+    request_id: str
