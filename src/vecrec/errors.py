@@ -16,8 +16,8 @@
         ├── CollectionNotFoundError (KeyError)        no collection of that name
         └── CollectionExistsError                     a collection of that name is there already
 
-Each one is also the builtin error that it resembles, so ``except ValueError`` keeps working. An error that comes from an engine
-keeps the engine's own error as its ``__cause__``.
+Each one is also the builtin error that it resembles, so ``except ValueError`` keeps working. An error that comes from
+an engine keeps the engine's own error as its ``__cause__``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Filters on item fields: ``field("year") >= 1990``, combined with ``&``, ``|`` and ``~``.
 
-`Filter.matches` is the meaning. Each store compiles a filter into its engine's language, and the conformance kit holds the answers
-against this evaluator on random filters and records.
+`Filter.matches` is the meaning. Each store compiles a filter into its engine's language, and the conformance kit holds
+the answers against this evaluator on random filters and records.
 
-A condition on a field holds only where the record has a value there (not ``None``), of the type that the condition compares with;
-``!=`` too. ``~`` is plain negation, so ``~(field("year") >= 1990)`` also finds the items without a year. Text compares by code point.
+A condition on a field holds only where the record has a value there (not ``None``), of the type that the condition
+compares with; ``!=`` too. Integers and floats compare by value, a ``bool`` is neither, and text compares by code point.
+``~`` is plain negation, so ``~(field("year") >= 1990)`` also finds the items without a year.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
-from typing_extensions import TypeAlias
+from typing_extensions import override
 
 from vecrec.errors import InvalidDataError
+from vecrec.ids import check_text
 
 __all__ = [
-    "And", "Comparison", "Contains", "Field", "FieldType", "Filter", "IsIn", "Not", "Or", "Scalar", "check_field_name", "check_filter",
-    "field", "value_type",
+    "And", "Comparison", "Contains", "Field", "FieldType", "Filter", "IsIn", "Not", "Or", "Scalar", "check_field_name",
+    "check_filter", "field", "value_type",
 ]  # fmt: skip
 
 FieldType: TypeAlias = Literal["boolean", "integer", "number", "string", "integers", "strings"]
@@ -37,6 +39,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _MAX_NODES = 500
+_PARENTHESES = 'put each comparison into parentheses, (field("year") >= 1990) & (...)'
 
 
 class Filter:
@@ -60,6 +63,12 @@ class Filter:
     def __or__(self, other: Filter) -> Filter:
         return Or(self, _filter(other))
 
+    def __rand__(self, other: Any) -> Filter:
+        return And(_filter(other), self)
+
+    def __ror__(self, other: Any) -> Filter:
+        return Or(_filter(other), self)
+
     def __invert__(self) -> Filter:
         return Not(self)
 
@@ -72,12 +81,25 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Filter):
-    """``field <op> value``, with one of ``== != < <= > >=``."""
+    """``field <op> value``, with one of ``== != < <= > >=``.
+
+    Raises:
+        InvalidDataError: for what is no field name, operator or value; ``bool`` values have no order.
+    """
 
     name: str
     op: str
     value: Scalar
 
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        if self.op not in _OPERATORS:
+            raise InvalidDataError(f"{self.op!r} is no operator of a filter: use one of {' '.join(_OPERATORS)}")
+        object.__setattr__(self, "value", _scalar(self.value))
+        if isinstance(self.value, bool) and self.op not in ("==", "!="):
+            raise InvalidDataError(f"bool values have no order: use == {self.value} instead of {self.op}")
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
         return _comparable(stored, self.value) and _OPERATORS[self.op](stored, self.value)
@@ -85,11 +107,20 @@ class Comparison(Filter):
 
 @dataclass(frozen=True, slots=True)
 class IsIn(Filter):
-    """The field's value is one of ``values``; never true for an empty list."""
+    """The field's value is one of ``values``; never true for an empty list.
+
+    Raises:
+        InvalidDataError: for what is no field name, or values that are no list of scalars.
+    """
 
     name: str
     values: tuple[Scalar, ...]
 
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        object.__setattr__(self, "values", _scalars(self.values))
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
         return any(_comparable(stored, value) and stored == value for value in self.values)
@@ -97,11 +128,23 @@ class IsIn(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Contains(Filter):
-    """The field's list of values has ``value`` among them."""
+    """The field's list of values has ``value`` among them.
+
+    Raises:
+        InvalidDataError: for what is no field name, or a value that is no ``int`` or ``str``.
+    """
 
     name: str
     value: int | str
 
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        checked = _scalar(self.value)
+        if isinstance(checked, (bool, float)):
+            raise InvalidDataError(f"contains takes an int or a str, got {checked!r}: lists hold nothing else")
+        object.__setattr__(self, "value", checked)
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
         return isinstance(stored, (list, tuple)) and any(
@@ -116,6 +159,11 @@ class And(Filter):
     left: Filter
     right: Filter
 
+    def __post_init__(self) -> None:
+        _filter(self.left)
+        _filter(self.right)
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         return self.left.matches(record) and self.right.matches(record)
 
@@ -127,6 +175,11 @@ class Or(Filter):
     left: Filter
     right: Filter
 
+    def __post_init__(self) -> None:
+        _filter(self.left)
+        _filter(self.right)
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         return self.left.matches(record) or self.right.matches(record)
 
@@ -137,6 +190,10 @@ class Not(Filter):
 
     operand: Filter
 
+    def __post_init__(self) -> None:
+        _filter(self.operand)
+
+    @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         return not self.operand.matches(record)
 
@@ -154,35 +211,42 @@ class Field:
         return f"field({self.name!r})"
 
     def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, "==", _scalar(value))
+        return Comparison(self.name, "==", value)
 
     def __ne__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, "!=", _scalar(value))
+        return Comparison(self.name, "!=", value)
 
     def __lt__(self, value: float | str) -> Filter:
-        return Comparison(self.name, "<", _ordered(value))
+        return Comparison(self.name, "<", value)
 
     def __le__(self, value: float | str) -> Filter:
-        return Comparison(self.name, "<=", _ordered(value))
+        return Comparison(self.name, "<=", value)
 
     def __gt__(self, value: float | str) -> Filter:
-        return Comparison(self.name, ">", _ordered(value))
+        return Comparison(self.name, ">", value)
 
     def __ge__(self, value: float | str) -> Filter:
-        return Comparison(self.name, ">=", _ordered(value))
+        return Comparison(self.name, ">=", value)
+
+    def __contains__(self, value: Any) -> bool:
+        raise InvalidDataError(f"write {self!r}.contains({value!r}) instead of {value!r} in {self!r}")
+
+    def __and__(self, other: Any) -> NoReturn:
+        # Without parentheses, & takes 1990 & field("year") out of the middle of two comparisons.
+        raise InvalidDataError(f"{self!r} is no condition yet: {_PARENTHESES}")
+
+    __or__ = __rand__ = __ror__ = __and__
+
+    def __invert__(self) -> NoReturn:
+        raise InvalidDataError(f"{self!r} is no condition yet: compare it with a value, such as ~({self!r} == 1)")
 
     def is_in(self, values: Iterable[Scalar]) -> Filter:
         """The field's value is one of ``values``."""
-        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-            raise InvalidDataError(f"is_in takes a list of values, got {values!r}: put it into a list")
-        return IsIn(self.name, tuple(_scalar(value) for value in values))
+        return IsIn(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
     def contains(self, value: int | str) -> Filter:
         """The field, a list of values such as genres, has ``value`` among them."""
-        checked = _scalar(value)
-        if isinstance(checked, (bool, float)):
-            raise InvalidDataError(f"contains takes an int or a str, got {value!r}")
-        return Contains(self.name, checked)
+        return Contains(self.name, value)
 
 
 def field(name: str) -> Field:
@@ -211,8 +275,8 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
         fields: The filterable fields with their types.
 
     Raises:
-        InvalidDataError: for something else than a filter, an unknown field, a value of another type than the field's, or a filter of
-            more than 500 nodes.
+        InvalidDataError: for something else than a filter, an unknown field, a value of another type than the field's,
+            or a filter of more than 500 nodes.
     """
     if where is None:
         return None
@@ -280,28 +344,30 @@ def _comparable(stored: Any, value: Scalar) -> bool:
 
 def _filter(value: Any) -> Filter:
     if not isinstance(value, Filter):
-        raise InvalidDataError(
-            f'only filters combine, got {value!r}: put each comparison into parentheses, (field("year") >= 1990) & (...)'
-        )
+        raise InvalidDataError(f"only conditions combine, got {value!r}: {_PARENTHESES}")
     return value
+
+
+def _scalars(values: Any) -> tuple[Scalar, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidDataError(f"is_in takes a list of values, got {values!r}: put it into a list")
+    return tuple(map(_scalar, values))
 
 
 def _scalar(value: Any) -> Scalar:
+    """The plain Python value, without what it may be besides, such as the member of an enumeration."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidDataError(f"a filter cannot compare with {value!r}: give a finite number")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InvalidDataError(f"a filter cannot compare with {value!r}: it does not fit into 64 bits")
-    if not isinstance(value, (bool, int, float, str)):
-        raise InvalidDataError(
-            f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
-        )
-    return value
-
-
-def _ordered(value: Any) -> Scalar:
-    checked = _scalar(value)
-    if isinstance(checked, bool):
-        raise InvalidDataError(f"bool values have no order: use == {checked}")
-    return checked
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return check_text(value, "a value of a filter")
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, (int, float)):
+        raise InvalidDataError(f"a filter cannot compare with {value!r}: give a finite number of at most 64 bits")
+    raise InvalidDataError(
+        f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
+    )

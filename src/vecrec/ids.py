@@ -1,20 +1,19 @@
 """Ids of items and users: an ``int`` or a ``str``, kept with its type from end to end.
 
-``1`` and ``"1"`` are two ids. Stores that know only one key type use the tagged text form of `encode_id`, which sorts nothing and
-loses nothing.
+``1`` and ``"1"`` are two ids. Stores that know only one key type use the tagged text form of `encode_id`, which sorts
+nothing and loses nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from typing_extensions import TypeAlias
 
 from vecrec.errors import InvalidDataError
 
-__all__ = ["MAX_ID_BYTES", "Id", "check_id", "check_ids", "decode_id", "encode_id", "id_order"]
+__all__ = ["MAX_ID_BYTES", "Id", "check_id", "check_ids", "check_text", "decode_id", "encode_id", "id_order"]
 
 Id: TypeAlias = int | str
 """An item's or a user's id."""
@@ -38,7 +37,7 @@ def check_id(value: Any, what: str = "id") -> Id:
     if type(value) is int:
         return _check_int(value, what)
     if isinstance(value, str):
-        return _check_str(str(value), what)
+        return _check_str(check_text(value, what), what)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return _check_int(int(value), what)
     raise InvalidDataError(
@@ -63,8 +62,33 @@ def encode_id(value: Id) -> str:
 
 
 def decode_id(text: str) -> Id:
-    """The id of a text made by `encode_id`."""
-    return text[1:] if text[0] == "s" else int(text[1:])
+    """The id of a text made by `encode_id`.
+
+    Raises:
+        InvalidDataError: for any other text.
+    """
+    if text[:1] == "s":
+        return text[1:]
+    if text[:1] == "i":
+        try:
+            return int(text[1:])
+        except ValueError:
+            pass
+    raise InvalidDataError(f"{text!r} is no encoded id: it was not written by vecrec")
+
+
+def check_text(value: str, what: str) -> str:
+    """A text as a plain ``str``.
+
+    Raises:
+        InvalidDataError: when it is no valid Unicode, which no engine would take.
+    """
+    plain = str.__str__(value)  # not str(value), which gives a member of an enumeration its name
+    try:
+        plain.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDataError(f"{what} is {plain!r}, no valid Unicode text: remove its lone surrogates") from error
+    return plain
 
 
 def id_order(value: Id) -> tuple[bool, int, str]:
@@ -79,11 +103,8 @@ def _check_int(value: int, what: str) -> int:
 
 
 def _check_str(value: str, what: str) -> str:
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidDataError(f"{what} {value!r} is no valid Unicode text: remove its lone surrogates") from error
-    if size > MAX_ID_BYTES:
+    # A character has 4 bytes at most, so most ids need no counting.
+    if len(value) > MAX_ID_BYTES // 4 and (size := len(value.encode())) > MAX_ID_BYTES:
         raise InvalidDataError(
             f"{what} {value[:40]!r}... has {size} bytes, more than {MAX_ID_BYTES}: use a shorter id, such as a hash"
         )

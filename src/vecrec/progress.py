@@ -1,6 +1,7 @@
 """Progress of long work, as plain values that anybody can show.
 
-Long calls take ``progress``: ``True`` draws bars on stderr, ``None`` or ``False`` is silent, a callable receives every `Step`.
+Long calls take ``progress``: ``True`` draws bars on stderr, ``None`` or ``False`` is silent, a callable receives every
+`Step`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from typing_extensions import TypeAlias
-
-__all__ = ["Progress", "ProgressLike", "Step", "silent", "showing"]
+__all__ = ["Progress", "ProgressLike", "Step", "showing", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ def _bars() -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description:<12}"),
+        # No markup: a name such as recall[10] would lose its brackets.
+        TextColumn("{task.description:<12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bars:
         tasks = {}

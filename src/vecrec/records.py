@@ -6,16 +6,16 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any, TypeAlias, Union
 
 import numpy as np
-from typing_extensions import TypeAlias
 
 from vecrec.errors import InvalidDataError
+from vecrec.ids import check_text
 
 __all__ = ["JSON", "Record", "check_record", "dump_record", "record_digest"]
 
-JSON: TypeAlias = Union[None, bool, int, float, str, "list[JSON]", "dict[str, JSON]"]
+JSON: TypeAlias = Union[bool, int, float, str, "list[JSON]", "dict[str, JSON]", None]
 """A value that survives JSON unchanged."""
 
 Record: TypeAlias = "dict[str, JSON]"
@@ -53,27 +53,31 @@ def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidDataError(f"{path} has the key {key!r} of type {type(key).__name__}: keys must be str")
-        plain[_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1)
+        plain[check_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1)
     return plain
 
 
 def _plain(value: Any, path: str, depth: int) -> JSON:
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()  # of an array without dimensions, its value
+    if isinstance(value, Mapping):
+        return _plain_object(value, path, depth)
+    if isinstance(value, (list, tuple)):
+        if depth > _MAX_DEPTH:
+            raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
+        return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
+    return _plain_scalar(value, path)
+
+
+def _plain_scalar(value: Any, path: str) -> JSON:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _text(value, path)
+        return check_text(value, path)
     if isinstance(value, int):
         return _integer(int(value), path)
     if isinstance(value, float):
         return _number(float(value), path)
-    if isinstance(value, Mapping):
-        return _plain_object(value, path, depth)
-    if isinstance(value, (list, tuple, np.ndarray)):
-        if depth > _MAX_DEPTH:
-            raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
-        return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
     raise InvalidDataError(
         f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry: convert it to text or a number"
     )
@@ -89,11 +93,3 @@ def _number(value: float, path: str) -> float:
     if not math.isfinite(value):
         raise InvalidDataError(f"{path} is {value}: leave the value out or use None where it is unknown")
     return value
-
-
-def _text(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidDataError(f"{path} is {value!r}, no valid Unicode text: remove its lone surrogates") from error
-    return str(value)

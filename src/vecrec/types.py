@@ -23,7 +23,7 @@ __all__ = ["Event", "Hit", "Item", "Recommendation", "Recommendations", "User"]
 class Event:
     """Something that a user did with an item: one row of the event log.
 
-    A user, an item and a time together name one event: recorded again, it replaces the first (say, with another rating).
+    A user, an item and a time together name one event: recorded again, it replaces the first, say with another rating.
 
     Raises:
         InvalidDataError: for an id that is none, or a time or rating that is no finite number.
@@ -70,7 +70,8 @@ class User:
     """Somebody to recommend to: an id, a profile and a history, each of which may be missing.
 
     Raises:
-        InvalidDataError: for an id that is none, a feature that JSON cannot carry, or a history of something else than events and ids.
+        InvalidDataError: for an id that is none, a feature that JSON cannot carry, or a history of something else than
+            events and ids.
     """
 
     id: Id | None = None
@@ -81,7 +82,10 @@ class User:
     """What they did, oldest first. Bare item ids are accepted and become events without a time."""
 
     def __init__(
-        self, id: Id | None = None, features: Mapping[str, Any] | None = None, history: Iterable[Event | Id] = ()
+        self,
+        id: Id | None = None,  # noqa: A002 - the field's own name
+        features: Mapping[str, Any] | None = None,
+        history: Iterable[Event | Id] = (),
     ) -> None:
         object.__setattr__(self, "id", None if id is None else check_id(id, "user id"))
         object.__setattr__(
@@ -109,7 +113,7 @@ class Recommendation:
     item_id: Id
     """The item."""
     score: float
-    """The inner product of the user's and the item's vector; a popularity in [0, 1] where the list was ``served_by`` popularity."""
+    """The inner product of the user's and the item's vector; where popularity served, a popularity from 0 to 1."""
     metadata: Record
     """The item's record."""
 
@@ -160,7 +164,8 @@ class Recommendations(Sequence[Recommendation]):
     def to_arrow(self) -> pa.Table:
         """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records.
 
-        Ids become text when integers and strings are mixed, since an Arrow column has one type; so do fields with mixed types.
+        Ids become text when integers and strings are mixed, since an Arrow column has one type; so do fields with mixed
+        types.
         """
         from vecrec.tables import recommendations_table
 
@@ -191,6 +196,10 @@ def _finite(value: Any, what: str) -> float | None:
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}: give a number or None")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise InvalidDataError(f"{what} is {value!r}, beyond what a float holds: is it in the right unit?") from error
+    if not math.isfinite(number):
         raise InvalidDataError(f"{what} is {value!r}: leave it out or use None where it is unknown")
-    return float(value)
+    return number

@@ -11,7 +11,7 @@ import pytest
 
 from vecrec.errors import InvalidDataError
 
-__all__ = ["ConformanceTests", "expected", "refused", "run_together", "same"]
+__all__ = ["ConformanceTests", "expected", "refused", "run_together", "same", "same_ids"]
 
 _SizedT = TypeVar("_SizedT", bound=Sized)
 _GUARD = "test_no_test_of_the_kit_is_overridden"
