@@ -250,8 +250,8 @@ class MilvusVectorStore(VectorStore):
         layout = self._layout(collection)
         if layout is None:
             raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
-        # While this process writes in bulk its reads wait for its own writes.
-        consistency = "Session" if collection in self._bulk else self._consistency
+        # While this process writes in bulk, its own reads wait for what it has written.
+        consistency = "Strong" if collection in self._bulk else self._consistency
         return Table(self._client, collection, layout, consistency)
 
     def _layout(self, collection: str) -> Layout | None:
@@ -292,17 +292,17 @@ class MilvusVectorStore(VectorStore):
         return CollectionExistsError(f"there is a collection {collection!r} already: drop it first or use another name")
 
     def _await_visible(self, collection: str) -> None:
-        """Return when every reader of the server sees what this process has written.
+        """Return when every reader of the server sees what has been written.
 
-        A read with the consistency of this session is answered only then. Afterwards the server's fast reads see it
-        too, of whichever process, so that none of them has to wait.
+        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, of whichever
+        process, so that none of them has to wait. (``"Session"`` would not do: it overlooks deletions.)
         """
         if self._client.address.lite or collection in self._bulk:
             return
         with self._about(collection):
             self._client.call(
                 f"write to {collection!r}", "query", collection, filter=f'{ID} == ""', output_fields=[ID],
-                consistency_level="Session",
+                consistency_level="Strong",
             )  # fmt: skip
 
     def _is_indexed(self, doing: str, collection: str) -> bool:

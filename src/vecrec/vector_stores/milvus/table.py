@@ -107,10 +107,10 @@ class Table:
                 iterator="True",
                 reduce_stop_for_best="True",
             )
-            if rows:
-                yield rows
-            if len(rows) < size:
+            # A short page is not the last one: a server ends a page where one of its segments has no more.
+            if not rows:
                 return
+            yield rows
             last = max(row[ID] for row in rows)
 
     def _query(self, condition: str, names: list[str], **options: Any) -> list[dict[str, Any]]:
