@@ -1,0 +1,235 @@
+"""The two-tower encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
+
+from vecrec.data import Schema, Vocabulary
+from vecrec.encoders.base import Encoder
+from vecrec.encoders.storage import array_digest, load_parts, save_parts
+from vecrec.encoders.two_tower import curve
+from vecrec.encoders.two_tower.features import FeatureSpace
+from vecrec.encoders.two_tower.preparation import Language, prepare
+from vecrec.encoders.two_tower.runtime import Towers
+from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.errors import InvalidDataError, MissingDependencyError, NotFittedError
+from vecrec.types import Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+    from vecrec.progress import Progress
+
+__all__ = ["TwoTowerEncoder"]
+
+
+class TwoTowerEncoder(Encoder):
+    """Users by id, profile and ordered history, items by id and features, in one space; trained by PaddlePaddle.
+
+    Both towers are trained together to predict each event from those before it, among sampled items (a softmax with
+    shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
+    at several rates, which keeps its order and costs little. What can be missing was missing in part of the training,
+    so features alone, or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
+
+    `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
+    give equal vectors, bit for bit. The time of the request is no input.
+
+    Args:
+        dim: The length of a vector, at least 2.
+        seed: Where all chance comes from, from 0.
+        settings: How it is built and trained.
+        threads: Threads for matrix products while fitting; ``None`` for as many as NumPy takes by itself.
+        checkpoint: A directory for what an interrupted `fit` can go on from: called again with the same data, settings
+            and seed it ends with the same vectors. ``None`` keeps nothing.
+
+    Raises:
+        InvalidDataError: for an argument that cannot be used.
+    """
+
+    name: ClassVar[str] = "two_tower"
+
+    def __init__(
+        self,
+        dim: int = 256,
+        *,
+        seed: int = 0,
+        settings: TwoTowerSettings | None = None,
+        threads: int | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> None:
+        if settings is not None and not isinstance(settings, TwoTowerSettings):
+            raise InvalidDataError(f"settings is {settings!r}: give TwoTowerSettings(...)")
+        self._dim = _check_integer("dim", dim, 2)
+        self.seed = _check_integer("seed", seed, 0)
+        """Where all chance comes from."""
+        self.settings = settings or TwoTowerSettings()
+        """How it is built and trained."""
+        self.threads = None if threads is None else _check_integer("threads", threads, 1)
+        """Threads for matrix products while fitting."""
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        """Where an interrupted `fit` can go on from."""
+        self._language: Language | None = None
+        self._towers: Towers | None = None
+        self._curve: tuple[curve.Epoch, ...] = ()
+        self._print = ""
+
+    @property
+    @override
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    @override
+    def is_fitted(self) -> bool:
+        return self._towers is not None
+
+    @property
+    def learning_curve(self) -> tuple[curve.Epoch, ...]:
+        """What was measured after each epoch.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        return self._curve
+
+    def plot_learning_curve(self, path: str | Path) -> None:
+        """Draw loss and validation metric over the epochs into a picture file such as ``curve.png``.
+
+        Raises:
+            MissingDependencyError: without the extra ``plot``.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        curve.plot(self.learning_curve, path)
+
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        training = _training()
+        material = prepare(data, self.settings, self.seed)
+        key = array_digest([data.digest, self.settings.to_json(), self.dim, self.seed, self.threads])
+        plan = training.Plan(self.dim, self.seed, self.threads, self.checkpoint, key)
+        towers, epochs = training.train(material, self.settings, plan, progress)
+        self._take(material.language, towers, tuple(epochs))
+
+    @override
+    def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        language, towers = self._parts()
+        ids = language.items.indexes(item.id for item in items).astype(np.int64)
+        return towers.items(ids, language.item_space.rows(item.features for item in items))
+
+    @override
+    def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        language, towers = self._parts()
+        ids = language.users.indexes(user.id for user in users).astype(np.int64)
+        profiles = language.user_space.rows(user.features for user in users)
+        histories = [self._history(language, user) for user in users]
+        return towers.users(ids, profiles, histories)
+
+    def _history(self, language: Language, user: User) -> NDArray[np.int64]:
+        # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
+        latest = user.history[-2 * max(1, self.settings.history) :]
+        return language.items.indexes(event.item_id for event in latest).astype(np.int64)
+
+    @override
+    def _save(self, directory: Path) -> None:
+        language, towers = self._parts()
+        values = {
+            "dim": self.dim,
+            "seed": self.seed,
+            "settings": self.settings.to_json(),
+            "scale": towers.scale,
+            "curve": [epoch.to_json() for epoch in self._curve],
+            **_language_to_json(language),
+        }
+        save_parts(directory, self.name, values, towers.weights)
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        values, weights = load_parts(directory, cls.name)
+        loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
+        towers = Towers(weights, loaded.settings, values["scale"])
+        epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
+        loaded._take(_language_from_json(values), towers, epochs)
+        return loaded
+
+    @override
+    def _fingerprint(self) -> str:
+        return self._print
+
+    @override
+    def _schema(self) -> Schema:
+        return self._parts()[0].schema
+
+    def _take(self, language: Language, towers: Towers, epochs: tuple[curve.Epoch, ...]) -> None:
+        _check_shapes(language, towers, self.dim)
+        self._language, self._towers, self._curve = language, towers, epochs
+        read = (self.settings.decays, self.settings.history)
+        names = sorted(towers.weights)
+        arrays = [towers.weights[name] for name in names]
+        self._print = array_digest([self.name, read, towers.scale, names, _language_to_json(language)], *arrays)
+
+    def _parts(self) -> tuple[Language, Towers]:
+        if self._language is None or self._towers is None:
+            raise NotFittedError("this TwoTowerEncoder has learnt nothing yet: call fit(data), or load(directory)")
+        return self._language, self._towers
+
+
+def _training() -> Any:
+    """The module that needs the extra; imported here, since nothing else does."""
+    for package in ("paddle", "scipy", "threadpoolctl"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            name = "paddlepaddle" if package == "paddle" else package
+            raise MissingDependencyError.of(name, "paddle", "training a TwoTowerEncoder") from error
+    from vecrec.encoders.two_tower import training
+
+    return training
+
+
+def _language_to_json(language: Language) -> dict[str, Any]:
+    return {
+        "schema": language.schema.to_json(),
+        "items": language.items.to_json(),
+        "users": language.users.to_json(),
+        "item_space": language.item_space.to_json(),
+        "user_space": language.user_space.to_json(),
+    }
+
+
+def _language_from_json(values: dict[str, Any]) -> Language:
+    schema = Schema.from_json(values["schema"])
+    return Language(
+        schema,
+        Vocabulary.from_json(values["items"]),
+        Vocabulary.from_json(values["users"]),
+        FeatureSpace.from_json(values["item_space"], schema.items),
+        FeatureSpace.from_json(values["user_space"], schema.users),
+    )
+
+
+def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
+    rows = {
+        "item_ids": language.items.size,
+        "history": language.items.size,
+        "user_ids": language.users.size,
+        "item_features": language.item_space.size,
+        "user_features": language.user_space.size,
+    }
+    for name, array in towers.weights.items():
+        if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
+            raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit: the files were changed")
+    if towers.dim != dim:
+        raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}: the files were changed")
+
+
+def _check_integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
+    return value

@@ -1,0 +1,92 @@
+"""The loss of one step: which ids are hidden, what is looked up, and what it is compared with."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from vecrec.data import Vocabulary
+from vecrec.encoders.two_tower.features import SparseRows
+from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
+from vecrec.encoders.two_tower.network import Sizes, TwoTowers
+from vecrec.encoders.two_tower.preparation import Material
+from vecrec.encoders.two_tower.sampling import Batch, Negatives
+from vecrec.encoders.two_tower.settings import TwoTowerSettings
+
+__all__ = ["Objective"]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+BLANK_SHARE = 0.1
+"""How often the features are hidden too where the id is."""
+
+
+class Objective:
+    """What training makes small, for one data set.
+
+    Args:
+        material: The data set.
+        settings: Of the encoder.
+        dim: The length of a vector.
+        rng: Where the first weights come from.
+    """
+
+    def __init__(self, material: Material, settings: TwoTowerSettings, dim: int, rng: np.random.Generator) -> None:
+        self._material, self._settings = material, settings
+        self._item_features = _matrix(material.item_features, material.language.item_space.size)
+        self._profiles = _matrix(material.profiles, material.language.user_space.size)
+        self._negatives = Negatives(material.counts, settings.negatives, settings.negative_power)
+        sizes = Sizes(
+            dim,
+            material.language.items.size,
+            material.language.users.size,
+            material.language.item_space.size,
+            material.language.user_space.size,
+        )
+        self.network = TwoTowers(sizes, settings, material.counts, rng)
+        """The towers in training."""
+
+    def loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
+        """The loss of a step, a scalar; ``None`` where it has nothing to learn from."""
+        if self._settings.loss == "rating":
+            return self._rating_loss(batch, rng)
+        negatives, correction = self._negatives.draw(rng)
+        targets = batch.targets.ravel()
+        rows = np.union1d(negatives, targets[targets > 0])
+        places, others = np.searchsorted(rows, np.maximum(targets, rows[0])), np.searchsorted(rows, negatives)
+        return softmax_loss(
+            self._users(batch, rng), self._items(rows, rng), places, others, correction, real=targets > 0
+        )
+
+    def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
+        if batch.ratings is None or self._material.top_rating is None or bool(np.isnan(batch.ratings).all()):
+            return None
+        rows, places = np.unique(batch.targets.ravel(), return_inverse=True)
+        users, items = self._users(batch, rng), self._items(rows, rng)
+        return rating_loss(users, items, places.ravel(), batch.ratings.ravel(), self._material.top_rating)
+
+    def _items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
+        hidden = rng.random(len(rows)) < self._settings.unknown_items
+        blank = hidden & (rng.random(len(rows)) < BLANK_SHARE)
+        # Row 1 of the features is an item of which nothing is known.
+        features = self._item_features[np.where(blank, Vocabulary.UNKNOWN, rows)]
+        return self.network.item_vectors(np.where(hidden, Vocabulary.UNKNOWN, rows), features)
+
+    def _users(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor:
+        count, settings = len(batch.users), self._settings
+        hidden = rng.random(count) < settings.unknown_users
+        blank = hidden & (rng.random(count) < BLANK_SHARE)
+        forgetful = rng.random(count) < settings.unknown_history
+        ids = np.where(hidden, Vocabulary.UNKNOWN, self._material.users[batch.users])
+        # The last row of the profiles is a user of whom nothing is known.
+        profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
+        read = np.where(forgetful, Vocabulary.PADDING, batch.read)
+        return self.network.user_vectors(ids, profiles, read, len(batch.targets), rng)
+
+
+def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
+    return csr_matrix((rows.weights, rows.columns, rows.starts), shape=(len(rows), columns), dtype=np.float32)

@@ -1,0 +1,193 @@
+"""Operators of the network whose forward and backward passes are written by hand.
+
+PaddlePaddle's own operators leave much of the time on a CPU in page faults, broadcast gradients and matrix products,
+which take one of MKL's slower paths on AMD processors (a third of the speed of NumPy's). These compute on the tensors'
+own memory through NumPy, nothing being copied, and PaddlePaddle differentiates through them as through any other
+operator.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle.autograd import PyLayer
+from scipy.sparse import csr_matrix
+
+from vecrec.encoders.two_tower.runtime import EPSILON
+
+__all__ = ["Correction", "DecayedSums", "Repeated", "SampledSoftmax", "SparseProduct"]
+
+Array = NDArray[np.float32]
+
+
+class Repeated(PyLayer):  # type: ignore[misc]
+    """The same rows again and again."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: paddle.Tensor, times: int) -> paddle.Tensor:
+        """(times * n, d), from (n, d)."""
+        ctx.shape = (times, *rows.shape)
+        return _tensor(np.tile(_array(rows), (times, 1)))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
+        """Of the rows."""
+        return _tensor(_array(gradient).reshape(ctx.shape).sum(axis=0))
+
+
+class SparseProduct(PyLayer):  # type: ignore[misc]
+    """The product of a constant sparse matrix (n, k) and a table (k, m)."""
+
+    @staticmethod
+    def forward(ctx: Any, table: paddle.Tensor, rows: csr_matrix) -> paddle.Tensor:
+        """(n, m)."""
+        ctx.rows = rows
+        return _tensor(rows @ _array(table))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
+        """Of the table."""
+        return _tensor(ctx.rows.T.tocsr() @ _array(gradient))
+
+
+class DecayedSums(PyLayer):  # type: ignore[misc]
+    """Sums over the past at several rates of decay, added up.
+
+    At every place, the sum over the blocks b and the ages a of ``decays[b] ** a`` times block b of what was read a + 1
+    places before. It is computed as a recurrence, so its cost does not depend on how far the decays reach.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, read: paddle.Tensor, gaps: NDArray[np.bool_], decays: Array, places: int) -> paddle.Tensor:
+        """(places, n, d): the sums before each of the last places.
+
+        Place ``p`` has seen what was read at ``length - places + p - 1`` and before.
+
+        Args:
+            ctx: Of the operator.
+            read: (length, n, blocks, d), zero in the gaps; length >= places.
+            gaps: (length, n), where nothing was read: no gradient goes there.
+            decays: (blocks,).
+            places: How many of the last places are wanted.
+        """
+        events = _array(read)
+        length, count, blocks, dim = events.shape
+        ctx.rates = np.ascontiguousarray(decays, np.float32).reshape(1, blocks, 1)
+        ctx.shape, ctx.gaps, ctx.places = events.shape, gaps, places
+        state = np.zeros((count, blocks, dim), np.float32)
+        sums = np.zeros((places, count, dim), np.float32)
+        for moment in range(1, length):
+            state *= ctx.rates
+            state += events[moment - 1]
+            if moment >= length - places:
+                np.add.reduce(state, axis=1, out=sums[moment - (length - places)])
+        return _tensor(sums)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
+        """Of what was read."""
+        slope = _array(gradient)
+        length, count, blocks, dim = ctx.shape
+        state = np.zeros((count, blocks, dim), np.float32)
+        slopes = np.empty(ctx.shape, np.float32)
+        slopes[-1] = 0
+        for moment in range(length - 1, 0, -1):
+            state *= ctx.rates
+            if moment >= length - ctx.places:
+                state += slope[moment - (length - ctx.places)][:, None, :]
+            slopes[moment - 1] = state
+        slopes[ctx.gaps] = 0
+        return _tensor(slopes)
+
+
+class Correction(PyLayer):  # type: ignore[misc]
+    """A hidden layer of rectified units over vectors scaled to a mean square of 1 (RMS norm)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, vectors: paddle.Tensor, inner: paddle.Tensor, outer: paddle.Tensor, mask: Array | None
+    ) -> paddle.Tensor:
+        """(n, d), from vectors (n, d), weights (d, hidden) and (hidden, d); the mask (n, hidden) is dropout's."""
+        rows, first, second = _array(vectors), _array(inner), _array(outer)
+        scale = 1 / np.sqrt(np.einsum("nd,nd->n", rows, rows)[:, None] / rows.shape[1] + np.float32(EPSILON))
+        scaled = rows * scale
+        hidden = scaled @ first
+        np.maximum(hidden, 0, out=hidden)
+        if mask is not None:
+            hidden *= mask
+        ctx.held = (scale, scaled, hidden, first, second, mask)
+        return _tensor(hidden @ second)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        """Of the vectors and both weights."""
+        scale, scaled, hidden, first, second, mask = ctx.held
+        slope = _array(gradient)
+        inward = slope @ second.T
+        inward *= hidden > 0
+        if mask is not None:
+            inward *= mask
+        back = inward @ first.T
+        back -= scaled * (np.einsum("nd,nd->n", back, scaled)[:, None] / scaled.shape[1])
+        back *= scale
+        return _tensor(back), _tensor(scaled.T @ inward), _tensor(hidden.T @ slope)
+
+
+class SampledSoftmax(PyLayer):  # type: ignore[misc]
+    """The weighted mean cross-entropy of a softmax over the right item and negatives that all rows share."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - PyLayer hands everything on by position
+        ctx: Any,
+        users: paddle.Tensor,
+        targets: paddle.Tensor,
+        negatives: paddle.Tensor,
+        correction: Array,
+        hits: tuple[NDArray[np.int64], NDArray[np.int64]],
+        weights: Array,
+    ) -> paddle.Tensor:
+        """A scalar.
+
+        Args:
+            ctx: Of the operator.
+            users: (n, d).
+            targets: (n, d), the right item of each row.
+            negatives: (m, d).
+            correction: (m,), what is taken off a negative's score: logQ, the logarithm of its chance to be drawn.
+            hits: Rows and negatives where the negative is the right item, which are left out.
+            weights: (n,), adding up to 1.
+        """
+        user, target, negative = _array(users), _array(targets), _array(negatives)
+        scores = user @ negative.T
+        scores -= correction
+        scores[hits] = -np.inf
+        right = np.einsum("nd,nd->n", user, target)
+        highest = np.maximum(scores.max(axis=1), right)
+        scores -= highest[:, None]
+        np.exp(scores, out=scores)
+        chance = np.exp(right - highest)
+        total = scores.sum(axis=1) + chance
+        loss = float(((np.log(total) + highest - right) * weights).sum())
+        scores *= (weights / total)[:, None]
+        pull = ((chance / total - 1) * weights)[:, None]
+        # The gradients are ready here: keeping the scores for later would hold the largest array twice.
+        ctx.gradients = (scores @ negative + pull * target, pull * user, scores.T @ user)
+        return paddle.to_tensor(loss, dtype="float32")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        """Of users, targets and negatives."""
+        factor = np.float32(float(gradient))
+        return tuple(_tensor(slope if factor == 1 else slope * factor) for slope in ctx.gradients)
+
+
+def _array(tensor: paddle.Tensor) -> Array:
+    array: Any = np.from_dlpack(tensor.detach())
+    return cast("Array", array)
+
+
+def _tensor(array: Array) -> paddle.Tensor:
+    return paddle.utils.dlpack.from_dlpack(np.ascontiguousarray(array))

@@ -1,0 +1,155 @@
+"""What the network sees, step by step: pieces of histories, and the items that they are compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
+
+PLACES = 96
+"""Events of one user, at most, that a step learns from side by side."""
+
+MOST_CONTEXT = 128
+"""Events before them, at most, that are read again."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """The events to learn from, by user, oldest first."""
+
+    items: Rows
+    """The row of each event's item in the item table, shape (n,); rows begin at 2, as in `vecrec.data.Vocabulary`."""
+    ratings: NDArray[np.float32] | None
+    """The rating of each event, shape (n,), NaN where there is none."""
+    offsets: Rows
+    """Where each user's events begin, shape (users + 1,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pieces of histories, time by user, 0 where there is nothing."""
+
+    users: Rows
+    """The user of each piece, shape (n,)."""
+    read: Rows
+    """The rows of the items read, shape (length, n). The last place has seen all of them but the last."""
+    targets: Rows
+    """The rows of the items to predict, shape (places, n), places <= length."""
+    ratings: NDArray[np.float32] | None
+    """How they were rated, shape (places, n), NaN where nobody said."""
+
+
+class Sampler:
+    """Cuts histories into pieces and puts those of about the same length together, so that little is padding.
+
+    Every event is predicted once an epoch, from what the user did before it.
+
+    Args:
+        histories: What to cut.
+        batch: Events a step.
+        decays: Those of the user tower: they say how far back a piece has to read.
+    """
+
+    def __init__(self, histories: Histories, batch: int, decays: Sequence[float]) -> None:
+        self._histories = histories
+        self._batch = batch
+        self._context = _reach(decays)
+        self._users, self._starts, self._ends = _pieces(histories.offsets)
+        self._fresh = self._starts == histories.offsets[self._users]
+        self.steps = sum(1 for _ in self._groups(np.random.default_rng(0)))
+        """Steps an epoch, give or take one or two."""
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Every piece once, in random order."""
+        groups = list(self._groups(rng))
+        for place in rng.permutation(len(groups)):
+            yield self._build(groups[place])
+
+    def _groups(self, rng: np.random.Generator) -> Iterator[Rows]:
+        lengths = self._ends - self._starts
+        for fresh in (True, False):
+            pieces = np.flatnonzero(self._fresh == fresh)
+            # A little noise, so that other pieces meet in every epoch.
+            ordered = pieces[np.argsort(-(lengths[pieces] + 6 * rng.random(len(pieces))), kind="stable")]
+            while len(ordered):
+                count = max(1, self._batch // int(lengths[ordered[:8]].max()))
+                yield ordered[:count]
+                ordered = ordered[count:]
+
+    def _build(self, pieces: Rows) -> Batch:
+        users, starts, ends = self._users[pieces], self._starts[pieces], self._ends[pieces]
+        context = 0 if self._fresh[pieces[0]] else self._context
+        moments = starts + np.arange(-context, int((ends - starts).max()))[:, None]
+        inside = (moments >= self._histories.offsets[users]) & (moments < ends)
+        events = np.where(inside, moments, 0)
+        read = np.where(inside, self._histories.items[events], 0)
+        rated = self._histories.ratings
+        ratings = None if rated is None else np.where(inside, rated[events], np.float32(np.nan))[context:]
+        return Batch(users, read, read[context:], ratings)
+
+
+class Negatives:
+    """Wrong items for the sampled softmax, drawn by popularity.
+
+    Args:
+        counts: How many events each row of the item table has, shape (rows,); rows without any are never drawn.
+        size: Draws a step. With no more items than that, every step has all of them.
+        power: 0 draws all alike, 1 in proportion to their events.
+    """
+
+    def __init__(self, counts: Rows, size: int, power: float) -> None:
+        rows = np.flatnonzero(counts)
+        self._size = size
+        self._rows = rows
+        if len(rows) > size:
+            chances = counts[rows].astype(np.float64) ** power
+            self._cumulated = np.cumsum(chances / chances.sum())
+            self._correction = _log_inclusion(chances / chances.sum(), size)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Rows, NDArray[np.float32]]:
+        """Different rows, ascending, and the correction of each: the logarithm of its chance to be among them.
+
+        A score less its correction makes the sum over the sample an unbiased estimate of the sum over all items (the
+        logQ correction of Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",
+        2019, for a sample of different items).
+        """
+        if len(self._rows) <= self._size:
+            return self._rows, np.zeros(len(self._rows), np.float32)
+        drawn = np.searchsorted(self._cumulated, rng.random(self._size))
+        places = np.unique(np.minimum(drawn, len(self._rows) - 1))
+        return self._rows[places], self._correction[places]
+
+
+def accidental_hits(targets: Rows, negatives: Rows) -> tuple[Rows, Rows]:
+    """Where a negative is the right item itself: indexes of targets, and of negatives, which are ascending."""
+    places = np.minimum(np.searchsorted(negatives, targets), len(negatives) - 1)
+    rows = np.flatnonzero(negatives[places] == targets)
+    return rows, places[rows]
+
+
+def _log_inclusion(chances: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+    """The logarithm of the chance to be drawn at least once in so many draws."""
+    logarithm: NDArray[np.float32] = np.log(-np.expm1(size * np.log1p(-chances))).astype(np.float32)
+    return logarithm
+
+
+def _reach(decays: Sequence[float]) -> int:
+    """How many events back something is left: a thousandth."""
+    slowest = max(decays, default=0.0)
+    return 1 if slowest == 0 else min(MOST_CONTEXT, math.ceil(math.log(1e-3) / math.log(slowest)))
+
+
+def _pieces(offsets: Rows) -> tuple[Rows, Rows, Rows]:
+    """The user, the first event and the end of each piece."""
+    counts = -(-np.diff(offsets) // PLACES)
+    users = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = offsets[users] + PLACES * number
+    return users, starts, np.minimum(starts + PLACES, offsets[users + 1])

@@ -1,0 +1,135 @@
+"""The settings of the two-tower encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from typing_extensions import Self
+
+from vecrec.errors import InvalidDataError
+
+__all__ = ["TwoTowerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoTowerSettings:
+    """How a `TwoTowerEncoder` is built and trained. The defaults were chosen on the validation part of MovieLens 1M.
+
+    Raises:
+        InvalidDataError: for a value that cannot be used; the message says what can.
+    """
+
+    loss: Literal["softmax", "rating"] = "softmax"
+    """``"softmax"`` learns to rank the next item; ``"rating"`` fits the cosine of the vectors to the events' ratings by
+    squared error, as PaddlePaddle's original model does, and ranks worse."""
+    decays: tuple[float, ...] = (0.0, 0.6, 0.9)
+    """How much of an event's influence is left after each later one, with a table of item vectors each: 0 sees the last
+    event only, .9 about the last twenty. None of them makes the user tower blind to the history."""
+    hidden: int = 0
+    """Width of a hidden layer that corrects the user vector; 0 for none."""
+    user_ids: bool = True
+    """Whether every user of the data has a vector of their own, beside profile and history."""
+    history: int = 200
+    """How many of a user's latest events are read when a vector is made."""
+    negatives: int = 512
+    """Wrong items that the events of a step are compared with; with no more items than that, all of them."""
+    negative_power: float = 0.5
+    """How strongly the chance to be drawn as a negative grows with an item's events: 0 not at all, 1 proportionally."""
+    batch: int = 8192
+    """Events a step; fewer where the data are so few that an epoch would have under 20 steps."""
+    epochs: int = 8
+    """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps."""
+    min_steps: int = 400
+    """Steps that even the smallest data get."""
+    patience: int = 3
+    """Epochs without a better validation metric before training stops."""
+    learning_rate: float = 0.006
+    """The highest step size of Adam; it rises at first, then falls along a cosine."""
+    weight_decay: float = 0.0
+    """How strongly weights are pulled to zero, as in AdamW."""
+    dropout: float = 0.2
+    """Share of the user vector's numbers that are left out of a training step."""
+    unknown_items: float = 0.02
+    """Share of the items that a training step sees by their features alone, so that new ones get a sensible vector."""
+    unknown_users: float = 0.3
+    """Share of the users that a training step sees without their id; a tenth as often, also without the profile."""
+    unknown_history: float = 0.02
+    """Share of the users that a training step sees without their history."""
+    validation_users: int = 10_000
+    """Users, at most, whose last event is kept from training to choose the best epoch by; 0 trains on everything."""
+    sparse_above: int = 200_000
+    """Tables with more rows than this are trained by sparse gradients."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decays", _decays(self.decays))
+        if self.loss not in ("softmax", "rating"):
+            raise InvalidDataError(f"loss is {self.loss!r}: use 'softmax' or 'rating'")
+        if not isinstance(self.user_ids, bool):
+            raise InvalidDataError(f"user_ids is {self.user_ids!r}: use True or False")
+        for name, least in _LEAST.items():
+            _check_integer(name, getattr(self, name), least)
+        for name, (low, high) in _RANGES.items():
+            _check_number(name, getattr(self, name), low, high)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object, which `from_json` reads."""
+        return asdict(self) | {"decays": list(self.decays)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The settings that `to_json` has written.
+
+        Raises:
+            InvalidDataError: for names or values that are no settings.
+        """
+        unknown = sorted(set(value) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InvalidDataError(f"{unknown} are no settings of a two-tower encoder: upgrade vecrec, or remove them")
+        return cls(**value)
+
+
+_LEAST = {
+    "hidden": 0,
+    "history": 0,
+    "negatives": 1,
+    "batch": 1,
+    "epochs": 1,
+    "min_steps": 1,
+    "patience": 1,
+    "validation_users": 0,
+    "sparse_above": 0,
+}
+_RANGES = {
+    "negative_power": (0.0, 1.0),
+    "learning_rate": (1e-8, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "dropout": (0.0, 0.95),
+    "unknown_items": (0.0, 0.95),
+    "unknown_users": (0.0, 1.0),
+    "unknown_history": (0.0, 1.0),
+}
+
+
+def _decays(values: Any) -> tuple[float, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, (tuple, list)):
+        raise InvalidDataError(f"decays is {values!r}: give a tuple of numbers from 0 to below 1, such as (0, .6, .9)")
+    for value in values:
+        _check_number("a decay", value, 0.0, 0.999)
+    if len(set(values)) < len(values):
+        raise InvalidDataError(f"decays is {values!r}: name each of them once")
+    return tuple(map(float, values))
+
+
+def _check_integer(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")
+    if not low <= value <= high:
+        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")

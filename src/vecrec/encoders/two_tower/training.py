@@ -1,0 +1,134 @@
+"""Training: steps, validation after every epoch, the best weights kept. Only fitting imports this module."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from vecrec.encoders.two_tower import checkpoint
+from vecrec.encoders.two_tower.curve import Epoch
+from vecrec.encoders.two_tower.machine import prepared
+from vecrec.encoders.two_tower.objective import Objective
+from vecrec.encoders.two_tower.preparation import Material
+from vecrec.encoders.two_tower.runtime import Towers
+from vecrec.encoders.two_tower.sampling import Batch, Sampler
+from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.validation import Measured, measure
+from vecrec.progress import Progress, Step
+
+__all__ = ["Plan", "train"]
+
+WARM_UP = 50
+"""Steps in which the step size rises."""
+
+FINAL_RATE = 0.02
+"""What is left of the step size at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one training run goes, beside the settings."""
+
+    dim: int
+    """The length of a vector."""
+    seed: int
+    """Where all chance comes from."""
+    threads: int | None
+    """Threads for matrix products; ``None`` for NumPy's own choice."""
+    checkpoint: Path | None
+    """The directory for what a run that ends early can go on from."""
+    key: str
+    """Stands for everything that the result depends on: a checkpoint of another key is not taken up."""
+
+
+def train(material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
+    """The towers after their best epoch, and the learning curve."""
+    with prepared(plan.threads):
+        return _Run(material, settings, plan, progress).finish()
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(self, material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> None:
+        self.material, self.settings, self.plan, self.progress = material, settings, plan, progress
+        batch = min(settings.batch, max(64, len(material.histories.items) // 20))
+        self.sampler = Sampler(material.histories, batch, settings.decays)
+        # An epoch is several passes where one pass is but a few steps.
+        self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
+        self.total = self.sampler.steps * self.passes * settings.epochs
+        self.objective = Objective(material, settings, plan.dim, np.random.default_rng((plan.seed, 0)))
+        self.network = self.objective.network
+        self.optimizer = paddle.optimizer.Adam(
+            settings.learning_rate, beta2=0.98, parameters=self.network.parameters(), lazy_mode=True
+        )
+
+    def finish(self) -> tuple[Towers, list[Epoch]]:
+        """Train to the end, or until nothing gets better."""
+        kept = (self.plan.checkpoint, self.plan.key, self.network, self.optimizer)
+        state = checkpoint.load(*kept) or checkpoint.State()
+        while state.epoch < self.settings.epochs and state.epoch - state.best_epoch < self.settings.patience:
+            self._run_epoch(state)
+            checkpoint.save(*kept, state)
+        self.progress(Step("train", self.total, self.total, f"{state.curve[state.best_epoch - 1]}"))
+        checkpoint.remove(self.plan.checkpoint)
+        return self._towers(state.best), state.curve
+
+    def _run_epoch(self, state: checkpoint.State) -> None:
+        started = time.perf_counter()
+        losses = [self._step(step, batch, rng, state) for step, batch, rng in self._batches(state.epoch)]
+        weights = self.network.weights()
+        measured = measure(self._towers(weights), self.material)
+        state.epoch += 1
+        best = state.curve[state.best_epoch - 1] if state.best_epoch else None
+        if measured is None or best is None or measured.better_than(_measured(best)):
+            state.best, state.best_epoch = weights, state.epoch
+        state.curve.append(_epoch(state.epoch, losses, measured, time.perf_counter() - started))
+
+    def _batches(self, epoch: int) -> Iterator[tuple[int, Batch, np.random.Generator]]:
+        # Chance depends on the epoch and not on how training got there, so that it can be resumed.
+        rng = np.random.default_rng((self.plan.seed, 2, epoch))
+        step = epoch * self.passes * self.sampler.steps
+        for _ in range(self.passes):
+            for batch in self.sampler.epoch(rng):
+                yield step, batch, rng
+                step += 1
+
+    def _step(self, step: int, batch: Batch, rng: np.random.Generator, state: checkpoint.State) -> float | None:
+        loss = self.objective.loss(batch, rng)
+        if loss is None:
+            return None
+        self.optimizer.set_lr(self._rate(step))
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        last = f"{state.curve[-1]}" if state.curve else f"loss {float(loss):.3f}"
+        self.progress(Step("train", min(step + 1, self.total), self.total, last))
+        return float(loss)
+
+    def _rate(self, step: int) -> float:
+        """Up in a straight line, then down along a cosine."""
+        rise = min(1.0, (step + 1) / min(WARM_UP, self.total))
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.total)))
+        return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
+
+    def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
+        return Towers(weights, self.settings, self.material.top_rating)
+
+
+def _measured(epoch: Epoch) -> Measured:
+    return Measured(epoch.recall or 0.0, epoch.reciprocal_rank or 0.0, epoch.rmse)
+
+
+def _epoch(number: int, losses: list[float | None], measured: Measured | None, seconds: float) -> Epoch:
+    known = [loss for loss in losses if loss is not None]
+    loss = float(np.mean(known)) if known else 0.0
+    if measured is None:
+        return Epoch(number, loss, None, None, None, seconds)
+    return Epoch(number, loss, measured.recall, measured.reciprocal_rank, measured.rmse, seconds)

@@ -1,0 +1,58 @@
+"""Settings say what is wrong with them, and survive being saved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
+from vecrec.errors import InvalidDataError
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "mse"), ("loss", None), ("decays", 0.5), ("decays", "0.5"), ("decays", (1.0,)), ("decays", (-0.1,)),
+        ("decays", (0.5, 0.5)), ("decays", (NAN,)), ("hidden", -1), ("hidden", 1.0), ("hidden", True),
+        ("user_ids", 1), ("history", -1), ("negatives", 0), ("negative_power", 1.5), ("batch", 0), ("epochs", 0),
+        ("min_steps", 0), ("patience", 0), ("learning_rate", 0), ("learning_rate", NAN), ("learning_rate", "0.1"),
+        ("dropout", 1.0), ("unknown_items", -0.1), ("unknown_users", 2), ("unknown_history", None),
+        ("validation_users", -1), ("sparse_above", -1),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_used_is_refused(name: str, value: object) -> None:
+    """The message names the setting and shows the value."""
+    with pytest.raises(InvalidDataError) as caught:
+        TwoTowerSettings(**{name: value})  # type: ignore[arg-type]
+    assert name.rstrip("s") in str(caught.value)
+    assert repr(value).strip("(,)").split(",")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"dim": 1}, {"dim": 2.0}, {"dim": True}, {"seed": -1}, {"seed": "1"}, {"threads": 0}, {"settings": {"epochs": 3}}],
+)
+def test_an_argument_that_cannot_be_used_is_refused(arguments: dict[str, object]) -> None:
+    """So does the encoder itself."""
+    with pytest.raises(InvalidDataError, match=next(iter(arguments))):
+        TwoTowerEncoder(**arguments)  # type: ignore[arg-type]
+
+
+def test_settings_cannot_be_changed() -> None:
+    """What an encoder was made with stays."""
+    settings = TwoTowerSettings()
+    with pytest.raises(FrozenInstanceError):
+        settings.epochs = 3  # type: ignore[misc]
+
+
+def test_settings_survive_json() -> None:
+    """Every field comes back, tuples as tuples; a field of a newer version is refused."""
+    settings = TwoTowerSettings(decays=(0.0, 0.5), epochs=3, loss="rating")
+    held = json.loads(json.dumps(settings.to_json()))
+    assert TwoTowerSettings.from_json(held) == settings
+    with pytest.raises(InvalidDataError, match="warp_speed"):
+        TwoTowerSettings.from_json(held | {"warp_speed": 9})
