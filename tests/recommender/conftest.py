@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.recommender.engines import Engine, running_engine
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Recommender
 from vecrec.metadata_stores import MemoryMetadataStore
@@ -31,3 +33,10 @@ def rec(unfitted: Recommender) -> Recommender:
     """A recommender of the little world."""
     unfitted.fit(world())
     return unfitted
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, tmp_path: Path, server_url: Callable[[str], str]) -> Iterator[Engine]:
+    """The engine of a test that `each_engine` marks."""
+    with running_engine(request.param, tmp_path, server_url) as made:
+        yield made

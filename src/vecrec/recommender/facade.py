@@ -33,6 +33,8 @@ from vecrec.vector_stores.checks import check_count
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
+    from vecrec.evaluation.live import LiveEvaluation
+    from vecrec.recommender.generation import Live
 
 __all__ = ["Recommender"]
 
@@ -397,6 +399,42 @@ class Recommender:
             ids = self._catalogue.marked(PENDING) if found is None else found
             self._catalogue.repair(self._watch.current(), ids)
         return ids
+
+    # -- how good it is
+
+    def evaluate(
+        self, test: Dataset, k: int | Sequence[int] = (10, 50), *, where: Filter | None = None
+    ) -> LiveEvaluation:
+        """Recommend to every user with an event in ``test`` as anybody would be served, and measure the result.
+
+        Args:
+            test: The events that are to be predicted, which the metadata store must not hold yet.
+            k: How deep to look.
+            where: A condition under which to recommend.
+
+        Returns:
+            The metrics of what was served beside those of an exact search with the same vectors, and for each k what
+            became of the held-out items: found, or lost to the model, the index, the filter or a missing record.
+
+        Raises:
+            InvalidDataError: for a k or a filter that is none, or a test without events.
+            NotFittedError: when there is no live release.
+        """
+        from vecrec.evaluation.live import LivePath, evaluate_live
+
+        def measure(live: Live) -> LiveEvaluation:
+            path = LivePath(
+                encoder=live.encoder,
+                collection=live.collection,
+                vectors=self.vector_store,
+                serve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where)),
+                read_users=lambda ids: self._server.users(live, ids),
+                with_record=lambda ids: self.metadata_store.get(ITEM, ids),
+                where=where,
+            )
+            return evaluate_live(path, test, k)
+
+        return self._watch.ask(measure)
 
     # -- the connection
 

@@ -58,10 +58,14 @@ class Server:
         """Ranked items for stored users, in as few round trips as it takes."""
         found: list[Recommendations] = []
         for part in batches(ids, _USERS_AT_A_TIME):
-            records, events = self._metadata.read_users(USER, part, self._max_history)
-            users = [User(key, records.get(key), events[key]) for key in part]
-            found += self._serve(live, _queries(live, users, request), request)
+            found += self._serve(live, _queries(live, self._read(part), request), request)
         return found
+
+    def users(self, live: Live, ids: Sequence[Id]) -> list[User]:
+        """Stored users as the encoder gets them: profile and history."""
+        schema = live.schema
+        read = (user for part in batches(ids, _USERS_AT_A_TIME) for user in self._read(part))
+        return [fitting(user, schema.users, schema.check_user) for user in read]
 
     def for_user(self, live: Live, user: User, request: Request) -> Recommendations:
         """Ranked items for somebody who is not stored."""
@@ -75,6 +79,10 @@ class Server:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue: upsert_items adds one")
         query = _Query(User(), entry.vector, frozenset([item_id]), ("item",))
         return self._serve(live, [query], request, fall_back=False)[0]
+
+    def _read(self, ids: Sequence[Id]) -> list[User]:
+        records, events = self._metadata.read_users(USER, ids, self._max_history)
+        return [User(key, records.get(key), events[key]) for key in ids]
 
     def _serve(
         self, live: Live, queries: Sequence[_Query], request: Request, *, fall_back: bool = True
@@ -111,11 +119,11 @@ class Server:
             except StoreUnavailableError as error:
                 raise _VectorStoreDownError(error) from error
             candidates = [[hit for hit in row if hit.id not in query.excluded] for row, query in zip(rows, open_)]
-            self._read(open_, candidates, depth, records)
+            self._read_records(open_, candidates, depth, records)
             open_ = [query for query, row in zip(open_, rows) if len(query.found) < depth and len(row) >= limit]
             limit *= _GROWTH
 
-    def _read(
+    def _read_records(
         self, queries: Sequence[_Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
     ) -> None:
         """Read the records of each query's first ``depth`` candidates in one batch; again where one is missing."""
