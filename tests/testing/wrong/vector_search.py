@@ -203,7 +203,7 @@ class FiltersInLowerCase(_Search):
         def lower(row: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value.lower() if isinstance(value, str) else value for name, value in row.items()}
 
-        return where and _Custom(lambda row: where.matches(lower(row)))
+        return None if where is None else _Custom(lambda row: where.matches(lower(row)))
 
 
 def _three_valued(where: Filter, row: Mapping[str, Any]) -> bool | None:
@@ -224,7 +224,7 @@ class ThreeValuedLogic(_Search):
 
     @override
     def question(self, collection: str, where: Filter | None) -> Filter | None:
-        return where and _Custom(lambda row: _three_valued(where, row))
+        return None if where is None else _Custom(lambda row: _three_valued(where, row))
 
 
 @caught_by("test_a_bool_is_no_integer")
@@ -250,7 +250,7 @@ class ComparesFloats(_Search):
         def row_of_floats(row: Mapping[str, Any]) -> dict[str, Any]:
             return {name: float(value) if type(value) is int else value for name, value in row.items()}
 
-        return where and _Custom(lambda row: floats(where).matches(row_of_floats(row)))
+        return None if where is None else _Custom(lambda row: floats(where).matches(row_of_floats(row)))
 
 
 @caught_by("test_every_string_is_a_value_to_compare_with")

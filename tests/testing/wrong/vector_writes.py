@@ -167,7 +167,8 @@ class _OneByOne(SharedVectorStore):
     def upsert(
         self, collection: str, ids: Sequence[Id], vectors: Any, attributes: Sequence[Mapping[str, Any]] | None = None
     ) -> None:
-        if not isinstance(ids, (list, range)) or not len(ids) == len(vectors) == len(attributes or ids):
+        sized = isinstance(ids, (list, range)) and isinstance(vectors, (list, np.ndarray))
+        if not sized or not len(ids) == len(vectors) == len(attributes or ids):
             raise InvalidDataError("as many of each")
         for position, key in enumerate(ids):
             row = None if attributes is None else [attributes[position]]
