@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import islice
 
@@ -93,8 +93,11 @@ class Builder:
             self._archive.set_building(release_id)
         spec = CollectionSpec(generation.encoder.dim, "ip", generation.fields())
         self._vectors.create(generation.collection, spec)
-        probe = Probe(generation.encoder.encode_users(evidence.users))
-        golden_records = self._index(generation, probe, progress)
+        schema = generation.schema
+        users = [fitting(user, schema.users, schema.check_user) for user in evidence.users]
+        evidence, probe = replace(evidence, users=users), Probe(generation.encoder.encode_users(users))
+        with self._vectors.bulk(generation.collection):
+            golden_records = self._index(generation, probe, progress)
         progress(Step("check", 0, None))
         checks = self._check(generation, evidence, probe)
         directory = self._archive.directory(release_id)

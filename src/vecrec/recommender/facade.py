@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +19,7 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommender.building import ReleaseChecks
-from vecrec.recommender.catalogue import ITEM, PENDING, USER, Catalogue, batches
+from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue, batches
 from vecrec.recommender.checks import check_all, check_encoder, check_flag, check_part, check_seconds, required_id
 from vecrec.recommender.generation import Live
 from vecrec.recommender.lifecycle import Lifecycle
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommender"]
 
-_ITEMS_AT_A_TIME = 500
 _T = TypeVar("_T")
 
 
@@ -307,10 +307,10 @@ class Recommender:
         for item in checked:
             schema.check_item(item)
         records = {required_id(item.id, "an item to be stored"): dict(item.features) for item in checked}
-        for part in batches(records, _ITEMS_AT_A_TIME):
+        for part in batches(records, BATCH):
+            batch = {key: records[key] for key in part}
             with self._archive.catalogue_lock():
-                # The release may have been switched while this call waited for the lock.
-                self._catalogue.upsert(self._watch.current(), {key: records[key] for key in part})
+                self._watch.tell(partial(self._catalogue.upsert, records=batch))
 
     def delete_items(self, ids: Iterable[Id]) -> None:
         """Remove items, vector and record; ids that are not there are no error.
@@ -320,9 +320,9 @@ class Recommender:
         """
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         self._watch.live()
-        for part in batches(unique, _ITEMS_AT_A_TIME):
+        for part in batches(unique, BATCH):
             with self._archive.catalogue_lock():
-                self._catalogue.delete(self._watch.current(), part)
+                self._watch.tell(partial(self._catalogue.delete, ids=part))
 
     def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
         """The items of those ids that are in the catalogue, in the order of ``ids``."""
@@ -381,9 +381,9 @@ class Recommender:
         Raises:
             NotFittedError: when there is no live release.
         """
-        suspects = self._catalogue.suspects(self._watch.current())
+        suspects = self._watch.ask(self._catalogue.suspects)
         with self._archive.catalogue_lock():
-            return self._catalogue.inspect(self._watch.current(), suspects)
+            return self._watch.tell(partial(self._catalogue.inspect, suspects=suspects))
 
     def repair(self, *, full: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; gives their ids.
@@ -397,7 +397,7 @@ class Recommender:
         found = self.verify().ids if check_flag(full, "full") else None
         with self._archive.catalogue_lock():
             ids = self._catalogue.marked(PENDING) if found is None else found
-            self._catalogue.repair(self._watch.current(), ids)
+            self._watch.tell(partial(self._catalogue.repair, ids=ids))
         return ids
 
     # -- how good it is

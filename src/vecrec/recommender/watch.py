@@ -59,6 +59,15 @@ class Watch:
                 else:
                     raise
 
+    def tell(self, change: Callable[[Live], _T]) -> _T:
+        """What a change of the release that is live at this moment gives; the caller keeps it live by the lock."""
+        live = self.current()
+        try:
+            self._vectors.spec(live.collection)  # before the change begins, or else it would stop half-way
+            return change(live)
+        except CollectionNotFoundError as error:
+            raise self._gone(live.collection) from error
+
     def live(self) -> Live:
         """The live release as far as this process knows; one that cannot be loaded does not replace one that can.
 
