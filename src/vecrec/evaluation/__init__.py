@@ -1,6 +1,7 @@
 """Measuring recommendations: metrics, published protocols, a runner, and how certain its figures are."""
 
 from vecrec.evaluation import metrics
+from vecrec.evaluation.live import LiveEvaluation
 from vecrec.evaluation.protocols import Task, cold_items, cold_users, from_split, sampled_negatives
 from vecrec.evaluation.results import Evaluation
 from vecrec.evaluation.runner import evaluate
@@ -9,6 +10,7 @@ from vecrec.evaluation.statistics import Comparison
 __all__ = [
     "Comparison",
     "Evaluation",
+    "LiveEvaluation",
     "Task",
     "cold_items",
     "cold_users",

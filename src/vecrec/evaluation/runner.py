@@ -19,7 +19,7 @@ from vecrec.evaluation.ranking import Ranking, rank
 from vecrec.evaluation.results import Evaluation
 from vecrec.progress import Progress, ProgressLike, showing
 
-__all__ = ["accuracy", "evaluate"]
+__all__ = ["accuracy", "check_depths", "evaluate"]
 
 _ACCURACY = {
     "hit_rate": metrics.hit_rate,
@@ -63,7 +63,7 @@ def evaluate(
         InvalidDataError: for a k or a baseline that is none, or when nothing is held out.
         NotFittedError: when the encoder has learnt nothing yet.
     """
-    depths, (top,) = _depths(k, "k"), _depths(top, "top")
+    depths, (top,) = check_depths(k, "k"), check_depths(top, "top")
     task = split if isinstance(split, Task) else from_split(split, part)
     if task.targets.n_events == 0:
         raise InvalidDataError(f"nothing is held out in {task.name!r}: split the data otherwise")
@@ -163,7 +163,12 @@ def _fitted(baseline: Encoder | str, train: Dataset) -> Encoder:
     return made.fit(train)
 
 
-def _depths(values: Any, what: str) -> list[int]:
+def check_depths(values: Any, what: str) -> list[int]:
+    """One or several depths as a list.
+
+    Raises:
+        InvalidDataError: for none at all, or something else than integers of at least 1.
+    """
     listed = list(values) if isinstance(values, (list, tuple, range)) else [values]
     if not listed or not all(type(value) is int and value >= 1 for value in listed):
         raise InvalidDataError(f"{what} is {values!r}: give an integer of at least 1, or for k several, as (10, 50)")
