@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from vecrec.errors import StoreUnavailableError
 
-__all__ = ["cluster_url", "elapsed", "eventually", "fresh", "together"]
+__all__ = ["at_once", "cluster_url", "elapsed", "eventually", "fresh", "together"]
 
 
 def fresh() -> str:
@@ -45,6 +47,25 @@ def eventually(call: Callable[[], object], seconds: float = 20) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def at_once(code: str, arguments: Sequence[Sequence[str]]) -> None:
+    """Run processes of one program, which says that it is ready and then goes on when all of them are."""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        for words in arguments
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert [worker.returncode for worker in workers] == [0] * len(workers)
 
 
 def together(*tasks: Callable[[], object]) -> None:

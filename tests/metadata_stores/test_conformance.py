@@ -26,7 +26,7 @@ class CountingConnection(redis.Connection):
     @override
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         CountingConnection.sent += 1
-        super().send_packed_command(command, check_health)
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
 
 
 class RedisTests(MetadataStoreTests):

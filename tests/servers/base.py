@@ -169,7 +169,11 @@ class ProcessServer(Server):
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        family = self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        # A process that runs on another core answers for a moment more.
+        while not all(map(_is_stopped, family)) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -244,22 +248,47 @@ class ProcessServer(Server):
             raise ServerError(f"{self.name} isn't running; start it first")
         return self._process
 
-    def _signal(self, number: signal.Signals) -> None:
-        # The whole group: some servers have worker processes, and all of them are ours.
-        os.killpg(self._running().pid, number)
+    def _signal(self, number: signal.Signals) -> list[int]:
+        """Send a signal to the server and all its descendants; their ids."""
+        # Not to the group of processes, which PostgreSQL's workers leave.
+        family = _family(self._running().pid)
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return family
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
+        family = _family(process.pid)
         process.send_signal(number)
-        # A paused process would keep SIGTERM for later.
-        process.send_signal(signal.SIGCONT)
+        # Paused processes would keep SIGTERM for later.
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    family = [pid]
+    for member in family:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                family += map(int, children.read_text().split())
+    return family
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZ"
+    except OSError:
+        return True
 
 
 def _claim(directory: Path) -> IO[str]:
