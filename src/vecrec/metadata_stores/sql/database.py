@@ -289,7 +289,10 @@ class Database:
         return (self.engine.dialect.loaded_dbapi.Error, DBAPIError, OSError)
 
     def _fault(self, error: BaseException) -> Fault:
-        return self.dialect.fault(getattr(error, "orig", None) or error)
+        own = getattr(error, "orig", None) or error
+        if isinstance(own, OSError):
+            return "timeout" if isinstance(own, TimeoutError) else "away"
+        return self.dialect.fault(own)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

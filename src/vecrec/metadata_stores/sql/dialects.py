@@ -79,7 +79,7 @@ class SQLite(Dialect):
     @override
     def fault(self, error: BaseException) -> Fault:
         text = str(error)
-        if isinstance(error, TimeoutError) or "locked" in text or "busy" in text:
+        if "locked" in text or "busy" in text:
             return "timeout"
         return "away" if "unable to open" in text or "disk I/O" in text else "refused"
 
