@@ -71,7 +71,9 @@ def is_unreachable(error: Exception) -> bool:
 
 def is_not_loaded(error: Exception) -> bool:
     """Whether the collection has to be loaded before it can be read."""
-    return getattr(error, "code", None) in _NOT_LOADED and "loaded" in _reason(error)
+    # Milvus Lite after a reopening says "is in state 'released'; call load()".
+    reason = _reason(error)
+    return getattr(error, "code", None) in _NOT_LOADED and ("loaded" in reason or "load()" in reason)
 
 
 def _status(error: BaseException | None) -> str | None:
