@@ -58,7 +58,7 @@ def test_likes_decide_at_once(client: httpx.Client) -> None:
 
 
 def test_dislikes_push_their_kind_down(client: httpx.Client) -> None:
-    """Of two tastes that are liked alike, the one that is disliked too comes later, and the disliked item not at all."""
+    """Of two tastes that are liked alike, the one that is disliked too comes later; the disliked item never."""
     both = {"liked": [1, 2], "k": 12}
     plain = get(client.post("/v1/recommendations", json=both))
     turned = get(client.post("/v1/recommendations", json={**both, "disliked": [5]}))

@@ -10,13 +10,13 @@ from vecrec.errors import ItemNotFoundError
 from vecrec.serving.ids import IdType, ItemPath, path_id
 from vecrec.serving.models import (
     FacetOut,
-    Features,
     IdsIn,
     ItemFeaturesIn,
     ItemOut,
     ItemsIn,
     ItemsOut,
     ListOut,
+    RecordIn,
     SchemaOut,
     Vectors,
     Written,
@@ -91,7 +91,7 @@ def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Item
 
 
 @router.put("/items/{item_id}", summary="Add or replace an item")
-def put_item(item_id: ItemPath, features: Features, service: Ours, id_type: IdType = "auto") -> Written:
+def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the record."""
     service.recommender.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
     return Written(written=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
+from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from vecrec.ids import Id
@@ -14,14 +15,18 @@ from vecrec.types import Event, Item, Recommendation, Recommendations
 
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
-    "ItemFeaturesIn",
-    "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut", "RankingIn", "RankingOut",
-    "ReceiptOut", "RecommendIn", "RecommendedItem", "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn",
-    "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn", "Written",
+    "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
+    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "RetrievalIn",
+    "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn",
+    "Written",
 ]  # fmt: skip
 
 Features: TypeAlias = dict[str, Any]
-Rating: TypeAlias = StrictFloat | StrictInt
+ProfileIn: TypeAlias = Annotated[Features, Body(examples=[{"gender": "F", "age": 25, "occupation": 12}])]
+RecordIn: TypeAlias = Annotated[
+    Features, Body(examples=[{"title": "Toy Story", "genres": ["Animation", "Comedy"], "year": 1995}])
+]
+Number: TypeAlias = StrictFloat | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 Ids: TypeAlias = list[IdIn]
 
 _PROFILE = {"gender": "F", "age": 25, "occupation": 12}
@@ -70,8 +75,8 @@ class EventIn(_In):
 
     user_id: IdIn = Field(examples=[42])
     item_id: IdIn = Field(examples=[1])
-    time: Rating | None = Field(None, description="Seconds since 1970; now, if left out.")
-    rating: Rating | None = Field(None, description="On the application's scale.", examples=[4])
+    time: Number | None = Field(None, description="Seconds since 1970; now, if left out.")
+    rating: Number | None = Field(None, description="On the application's scale.", examples=[4])
 
 
 class EventsIn(_In):
@@ -237,7 +242,7 @@ class ListOut(BaseModel):
 class RetrievalIn(WhoIn):
     """A vector, an item or somebody whose nearest items are wanted."""
 
-    vector: Annotated[list[Rating], Field(min_length=1, max_length=32_768)] | None = Field(
+    vector: Annotated[list[Number], Field(min_length=1, max_length=32_768)] | None = Field(
         None, description="A vector of the live release's space; instead of everything else."
     )
     item_id: IdIn | None = Field(None, description="An item, whose own vector is the query; itself is left out.")

@@ -8,7 +8,7 @@ from vecrec.serving.ids import IdType, UserPath, path_id
 from vecrec.serving.models import (
     EventOut,
     EventsIn,
-    Features,
+    ProfileIn,
     ReceiptOut,
     TasteIn,
     UserOut,
@@ -57,7 +57,7 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
 
 
 @router.put("/users/{user_id}", summary="Add or replace a profile")
-def put_user(user_id: UserPath, features: Features, service: Ours, id_type: IdType = "auto") -> Written:
+def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the profile."""
     service.recommender.upsert_users([User(path_id(user_id, id_type, "user id"), features)])
     return Written(written=1)

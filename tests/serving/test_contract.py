@@ -1,0 +1,74 @@
+"""The OpenAPI document is what the service does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import positive_data_acceptance
+
+from tests.recommender.tastes import TasteEncoder
+from tests.serving.conftest import published
+from tests.serving.web import listening
+from vecrec import Recommender
+from vecrec.metadata_stores import MemoryMetadataStore
+from vecrec.serving import create_app
+from vecrec.vector_stores import MemoryVectorStore
+
+
+def _document() -> dict[str, Any]:
+    """The description of a service; it does not depend on what is published."""
+    return create_app(Recommender(TasteEncoder(), MemoryVectorStore(), MemoryMetadataStore(), name="demo")).openapi()
+
+
+_DOCUMENT = _document()
+_SCHEMA = schemathesis.openapi.from_dict(_DOCUMENT)
+_OPERATIONS = [(path, method) for path, methods in _DOCUMENT["paths"].items() for method in methods]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a service whose world may be changed at will."""
+    with published(tmp_path_factory.mktemp("artifacts")) as recommender, listening(create_app(recommender)) as client:
+        yield str(client.base_url).rstrip("/")
+
+
+@pytest.mark.parametrize(("path", "method"), _OPERATIONS)
+def test_no_request_breaks_the_contract(path: str, method: str, service: str) -> None:
+    """Whatever is sent, fitting the description or not: no 5xx, no status, header or body but the described ones."""
+    operation = _SCHEMA[path][method.upper()]
+    described = _DOCUMENT["paths"][path][method]
+    takes_something = "parameters" in described or "requestBody" in described
+    modes = list(GenerationMode) if takes_something else [GenerationMode.POSITIVE]
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+    @given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in modes)))
+    def ask(case: Any) -> None:
+        # What fits the description may still be refused: only the live release knows its fields and values.
+        case.call_and_validate(base_url=service, excluded_checks=[positive_data_acceptance])
+
+    ask()
+
+
+def test_every_endpoint_is_described() -> None:
+    """Each has a summary, a description and, where it takes a body, an example."""
+    for path, method in _OPERATIONS:
+        described = _DOCUMENT["paths"][path][method]
+        assert described["summary"], path
+        assert described["description"], path
+        if "requestBody" in described:
+            assert "'example" in _resolved(described["requestBody"]), f"{method} {path} has no example"
+
+
+def _resolved(value: Any) -> str:
+    """The text of a description with those that it refers to, so many levels deep."""
+    text = str(value)
+    for _ in range(3):
+        for name, model in _DOCUMENT["components"]["schemas"].items():
+            text = text.replace(f"'#/components/schemas/{name}'", str(model))
+    return text

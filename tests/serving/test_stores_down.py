@@ -1,0 +1,108 @@
+"""Real stores that go away and come back: 503 with the reason, popular items where that is possible, no restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.recommender.tastes import TasteEncoder, world
+from tests.servers.milvus import MilvusServer
+from tests.servers.redis import RedisServer
+from tests.serving.web import get, listening, problem
+from vecrec import Recommender
+from vecrec.metadata_stores import RedisMetadataStore
+from vecrec.serving import create_app
+from vecrec.vector_stores import MilvusVectorStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """Give a server that may be stopped."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def milvus() -> Iterator[MilvusServer]:
+    """Give a server that may be stopped."""
+    with MilvusServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(
+    redis: RedisServer, milvus: MilvusServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """Give a client of a service on both."""
+    artifacts: Path = tmp_path_factory.mktemp("artifacts")
+    vectors = MilvusVectorStore(milvus.url, timeout=3.0)
+    metadata = RedisMetadataStore(redis.url, timeout=1.0)
+    with Recommender(TasteEncoder(), vectors, metadata, name="demo", artifacts=artifacts) as recommender:
+        recommender.fit(world())
+        with listening(create_app(recommender)) as made:
+            yield made
+
+
+def _eventually(question: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return question()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def test_metadata_store_down(client: httpx.Client, redis: RedisServer) -> None:
+    """Everything that needs it says so within its timeout, the process stays alive, and it recovers by itself."""
+    assert get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"
+    redis.stop()
+    try:
+        began = time.monotonic()
+        for path in ("/v1/users/3/recommendations", "/v1/users/3", "/v1/items/4", "/v1/items/4/similar"):
+            answer = client.get(path)
+            assert problem(answer, 503)["type"].endswith(("store-unavailable", "store-timeout"))
+            assert answer.headers["retry-after"]
+        assert time.monotonic() - began < 20
+        problem(client.post("/v1/events", json={"events": [{"user_id": 1, "item_id": 1}]}), 503)
+        parts = problem(client.get("/health/ready"), 503)["parts"]
+        assert parts["metadata_store"] != "ok"
+        assert parts["vector_store"] == parts["release"] == "ok"
+        get(client.get("/health/live"))
+    finally:
+        redis.start()
+    _eventually(lambda: get(client.get("/health/ready")))
+    assert get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"
+
+
+def test_vector_store_down(client: httpx.Client, milvus: MilvusServer) -> None:
+    """Lists are served by popularity and say so, explained or not; what needs vectors says why it cannot."""
+    milvus.stop()
+    try:
+        for body in ({"user_id": 3}, {"liked": [3], "disliked": [4], "explain": True}):
+            answer = get(client.post("/v1/recommendations", json=body))
+            assert answer["served_by"] == "popularity"
+            assert any("does not answer" in note for note in answer["notes"])
+            assert len(answer["items"]) == 10
+        problem(client.get("/v1/items/4/similar"), 503)
+        problem(client.post("/v1/retrieval", json={"user_id": 3}), 503)
+        problem(client.post("/v1/ranking", json={"user_id": 3, "item_ids": [1]}), 503)
+        parts = problem(client.get("/health/ready"), 503)["parts"]
+        assert parts["vector_store"] != "ok"
+        assert parts["metadata_store"] == "ok"
+    finally:
+        milvus.start()
+    _eventually(lambda: get(client.get("/health/ready")))
+
+    def served() -> None:
+        assert get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"
+
+    _eventually(served)
