@@ -46,7 +46,7 @@ def test_ids_become_plain(value: Any, plain: Id) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [*BAD_IDS, [1], {}, object(), np.uint64(2**63), 1j], ids=lambda value: f"{value!r:.20}"
+    "value", [*BAD_IDS, [1], {}, object, np.uint64(2**63), 1j], ids=lambda value: f"{value!r:.20}"
 )
 def test_what_is_no_id_is_refused(value: Any) -> None:
     """The message shows the value and names what it was for."""

@@ -68,7 +68,7 @@ def test_values_become_plain(value: Any, plain: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        math.nan, math.inf, np.float32("nan"), np.array([1.0, np.inf]), b"x", {1, 2}, object(), 1j, 2**63, -(2**63) - 1,
+        math.nan, math.inf, np.float32("nan"), np.array([1.0, np.inf]), b"x", {1, 2}, object, 1j, 2**63, -(2**63) - 1,
         dt.date(2000, 1, 1), dt.timedelta(1), np.datetime64("2000-01-01"), decimal.Decimal(1), "\ud800", range(3),
         np.longdouble(1) * np.longdouble("inf"),
     ],
