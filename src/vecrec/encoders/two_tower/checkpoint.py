@@ -97,7 +97,8 @@ def _read(directory: Path | None) -> dict[str, NDArray[Any]] | None:
     if directory is None or not (directory / _FILE).is_file():
         return None
     try:
-        with np.load(directory / _FILE, allow_pickle=False) as held:
+        # Opened here, since np.load leaves a damaged file open.
+        with (directory / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         # A damaged checkpoint costs time, not the run.

@@ -59,24 +59,32 @@ class Objective:
         rows = np.union1d(negatives, targets[targets > 0])
         places, others = np.searchsorted(rows, np.maximum(targets, rows[0])), np.searchsorted(rows, negatives)
         return softmax_loss(
-            self._users(batch, rng), self._items(rows, rng), places, others, correction, real=targets > 0
+            self._noisy_users(batch, rng), self._noisy_items(rows, rng), places, others, correction, real=targets > 0
         )
+
+    def items(self, rows: Rows) -> paddle.Tensor:
+        """The vectors of rows of the item table, nothing hidden, shape (n, dim)."""
+        return self.network.item_vectors(rows, self._item_features[rows])
+
+    def users(self, users: Rows, read: Rows) -> paddle.Tensor:
+        """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
+        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, 1)
 
     def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
         if batch.ratings is None or self._material.top_rating is None or bool(np.isnan(batch.ratings).all()):
             return None
         rows, places = np.unique(batch.targets.ravel(), return_inverse=True)
-        users, items = self._users(batch, rng), self._items(rows, rng)
+        users, items = self._noisy_users(batch, rng), self._noisy_items(rows, rng)
         return rating_loss(users, items, places.ravel(), batch.ratings.ravel(), self._material.top_rating)
 
-    def _items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
+    def _noisy_items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
         hidden = rng.random(len(rows)) < self._settings.unknown_items
         blank = hidden & (rng.random(len(rows)) < BLANK_SHARE)
         # Row 1 of the features is an item of which nothing is known.
         features = self._item_features[np.where(blank, Vocabulary.UNKNOWN, rows)]
         return self.network.item_vectors(np.where(hidden, Vocabulary.UNKNOWN, rows), features)
 
-    def _users(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor:
+    def _noisy_users(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor:
         count, settings = len(batch.users), self._settings
         hidden = rng.random(count) < settings.unknown_users
         blank = hidden & (rng.random(count) < BLANK_SHARE)
