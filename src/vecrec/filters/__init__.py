@@ -1,0 +1,21 @@
+"""Filters on item fields: ``field("year") >= 1990``, combined with ``&``, ``|`` and ``~``.
+
+`Filter.matches` is the meaning. Each store compiles a filter into its engine's language, and the conformance kit holds
+the answers against this evaluator on random filters and records.
+
+A condition on a field holds only where the record has a value there (not ``None``), of the type that the condition
+compares with; ``!=`` too. Integers and floats compare by value, a ``bool`` is neither, and text compares by code point.
+``~`` is plain negation, so ``~(field("year") >= 1990)`` also finds the items without a year.
+"""
+
+from __future__ import annotations
+
+from vecrec.filters.checks import check_filter
+from vecrec.filters.fields import Field, field
+from vecrec.filters.tree import And, Comparison, Contains, Filter, IsIn, Not, Or
+from vecrec.filters.values import FieldType, Scalar, check_field_name, value_type
+
+__all__ = [
+    "And", "Comparison", "Contains", "Field", "FieldType", "Filter", "IsIn", "Not", "Or", "Scalar", "check_field_name",
+    "check_filter", "field", "value_type",
+]  # fmt: skip

@@ -1,0 +1,68 @@
+"""Fields, from whose comparisons a filter is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from vecrec.errors import InvalidDataError
+from vecrec.filters.tree import PARENTHESES, Comparison, Contains, Filter, IsIn
+from vecrec.filters.values import Scalar, check_field_name
+
+__all__ = ["Field", "field"]
+
+
+class Field:
+    """A field of an item's record, to be compared with values."""
+
+    __slots__ = ("name",)
+    __hash__ = None  # type: ignore[assignment]  # == builds a filter, so a Field cannot be a key
+
+    def __init__(self, name: str) -> None:
+        self.name = check_field_name(name)
+
+    def __repr__(self) -> str:
+        return f"field({self.name!r})"
+
+    def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, "==", value)
+
+    def __ne__(self, value: Scalar) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, "!=", value)
+
+    def __lt__(self, value: float | str) -> Filter:
+        return Comparison(self.name, "<", value)
+
+    def __le__(self, value: float | str) -> Filter:
+        return Comparison(self.name, "<=", value)
+
+    def __gt__(self, value: float | str) -> Filter:
+        return Comparison(self.name, ">", value)
+
+    def __ge__(self, value: float | str) -> Filter:
+        return Comparison(self.name, ">=", value)
+
+    def __contains__(self, value: Any) -> bool:
+        raise InvalidDataError(f"write {self!r}.contains({value!r}) instead of {value!r} in {self!r}")
+
+    def __and__(self, other: Any) -> NoReturn:
+        # Without parentheses, & takes 1990 & field("year") out of the middle of two comparisons.
+        raise InvalidDataError(f"{self!r} is no condition yet: {PARENTHESES}")
+
+    __or__ = __rand__ = __ror__ = __and__
+
+    def __invert__(self) -> NoReturn:
+        raise InvalidDataError(f"{self!r} is no condition yet: compare it with a value, such as ~({self!r} == 1)")
+
+    def is_in(self, values: Iterable[Scalar]) -> Filter:
+        """The field's value is one of ``values``."""
+        return IsIn(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
+
+    def contains(self, value: int | str) -> Filter:
+        """The field, a list of values such as genres, has ``value`` among them."""
+        return Contains(self.name, value)
+
+
+def field(name: str) -> Field:
+    """The field ``name`` of an item's record: ``field("genres").contains("Comedy") & (field("year") >= 1990)``."""
+    return Field(name)

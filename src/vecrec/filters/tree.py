@@ -1,0 +1,196 @@
+"""Conditions and how they combine: the tree that a filter is, and its meaning."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from vecrec.errors import InvalidDataError
+from vecrec.filters.values import Scalar, are_comparable, check_field_name, plain_scalar, plain_scalars
+
+__all__ = ["PARENTHESES", "And", "Comparison", "Contains", "Filter", "IsIn", "Not", "Or", "nodes"]
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+PARENTHESES = 'put each comparison into parentheses, (field("year") >= 1990) & (...)'
+"""What a message says where Python has read ``&`` before ``>=``."""
+
+
+class Filter:
+    """A condition on an item's fields. Build one from `field`."""
+
+    __slots__ = ()
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record meets the condition."""
+        raise NotImplementedError  # a node without a meaning would be a bug in this file
+
+    def leaves(self) -> Iterator[Comparison | IsIn | Contains]:
+        """Every condition on a single field, from left to right."""
+        for node in nodes(self):
+            if isinstance(node, (Comparison, IsIn, Contains)):
+                yield node
+
+    def __and__(self, other: Filter) -> Filter:
+        return And(self, _filter(other))
+
+    def __or__(self, other: Filter) -> Filter:
+        return Or(self, _filter(other))
+
+    def __rand__(self, other: Any) -> Filter:
+        return And(_filter(other), self)
+
+    def __ror__(self, other: Any) -> Filter:
+        return Or(_filter(other), self)
+
+    def __invert__(self) -> Filter:
+        return Not(self)
+
+    def __bool__(self) -> bool:
+        raise InvalidDataError(
+            "a filter has no truth value: combine filters with & | ~ instead of and/or/not, and write ranges as "
+            '(field("year") >= 1990) & (field("year") < 2000)'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Filter):
+    """``field <op> value``, with one of ``== != < <= > >=``.
+
+    Raises:
+        InvalidDataError: for what is no field name, operator or value; ``bool`` values have no order.
+    """
+
+    name: str
+    op: str
+    value: Scalar
+
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        if self.op not in _OPERATORS:
+            raise InvalidDataError(f"{self.op!r} is no operator of a filter: use one of {' '.join(_OPERATORS)}")
+        object.__setattr__(self, "value", plain_scalar(self.value))
+        if isinstance(self.value, bool) and self.op not in ("==", "!="):
+            raise InvalidDataError(f"bool values have no order: use == {self.value} instead of {self.op}")
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        stored = record.get(self.name)
+        return are_comparable(stored, self.value) and _OPERATORS[self.op](stored, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class IsIn(Filter):
+    """The field's value is one of ``values``; never true for an empty list.
+
+    Raises:
+        InvalidDataError: for what is no field name, or values that are no list of scalars.
+    """
+
+    name: str
+    values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        object.__setattr__(self, "values", plain_scalars(self.values))
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        stored = record.get(self.name)
+        return any(are_comparable(stored, value) and stored == value for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(Filter):
+    """The field's list of values has ``value`` among them.
+
+    Raises:
+        InvalidDataError: for what is no field name, or a value that is no ``int`` or ``str``.
+    """
+
+    name: str
+    value: int | str
+
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        checked = plain_scalar(self.value)
+        if isinstance(checked, (bool, float)):
+            raise InvalidDataError(f"contains takes an int or a str, got {checked!r}: lists hold nothing else")
+        object.__setattr__(self, "value", checked)
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        stored = record.get(self.name)
+        return isinstance(stored, (list, tuple)) and any(
+            are_comparable(item, self.value) and item == self.value for item in stored
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class And(Filter):
+    """Both conditions hold."""
+
+    left: Filter
+    right: Filter
+
+    def __post_init__(self) -> None:
+        _filter(self.left)
+        _filter(self.right)
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        return self.left.matches(record) and self.right.matches(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Filter):
+    """At least one condition holds."""
+
+    left: Filter
+    right: Filter
+
+    def __post_init__(self) -> None:
+        _filter(self.left)
+        _filter(self.right)
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        return self.left.matches(record) or self.right.matches(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Filter):
+    """The condition does not hold."""
+
+    operand: Filter
+
+    def __post_init__(self) -> None:
+        _filter(self.operand)
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        return not self.operand.matches(record)
+
+
+def nodes(where: Filter) -> Iterator[Filter]:
+    """Every part of a filter, itself first, without recursion: filters come from outside, and may be deep."""
+    stack = [where]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, Not):
+            stack.append(node.operand)
+        elif isinstance(node, (And, Or)):
+            stack += (node.right, node.left)
+
+
+def _filter(value: Any) -> Filter:
+    if not isinstance(value, Filter):
+        raise InvalidDataError(f"only conditions combine, got {value!r}: {PARENTHESES}")
+    return value

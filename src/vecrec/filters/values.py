@@ -1,0 +1,97 @@
+"""What a field may hold and what it may be compared with."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from vecrec.errors import InvalidDataError
+from vecrec.ids import check_text
+
+__all__ = [
+    "COMPARABLE", "FieldType", "Scalar", "are_comparable", "check_field_name", "plain_scalar", "plain_scalars",
+    "value_type",
+]  # fmt: skip
+
+FieldType: TypeAlias = Literal["boolean", "integer", "number", "string", "integers", "strings"]
+"""What a filterable field holds; the plural ones hold a list of values."""
+
+Scalar: TypeAlias = bool | int | float | str
+"""A value to compare with."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+
+COMPARABLE: dict[FieldType, frozenset[FieldType]] = {
+    "boolean": frozenset({"boolean"}),
+    "integer": frozenset({"integer", "number"}),
+    "number": frozenset({"integer", "number"}),
+    "string": frozenset({"string"}),
+}
+"""For each type of a stored value, the types of values that it may be compared with."""
+
+
+def check_field_name(name: Any) -> str:
+    """A field's name: a letter or underscore, then letters, digits and underscores, 64 at most.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise InvalidDataError(
+            f"{name!r} is no name of a filterable field: use up to 64 ASCII letters, digits and underscores"
+        )
+    return name
+
+
+def value_type(value: Scalar) -> FieldType:
+    """The type of a scalar: a ``bool`` is no integer here."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else "string"
+
+
+def are_comparable(stored: Any, value: Scalar) -> bool:
+    """Whether a stored value is of a type that ``value`` may be compared with; nothing is that is no scalar."""
+    if not isinstance(stored, (bool, int, float, str)):
+        return False
+    return value_type(value) in COMPARABLE[value_type(stored)]
+
+
+def plain_scalars(values: Any) -> tuple[Scalar, ...]:
+    """A list of values through `plain_scalar`.
+
+    Raises:
+        InvalidDataError: for what is no list, or holds what is no scalar.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidDataError(f"is_in takes a list of values, got {values!r}: put it into a list")
+    return tuple(map(plain_scalar, values))
+
+
+def plain_scalar(value: Any) -> Scalar:
+    """The plain Python value, without what it may be besides, such as the member of an enumeration.
+
+    Raises:
+        InvalidDataError: for what no field can hold.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return check_text(value, "a value of a filter")
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, (int, float)):
+        raise InvalidDataError(f"a filter cannot compare with {value!r}: give a finite number of at most 64 bits")
+    raise InvalidDataError(
+        f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
+    )
