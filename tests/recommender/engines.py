@@ -26,15 +26,29 @@ KINDS = ("item", "user", "pending", "journal", "vecrec")
 
 @dataclass
 class Engine:
-    """A pair of empty stores: each call of `stores` gives objects of its own on the same data."""
+    """A pair of stores: each opening gives objects of its own on the same data, in any process."""
 
     name: str
     path: Path
     """Where the artifacts and embedded engines live."""
-    open_vectors: Callable[[], VectorStore]
-    open_metadata: Callable[[], MetadataStore]
+    milvus: str = ""
+    metadata: str = ""
+    prefix: str = "vecrec"
     recommender_name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:12]}")
     """Unique, since collections of a shared server begin with it."""
+    memory: tuple[VectorStore, MetadataStore] | None = None
+
+    def open_vectors(self) -> VectorStore:
+        """The vector store."""
+        return MilvusVectorStore(self.milvus) if self.memory is None else self.memory[0]
+
+    def open_metadata(self) -> MetadataStore:
+        """The metadata store."""
+        if self.memory is not None:
+            return self.memory[1]
+        if self.metadata.startswith("redis"):
+            return RedisMetadataStore(self.metadata, prefix=self.prefix)
+        return SQLMetadataStore(self.metadata)
 
     def recommender(self, encoder: Encoder | None = None, **options: Any) -> Recommender:
         """A recommender as another process would make it."""
@@ -76,13 +90,10 @@ def snapshot(rec: Recommender) -> dict[str, Any]:
 def make_engine(name: str, path: Path, server_url: Callable[[str], str]) -> Engine:
     """An engine by its name; servers are started when they are first asked for."""
     if name == "memory":
-        vectors, metadata = MemoryVectorStore(), MemoryMetadataStore()
-        return Engine(name, path, lambda: vectors, lambda: metadata)
+        return Engine(name, path, memory=(MemoryVectorStore(), MemoryMetadataStore()))
     if name == "embedded":
-        url = f"sqlite:///{path / 'records.db'}"
-        return Engine(name, path, lambda: MilvusVectorStore(path / "items.db"), lambda: SQLMetadataStore(url))
-    uri, url, prefix = server_url("milvus"), server_url("redis"), f"t{uuid.uuid4().hex[:12]}"
-    return Engine(name, path, lambda: MilvusVectorStore(uri), lambda: RedisMetadataStore(url, prefix=prefix))
+        return Engine(name, path, str(path / "items.db"), f"sqlite:///{path / 'records.db'}")
+    return Engine(name, path, server_url("milvus"), server_url("redis"), f"t{uuid.uuid4().hex[:12]}")
 
 
 def each_engine(names: tuple[str, ...] = ENGINES) -> pytest.MarkDecorator:

@@ -26,7 +26,7 @@ def make(rec: Recommender, encoder: TasteEncoder | None = None, **options: Any) 
     """Another recommender on the same stores and artifacts, as another process has it."""
     options.setdefault("refresh_seconds", 0)
     stores = rec.vector_store, rec.metadata_store
-    return Recommender(encoder or TasteEncoder(), *stores, name="movies", artifacts=rec._archive.path.parent, **options)
+    return Recommender(encoder or TasteEncoder(), *stores, name=rec.name, artifacts=rec._archive.path.parent, **options)
 
 
 def directories(rec: Recommender) -> set[str]:

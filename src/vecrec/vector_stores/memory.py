@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from typing_extensions import override
 
-from vecrec.errors import CollectionExistsError, StoreError
+from vecrec.errors import CollectionExistsError, CollectionNotFoundError, StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id, id_order
 from vecrec.types import Hit
@@ -65,13 +65,13 @@ class MemoryVectorStore(VectorStore):
         self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
     ) -> None:
         with self._lock:
-            held = self._open()[collection]
+            held = self._held(collection)
             held.entries.update((key, Entry(key, vector, row)) for key, vector, row in zip(ids, vectors, attributes))
             held.matrix = None
 
     def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
         with self._lock:
-            held = self._open()[collection]
+            held = self._held(collection)
             for key in ids:
                 held.entries.pop(key, None)
             held.matrix = None
@@ -80,7 +80,7 @@ class MemoryVectorStore(VectorStore):
         self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
     ) -> list[list[Hit]]:
         with self._lock:
-            held = self._open()[collection]
+            held = self._held(collection)
             if held.matrix is None:
                 held.ids = sorted(held.entries, key=id_order)
                 held.matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
@@ -93,16 +93,22 @@ class MemoryVectorStore(VectorStore):
 
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
         with self._lock:
-            entries = self._open()[collection].entries
+            entries = self._held(collection).entries
             return {key: _copy(entries[key], True) for key in ids if key in entries}
 
     def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
         with self._lock:
-            entries = list(self._open()[collection].entries.values())
+            entries = list(self._held(collection).entries.values())
         return (_copy(entry, vectors) for entry in entries)
 
     def _count(self, collection: str, spec: CollectionSpec) -> int:
-        return len(self._open()[collection].entries)
+        return len(self._held(collection).entries)
+
+    def _held(self, collection: str) -> _Collection:
+        held = self._open().get(collection)
+        if held is None:  # another thread may have dropped it since the spec was read
+            raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
+        return held
 
     def _open(self) -> dict[str, _Collection]:
         if self._closed:
