@@ -13,7 +13,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.evaluation.protocols import Task
 from vecrec.progress import Progress, Step
 
-__all__ = ["Ranking", "rank", "target_ranks", "top_items"]
+__all__ = ["Ranker", "Ranking", "rank", "target_ranks", "top_items"]
 
 _SCORES_AT_A_TIME = 1 << 24
 """How many scores are held at once: 64 MB."""
@@ -39,33 +39,61 @@ class Ranking:
         return table
 
 
+class Ranker:
+    """The parts of a task that do not depend on the encoder, prepared for ranking users in batches."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.columns = np.flatnonzero(task.candidates)
+        """The codes of the candidates: what the columns of scores are."""
+        self._places = np.full(task.train.n_items, -1, np.int32)
+        self._places[self.columns] = np.arange(len(self.columns))
+
+    def item_vectors(self, encoder: Encoder) -> NDArray[np.float32]:
+        """The candidates' vectors, shape (n_columns, dim)."""
+        return encoder.encode_items([self._task.train.item(code) for code in self.columns.tolist()])
+
+    def batches(self, n_users: int) -> Iterator[slice]:
+        """Places of users whose scores fit into memory together."""
+        size = max(1, min(1024, _SCORES_AT_A_TIME // max(len(self.columns), 1)))
+        return (slice(start, min(start + size, n_users)) for start in range(0, n_users, size))
+
+    def targets(self, users: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The columns of some users' targets, -1 for one that cannot come, and where each user's begin."""
+        codes, offsets = _events_of(self._task.targets, users)
+        return np.where(self._task.findable[codes], self._places[codes], -1).astype(np.int32), offsets
+
+    def leave_out(self, scores: NDArray[np.float32], users: NDArray[np.int32]) -> None:
+        """Give the score minus infinity to what is not to come for each user, one a row."""
+        if self._task.pools is not None:
+            rows = np.searchsorted(self._task.users, users)
+            kept = np.zeros(scores.shape, np.bool_)
+            kept[np.arange(len(users))[:, None], self._places[self._task.pools[rows]]] = True
+            scores[~kept] = -np.inf
+            return
+        seen, offsets = _events_of(self._task.seen, users)
+        rows, columns = np.repeat(np.arange(len(users)), np.diff(offsets)), self._places[seen]
+        scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
+
+
 def rank(encoder: Encoder, task: Task, top: int, progress: Progress) -> Ranking:
     """Rank the candidates of a task for each of its users, exactly.
 
     The rank of a target is one, plus the other items that score higher, plus those that score equal and are no
     targets: of equal scores the worst case counts. Memory does not grow with the number of users.
     """
-    columns = np.flatnonzero(task.candidates)
-    items = encoder.encode_items([task.train.item(code) for code in columns.tolist()])
-    places = np.full(task.train.n_items, -1, np.int32)
-    places[columns] = np.arange(len(columns))
-    ranks, lists = [], []
-    done, users = 0, task.users
-    for batch in _batches(len(users), len(columns)):
+    ranker, users = Ranker(task), task.users
+    items = ranker.item_vectors(encoder)
+    ranks, lists = [np.zeros(0, np.int64)], [np.zeros((0, top), np.int32)]
+    for batch in ranker.batches(len(users)):
         codes = users[batch]
         scores = encoder.encode_users(task.visitors(codes.tolist())) @ items.T
-        _leave_out(scores, task, batch, codes, places)
-        targets, offsets = _events_of(task.targets, codes)
-        ranks.append(target_ranks(scores, np.where(task.findable[targets], places[targets], -1), offsets))
-        lists.append(_named(top_items(scores, top), columns))
-        done += len(codes)
-        progress(Step("evaluate", done, len(users)))
-    counts = np.diff(task.targets.user_offsets)[users]
-    return Ranking(
-        np.concatenate(ranks) if ranks else np.zeros(0, np.int64),
-        np.concatenate(([0], np.cumsum(counts))),
-        np.concatenate(lists) if lists else np.zeros((0, top), np.int32),
-    )
+        ranker.leave_out(scores, codes)
+        ranks.append(target_ranks(scores, *ranker.targets(codes)))
+        lists.append(_named(top_items(scores, top), ranker.columns))
+        progress(Step("evaluate", batch.stop, len(users)))
+    offsets = np.concatenate(([0], np.cumsum(np.diff(task.targets.user_offsets)[users])))
+    return Ranking(np.concatenate(ranks), offsets, np.concatenate(lists))
 
 
 def target_ranks(
@@ -128,25 +156,6 @@ def _ranks_of_many(
         among[np.argsort(-mine, kind="stable")] = np.arange(1, len(mine) + 1)
         ranks[part] = among + len(others) - np.searchsorted(others, mine, side="left")
     return ranks
-
-
-def _batches(n_users: int, n_columns: int) -> Iterator[slice]:
-    size = max(1, min(1024, _SCORES_AT_A_TIME // max(n_columns, 1)))
-    return (slice(start, min(start + size, n_users)) for start in range(0, n_users, size))
-
-
-def _leave_out(
-    scores: NDArray[np.float32], task: Task, batch: slice, codes: NDArray[np.int32], places: NDArray[np.int32]
-) -> None:
-    """Give items that are not to come the score minus infinity."""
-    if task.pools is not None:
-        kept = np.zeros(scores.shape, np.bool_)
-        kept[np.arange(len(codes))[:, None], places[task.pools[batch]]] = True
-        scores[~kept] = -np.inf
-        return
-    seen, offsets = _events_of(task.seen, codes)
-    rows, columns = np.repeat(np.arange(len(codes)), np.diff(offsets)), places[seen]
-    scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
 
 
 def _events_of(data: Dataset, users: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -1,0 +1,203 @@
+"""One vector from several encoders, which is an ensemble that a vector store searches in one go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
+
+from vecrec.encoders.base import Encoder
+from vecrec.encoders.storage import array_digest
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.files import read_json, write_json
+from vecrec.progress import Step
+from vecrec.registry import find_part
+from vecrec.types import Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema, Split
+    from vecrec.progress import Progress
+
+__all__ = ["CombinedEncoder"]
+
+_FORMAT = 1
+
+
+class CombinedEncoder(Encoder):
+    """Puts the vectors of several encoders side by side.
+
+    The inner product of two vectors side by side is the sum of their inner products, so the score is the weighted sum
+    of the members' scores. What each member's score counts is learnt where it is not given: the members are fitted on
+    all but the last event of each user, the weights that find those events most often among the first ten (Recall@10)
+    are kept, and the members are fitted again on everything. Members that are fitted already, which would be costly to
+    fit twice, are put together by `of`.
+
+    Args:
+        members: Two encoders or more, of different make, dimension or settings. They are fitted in place.
+        dim: The length of every vector, to be checked: the sum of the members' dimensions.
+        weights: What each member's score counts, above 0; learnt where it is ``None``.
+
+    Raises:
+        InvalidDataError: for fewer than two members, the same one twice, or a dimension or weights that do not fit.
+    """
+
+    name: ClassVar[str] = "combined"
+
+    def __init__(
+        self, members: Sequence[Encoder], dim: int | None = None, weights: Sequence[float] | None = None
+    ) -> None:
+        self.members = _check_members(members)
+        total = sum(member.dim for member in self.members)
+        if dim not in (None, total):
+            dims = " + ".join(str(member.dim) for member in self.members)
+            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: change one of them")
+        self._given = None if weights is None else _check_weights(weights, len(self.members))
+        self._weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        members: Sequence[Encoder],
+        split: Split | None = None,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> Self:
+        """Put fitted encoders together.
+
+        Args:
+            members: Encoders that were fitted on ``split.train``.
+            split: The weights are learnt on its validation part; not needed where they are given.
+            weights: What each member's score counts.
+
+        Raises:
+            InvalidDataError: when there is neither a split nor weights, or both.
+            NotFittedError: when a member has learnt nothing.
+        """
+        if (split is None) == (weights is None):
+            raise InvalidDataError("give either a split to learn the weights on, or the weights")
+        made = cls(members, weights=weights)
+        for member in made.members:
+            _ = member.fingerprint  # raises for one that has learnt nothing
+        made._weights = made._given if split is None else made._best_weights(split, "validation")
+        return made
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What each member's score counts.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        if self._weights is None:
+            raise NotFittedError("this CombinedEncoder has learnt nothing yet: call fit(data)")
+        return self._weights
+
+    @property
+    @override
+    def dim(self) -> int:
+        return sum(member.dim for member in self.members)
+
+    @property
+    @override
+    def is_fitted(self) -> bool:
+        return self._weights is not None and all(member.is_fitted for member in self.members)
+
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        weights = self._given or self._learn(data, progress)
+        for member in self.members:
+            member.fit(data, progress=_labelled(progress, member.name))
+        self._weights = weights
+
+    def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...]:
+        from vecrec.data import splits
+
+        split = splits.leave_last_out(data)
+        if split.before_test.n_events == 0:  # nobody has two events, so there is nothing to learn the weights from
+            return (1.0,) * len(self.members)
+        for member in self.members:
+            member.fit(split.before_test, progress=_labelled(progress, f"{member.name} for the weights"))
+        return self._best_weights(split, "test")
+
+    def _best_weights(self, split: Split, part: str) -> tuple[float, ...]:
+        from vecrec.evaluation.weights import learn_weights
+
+        dims = [member.dim for member in self.members]
+        return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part)
+
+    # -- encoding
+
+    @override
+    def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        return self._side_by_side(lambda member: member.encode_items(items))
+
+    @override
+    def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        return self._side_by_side(lambda member: member.encode_users(users))
+
+    def _side_by_side(self, encode: Callable[[Encoder], NDArray[np.float32]]) -> NDArray[np.float32]:
+        parts = []
+        for member, weight in zip(self.members, self.weights):
+            vectors = encode(member)
+            if member.metric == "cosine":
+                lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+                vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            # The root on either side, so that neither users nor items become long.
+            parts.append(vectors * np.float32(math.sqrt(weight)))
+        return np.concatenate(parts, axis=1)
+
+    # -- keeping
+
+    @override
+    def _save(self, directory: Path) -> None:
+        for place, member in enumerate(self.members):
+            member.save(directory / f"member_{place}")
+        names = [member.name for member in self.members]
+        write_json(
+            directory / "encoder.json",
+            {"format": _FORMAT, "encoder": self.name, "members": names, "weights": list(self.weights)},
+        )
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        values = read_json(directory / "encoder.json")
+        if not isinstance(values, dict) or values.get("encoder") != cls.name or values.get("format") != _FORMAT:
+            raise InvalidDataError(f"{directory} holds no encoder {cls.name!r} of format {_FORMAT}")
+        classes: list[Any] = [find_part("vecrec.encoders", name) for name in values["members"]]
+        members = [kind.load(directory / f"member_{place}") for place, kind in enumerate(classes)]
+        return cls.of(members, weights=values["weights"])
+
+    @override
+    def _fingerprint(self) -> str:
+        return array_digest([self.name, [member.fingerprint for member in self.members], self.weights])
+
+    @override
+    def _schema(self) -> Schema:
+        return self.members[0].schema
+
+
+def _check_members(members: Any) -> tuple[Encoder, ...]:
+    if not isinstance(members, Sequence) or not all(isinstance(member, Encoder) for member in members):
+        raise InvalidDataError(f"members is {members!r}: give a list of encoders")
+    if len(members) < 2 or len({id(member) for member in members}) < len(members):
+        raise InvalidDataError(f"there are {len(members)} members: give two different encoders or more")
+    return tuple(members)
+
+
+def _check_weights(weights: Any, count: int) -> tuple[float, ...]:
+    listed = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
+    fine = [isinstance(each, (int, float)) and not isinstance(each, bool) and 0 < each < math.inf for each in listed]
+    if len(listed) != count or not all(fine):
+        raise InvalidDataError(f"weights is {weights!r}: give {count} numbers above 0, one for each member")
+    return tuple(float(each) for each in listed)
+
+
+def _labelled(progress: Progress, label: str) -> Progress:
+    """Progress of a member, told apart from that of the others."""
+    return lambda step: progress(Step(f"{label}: {step.stage}", step.done, step.total, step.detail))

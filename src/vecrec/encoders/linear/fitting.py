@@ -1,0 +1,152 @@
+"""Item vectors fitted to user vectors: one half of alternating least squares, all positions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Positions", "fit_items", "read_positions"]
+
+_FLOATS = 1 << 28
+"""How many numbers the user vectors of all chosen positions may have: 1 GB."""
+_ITEMS_AT_A_TIME = 128
+_LEAST = 1e-6  # more dimensions than the data need would make equations without a solution
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Moments in users' lives: what the encoder would know of them, and what they did next."""
+
+    vectors: NDArray[np.float32]
+    """The users' vectors, sorted by the item that came next, shape (n, dim)."""
+    starts: NDArray[np.int64]
+    """The positions before item ``i`` are ``starts[i]:starts[i + 1]``, shape (n_items + 1,)."""
+    weights: NDArray[np.float32]
+    """How many positions each one of an item's stands for, shape (n_items,)."""
+    users: NDArray[np.int64]
+    """Whose they are, shape (n,)."""
+
+
+def read_positions(
+    tables: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    decays: Sequence[float],
+) -> Positions:
+    """The users' vectors before each of their events but the first, or before some of them where there are too many.
+
+    Args:
+        tables: What an item adds to a user's vector in each block, shape (len(decays), n_items + 1, dim); the last row
+            is that of an item that adds nothing.
+        codes: The item of each event, shape (n_events,).
+        offsets: Where each user's events begin, shape (n_users + 1,).
+        decays: The decays of the blocks.
+    """
+    n_items = tables.shape[1] - 1
+    counts = np.diff(offsets)
+    users = np.repeat(np.arange(len(counts)), counts)
+    later = np.flatnonzero(np.arange(len(codes)) > offsets[users])
+    if not len(later):
+        return _without_order(codes, users, n_items, tables.shape[2])
+    order = later[np.argsort(codes[later], kind="stable")]
+    totals = np.bincount(codes[later], minlength=n_items)
+    chosen, kept = _thinned(order, totals, _FLOATS // tables.shape[2])
+    places = np.full(len(codes), -1, np.int64)
+    places[chosen] = np.arange(len(chosen))
+    vectors = np.empty((len(chosen), tables.shape[2]), np.float32)
+    for events, states in _walk(tables, codes, offsets, decays):
+        wanted = np.flatnonzero(places[events] >= 0)
+        vectors[places[events[wanted]]] = states[:, wanted].sum(axis=0)
+    weights = (totals / np.maximum(kept, 1)).astype(np.float32)
+    return Positions(vectors, np.concatenate(([0], np.cumsum(kept))), weights, users[chosen])
+
+
+def fit_items(positions: Positions, background: float, shrinkage: float) -> NDArray[np.float32]:
+    """The item vectors that say best who takes which item next.
+
+    Of item ``i`` the vector v minimises, over all positions u,
+
+        sum over those before i of (1 - u v)^2 + background * sum over all of (u v)^2 + ridge_i |v|^2
+
+    with ``ridge_i = shrinkage * m * (events of i + background * positions)``, m the mean square of the coordinates of
+    the u (Rendle et al., *Revisiting the performance of iALS on item recommendation benchmarks*, RecSys 2022).
+
+    Returns:
+        Shape (n_items, dim).
+    """
+    n_items, dim = len(positions.weights), positions.vectors.shape[1]
+    everywhere = _gram(positions)
+    total = float((np.diff(positions.starts) * positions.weights).sum())
+    mean_square = float(np.trace(everywhere)) / (dim * max(total, 1.0))
+    found = np.empty((n_items, dim), np.float32)
+    for start in range(0, n_items, _ITEMS_AT_A_TIME):
+        items = range(start, min(start + _ITEMS_AT_A_TIME, n_items))
+        left, right = np.empty((len(items), dim, dim), np.float32), np.empty((len(items), dim), np.float32)
+        for place, item in enumerate(items):
+            mine = positions.vectors[positions.starts[item] : positions.starts[item + 1]]
+            weight = positions.weights[item]
+            ridge = max(shrinkage, _LEAST) * mean_square * (len(mine) * weight + background * total)
+            left[place] = background * everywhere + weight * (mine.T @ mine)
+            left[place][np.diag_indices(dim)] += np.float32(ridge)
+            right[place] = weight * mine.sum(axis=0)
+        found[items.start : items.stop] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    return found
+
+
+def _without_order(codes: NDArray[np.int64], users: NDArray[np.int64], n_items: int, dim: int) -> Positions:
+    """The positions where nobody has two events: everybody is alike, and items differ by how often they were chosen."""
+    vectors = np.zeros((len(codes), dim), np.float32)
+    vectors[:, 0] = 1
+    counts = np.bincount(codes, minlength=n_items)
+    order = np.argsort(codes, kind="stable")
+    return Positions(vectors, np.concatenate(([0], np.cumsum(counts))), np.ones(n_items, np.float32), users[order])
+
+
+def _gram(positions: Positions) -> NDArray[np.float32]:
+    """The sum of ``u u'`` over all positions."""
+    dim = positions.vectors.shape[1]
+    total = np.zeros((dim, dim), np.float64)
+    scale = np.sqrt(np.repeat(positions.weights, np.diff(positions.starts)))[:, None]
+    for start in range(0, len(positions.vectors), 1 << 16):
+        part = positions.vectors[start : start + (1 << 16)] * scale[start : start + (1 << 16)]
+        total += part.T @ part
+    return total.astype(np.float32)
+
+
+def _thinned(
+    order: NDArray[np.int64], totals: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions sorted by item, an equal number of each item's where there are too many, and how many are left."""
+    limit = int(totals.max(initial=0))
+    while np.minimum(totals, limit).sum() > most and limit > 1:
+        limit //= 2
+    kept = np.minimum(totals, limit)
+    starts = np.cumsum(totals) - totals
+    # Evenly spread, so that an item's early and late positions are both there.
+    within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    places = np.repeat(starts, kept) + within * np.repeat(totals, kept) // np.repeat(np.maximum(kept, 1), kept)
+    return order[places], kept
+
+
+def _walk(
+    tables: NDArray[np.float32], codes: NDArray[np.int64], offsets: NDArray[np.int64], decays: Sequence[float]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Follow all users at once, event by event.
+
+    Yields:
+        Events, shape (n,), and what each block knows before them, shape (len(decays), n, dim), valid until the next.
+    """
+    counts = np.diff(offsets)
+    longest_first = np.argsort(-counts, kind="stable")
+    lengths, begin = counts[longest_first], offsets[:-1][longest_first]
+    state = np.zeros((len(decays), int((lengths > 1).sum()), tables.shape[2]), np.float32)
+    for step in range(1, int(lengths.max(initial=0))):
+        alive = int(np.searchsorted(-lengths, -step, side="left"))
+        before = codes[begin[:alive] + step - 1]
+        for block, decay in enumerate(decays):
+            state[block, :alive] *= np.float32(decay)
+            state[block, :alive] += tables[block, before]
+        yield begin[:alive] + step, state[:, :alive]

@@ -1,0 +1,142 @@
+"""Several encoders in one vector: the sum of their scores, with weights that are learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.evaluation.walks import walks
+from vecrec import Item, User
+from vecrec.data import Dataset, splits
+from vecrec.encoders import CombinedEncoder, ContentEncoder, Encoder, LinearSequenceEncoder, PopularityEncoder
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.evaluation import evaluate
+from vecrec.testing import EncoderTests
+
+
+class TestCombinedEncoder(EncoderTests):
+    @classmethod
+    def make(cls, seed: int = 0) -> CombinedEncoder:
+        return CombinedEncoder([ContentEncoder(dim=8, seed=seed), LinearSequenceEncoder(dim=8)], dim=16)
+
+
+class Cosine(ContentEncoder):
+    """Compares by cosine, with vectors that are not of length 1."""
+
+    @property
+    def metric(self) -> str:
+        return "cosine"
+
+    def encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        return np.asarray(3 * super().encode_items(items), np.float32)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return walks(150)
+
+
+def scores(encoder: Encoder, data: Dataset) -> NDArray[np.float32]:
+    users, items = encoder.encode_users(list(data.users(history=True))), encoder.encode_items(list(data.items()))
+    return np.asarray(users @ items.T)
+
+
+def test_the_score_is_the_weighted_sum_of_the_members_scores(data: Dataset) -> None:
+    one, other = ContentEncoder(dim=12).fit(data), LinearSequenceEncoder(dim=20).fit(data)
+    combined = CombinedEncoder.of([one, other], weights=[2, 0.5])
+    assert combined.dim == 32
+    assert combined.weights == (2.0, 0.5)
+    np.testing.assert_allclose(scores(combined, data), 2 * scores(one, data) + 0.5 * scores(other, data), atol=1e-5)
+
+
+def test_a_member_that_compares_by_cosine_counts_by_cosine(data: Dataset) -> None:
+    plain, cosine = ContentEncoder(dim=12).fit(data), Cosine(dim=12).fit(data)
+    popularity = PopularityEncoder().fit(data)
+    expected = CombinedEncoder.of([plain, popularity], weights=[1, 1])
+    found = CombinedEncoder.of([cosine, popularity], weights=[1, 1])
+    np.testing.assert_allclose(scores(found, data), scores(expected, data), atol=1e-5)
+
+
+def test_learnt_weights_are_no_worse_than_either_member(data: Dataset) -> None:
+    """One member knows the order and the other the features; on what they were not chosen by, the sum holds its own."""
+    split = splits.leave_last_out(data)
+    members = [ContentEncoder(dim=32).fit(split.train), LinearSequenceEncoder(dim=32).fit(split.train)]
+    combined = CombinedEncoder.of(members, split)
+    on_validation = [
+        evaluate(each, split, k=10, part="validation", baselines=())["recall@10"] for each in (combined, *members)
+    ]
+    assert on_validation[0] >= max(on_validation[1:])
+    on_test = [evaluate(each, split, k=10, baselines=())["recall@10"] for each in (combined, *members)]
+    assert on_test[0] > 0.95 * max(on_test[1:]) > 0.3
+
+
+def test_weights_are_learnt_from_the_training_data_alone(data: Dataset) -> None:
+    train = splits.leave_last_out(data).train
+    combined = CombinedEncoder([ContentEncoder(dim=8), PopularityEncoder(), LinearSequenceEncoder(dim=8)]).fit(train)
+    assert len(combined.weights) == 3
+    assert all(weight > 0 for weight in combined.weights)
+    # Fitted again on everything: the members know the last events too.
+    assert combined.members[2].fingerprint == LinearSequenceEncoder(dim=8).fit(train).fingerprint
+
+
+def test_given_weights_need_no_second_fit(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+    monkeypatch.setattr(PopularityEncoder, "_fit", _counting(PopularityEncoder._fit, fits))
+    CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], weights=(1, 2)).fit(data)
+    assert len(fits) == 1
+
+
+def test_users_with_one_event_give_equal_weights() -> None:
+    data = Dataset({"user_id": [1, 2, 3], "item_id": ["a", "b", "a"]})
+    combined = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=2)]).fit(data)
+    assert combined.weights == (1.0, 1.0)
+
+
+def test_it_nests(data: Dataset, tmp_path: Path) -> None:
+    inner = CombinedEncoder([ContentEncoder(dim=4), PopularityEncoder()], weights=(1, 1))
+    combined = CombinedEncoder([inner, LinearSequenceEncoder(dim=4)], dim=10, weights=(1, 1)).fit(data)
+    combined.save(tmp_path)
+    loaded = CombinedEncoder.load(tmp_path)
+    assert loaded.fingerprint == combined.fingerprint
+    np.testing.assert_array_equal(scores(loaded, data), scores(combined, data))
+
+
+def test_the_fingerprint_changes_with_a_weight(data: Dataset) -> None:
+    members = [ContentEncoder(dim=4).fit(data), PopularityEncoder().fit(data)]
+    prints = {CombinedEncoder.of(members, weights=weights).fingerprint for weights in ((1, 1), (1, 2), (2, 1))}
+    assert len(prints) == 3
+
+
+def test_what_cannot_be_combined_is_refused(data: Dataset) -> None:
+    one, other = PopularityEncoder(), ContentEncoder(dim=4)
+    for members in ([one], [], [one, one], one, "ab", [one, "b"]):
+        with pytest.raises(InvalidDataError, match="members"):
+            CombinedEncoder(members)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataError, match=r"2 \+ 4 = 6"):
+        CombinedEncoder([one, other], dim=256)
+    for weights in ((1,), (1, 0), (1, -1), (1, float("nan")), (1, float("inf")), "12", (1, True), 1):
+        with pytest.raises(InvalidDataError, match="weights is"):
+            CombinedEncoder([one, other], weights=weights)  # type: ignore[arg-type]
+    combined = CombinedEncoder([one, other])
+    with pytest.raises(NotFittedError):
+        combined.encode_items([Item(1)])
+    with pytest.raises(NotFittedError):
+        combined.encode_users([User(1)])
+    with pytest.raises(NotFittedError):
+        _ = combined.weights
+    with pytest.raises(NotFittedError):
+        CombinedEncoder.of([one, other], weights=(1, 1))
+    with pytest.raises(InvalidDataError, match="either a split"):
+        CombinedEncoder.of([one.fit(data), other.fit(data)])
+
+
+def _counting(fit: object, fits: list[int]) -> object:
+    def counted(*args: object) -> None:
+        fits.append(1)
+        fit(*args)  # type: ignore[operator]
+
+    return counted
