@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vecrec.data import Categorical, Dataset, Numeric, Schema, Text
@@ -17,13 +19,13 @@ SCHEMA = Schema(
     users=(Categorical("gender", values=("F", "M")), Numeric("age"), Categorical("occupation", values=(0, 1, 2, 3))),
 )
 
-QUICK = {"epochs": 4, "min_steps": 160, "learning_rate": 0.02}
+QUICK: dict[str, Any] = {"epochs": 4, "min_steps": 160, "learning_rate": 0.02}
 """Settings with which a test does not take longer than it must."""
 
 
-def quick(dim: int = 16, seed: int = 0, **settings: object) -> TwoTowerEncoder:
+def quick(dim: int = 16, seed: int = 0, **settings: Any) -> TwoTowerEncoder:
     """An encoder that learns a board within a second or two."""
-    return TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings(**{**QUICK, **settings}), threads=1)  # type: ignore[arg-type]
+    return TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings(**{**QUICK, **settings}), threads=1)
 
 
 def checkerboard(seed: int = 0) -> Dataset:

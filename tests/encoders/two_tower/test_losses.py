@@ -86,9 +86,9 @@ def test_the_correction_is_the_chance_to_be_drawn() -> None:
         drawn[rows] += 1
         corrections |= dict(zip(rows.tolist(), correction.tolist()))
     chances = np.sqrt(counts) / np.sqrt(counts).sum()
-    for row, correction in corrections.items():
-        assert np.exp(correction) == pytest.approx(1 - (1 - chances[row]) ** 3, rel=1e-5)
-        assert drawn[row] / 20_000 == pytest.approx(np.exp(correction), abs=0.015)
+    for row, logarithm in corrections.items():
+        assert np.exp(logarithm) == pytest.approx(1 - (1 - chances[row]) ** 3, rel=1e-5)
+        assert drawn[row] / 20_000 == pytest.approx(np.exp(logarithm), abs=0.015)
     assert sorted(corrections) == [2, 3, 4, 5, 6]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Obj
 
 
 @pytest.mark.parametrize("changes", [{}, {"hidden": 8}, {"decays": (0.0, 0.7)}, {"user_ids": False}, {"history": 5}])
-def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, object]) -> None:
+def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     """Both towers, for every user and item, to 1e-5."""
-    settings = TwoTowerSettings(**{**QUICK, **changes})  # type: ignore[arg-type]
+    settings = TwoTowerSettings(**{**QUICK, **changes})
     material = prepare(checkerboard(), settings, 0)
     objective = shaken(material, settings)
     towers = Towers(objective.network.weights(), settings)

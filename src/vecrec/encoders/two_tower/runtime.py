@@ -96,10 +96,7 @@ def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tu
     if "history" not in weights or not settings.history:
         return []
     tables = weights["history"].reshape(len(weights["history"]), len(settings.decays), -1)
-    return [
-        (np.ascontiguousarray(tables[:, block]), _fading(decay, settings.history))
-        for block, decay in enumerate(settings.decays)
-    ]
+    return [(tables[:, block], _fading(decay, settings.history)) for block, decay in enumerate(settings.decays)]
 
 
 def _fading(decay: float, longest: int) -> Array:
