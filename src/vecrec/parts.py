@@ -36,7 +36,7 @@ def open_vector_store(uri: str, token: str = "", **options: Any) -> VectorStore:
         from vecrec.vector_stores import MemoryVectorStore
 
         return MemoryVectorStore(**options)
-    for entry in entry_points(group="vecrec.vector_stores", name=scheme or "milvus"):
+    for entry in entry_points(group="vecrec.vector_stores", name=scheme) if scheme else ():
         return _made(entry.load(), uri, options)
     from vecrec.vector_stores.milvus import MilvusVectorStore
 

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Query, Request
 
+from vecrec.conditions import parse_conditions
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.ids import Id
@@ -17,7 +18,6 @@ from vecrec.recommender.generation import fitting
 from vecrec.serving.directory import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
-from vecrec.serving.where import compile_text
 from vecrec.settings import Settings
 from vecrec.types import Event, User
 
@@ -108,7 +108,7 @@ class Service:
         """The filter of a query's ``where`` parameters."""
         if not texts:
             return None
-        return self.recommender.ask(lambda live: compile_text(texts, live.schema.filter_fields()))
+        return self.recommender.ask(lambda live: parse_conditions(texts, live.schema.filter_fields()))
 
 
 def _unique(*lists: Iterable[Id]) -> list[Id]:

@@ -1,0 +1,131 @@
+"""Arguments that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vecrec.conditions import parse_conditions
+from vecrec.errors import InvalidDataError
+from vecrec.filters import Filter
+from vecrec.ids import Id
+from vecrec.settings import Settings
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+    from vecrec.recommender import Recommender
+
+__all__ = [
+    "add_data", "add_k", "add_stores", "add_where", "dataset_of", "id_of", "read_table", "settings_of", "where_of",
+]  # fmt: skip
+
+_INTEGER = re.compile(r"(0|-?[1-9][0-9]*)\Z")
+
+
+def add_stores(parser: argparse.ArgumentParser) -> None:
+    """Where the parts are; each also comes from the environment and the file of settings."""
+    group = parser.add_argument_group("parts", "each also as a variable VECREC_... of the environment, or in --config")
+    group.add_argument("--config", type=Path, metavar="FILE", help="a TOML file of settings")
+    group.add_argument("--name", help="the recommender's name (vecrec)")
+    group.add_argument("--artifacts", metavar="DIR", help="the directory of its releases (artifacts)")
+    group.add_argument("--vector-store", metavar="URI", help="a path that ends in .db, or http://host:19530")
+    group.add_argument("--metadata-store", metavar="URL", help="sqlite:///file, redis://..., mysql+pymysql://...")
+
+
+def settings_of(arguments: argparse.Namespace, **more: Any) -> Settings:
+    """The settings of the arguments, the environment and the file."""
+    names = ("name", "artifacts", "vector_store", "metadata_store")
+    given = {name: getattr(arguments, name) for name in names}
+    return Settings.load(arguments.config, **given, **more)
+
+
+def add_k(parser: argparse.ArgumentParser) -> None:
+    """How many."""
+    parser.add_argument("-k", type=int, default=10, metavar="K", help="how many (%(default)s)")
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Conditions."""
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="CONDITION",
+        help="such as 'year>=1990' or 'genres:Comedy'; given several times, all must hold",
+    )  # fmt: skip
+
+
+def where_of(recommender: Recommender, texts: Sequence[str]) -> Filter | None:
+    """The filter of ``--where``, typed by the live release's schema."""
+    return recommender.ask(lambda live: parse_conditions(texts, live.schema.filter_fields())) if texts else None
+
+
+def id_of(text: str, kind: str = "auto") -> Id:
+    """An id of the command line: an integer where it looks like one, unless it is said to be a text."""
+    return int(text) if kind != "string" and _INTEGER.match(text) else text
+
+
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """A data set: MovieLens, or files of one's own."""
+    group = parser.add_argument_group("data")
+    source = group.add_mutually_exclusive_group(required=required)
+    source.add_argument("--data", metavar="1m|100k|latest-small|DIR", help="MovieLens, by name or in a directory")
+    source.add_argument(
+        "--interactions", type=Path, metavar="FILE", help="Parquet, CSV or JSON lines: one row an event"
+    )
+    group.add_argument("--items", type=Path, metavar="FILE", help="one row an item")
+    group.add_argument("--users", type=Path, metavar="FILE", help="one row a user")
+    group.add_argument("--schema", type=Path, metavar="FILE", help="the features as JSON; inferred by default")
+    for what in ("user", "item", "time", "rating"):
+        group.add_argument(f"--{what}-column", metavar="NAME", help="the column's name in all files")
+
+
+def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
+    """The data set that the arguments name."""
+    if arguments.data is not None:
+        from vecrec.datasets import movielens
+
+        return movielens.load(arguments.data, progress=progress)
+    from vecrec.data import Columns, Dataset, Schema
+
+    names = {what: getattr(arguments, f"{what}_column") for what in ("user", "item", "time", "rating")}
+    columns = Columns(**{what: name for what, name in names.items() if name})
+    schema = None if arguments.schema is None else Schema.from_json(_json(arguments.schema))
+    items, users = (None if path is None else read_table(path) for path in (arguments.items, arguments.users))
+    log = read_table(arguments.interactions)
+    return Dataset(log, items, users, schema, columns=columns, name=arguments.interactions.stem)
+
+
+def read_table(path: Path) -> Any:
+    """A file as a table; its suffix says how to read it.
+
+    Raises:
+        InvalidDataError: for another suffix, or a file that cannot be read.
+    """
+    import pyarrow as pa
+
+    kind = path.suffix.lower()
+    try:
+        if kind == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(path)
+        if kind == ".csv":
+            import pyarrow.csv
+
+            return pyarrow.csv.read_csv(path)
+        if kind in (".jsonl", ".ndjson"):
+            import pyarrow.json
+
+            return pyarrow.json.read_json(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidDataError(f"{path} cannot be read: {error}") from error
+    raise InvalidDataError(f"{path} is no Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl) file: convert it")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,59 @@
+"""``batch``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vecrec.batch import recommend_to_parquet
+from vecrec.cli.arguments import add_k, add_stores, add_where, read_table, settings_of, where_of
+from vecrec.cli.command import Command
+from vecrec.cli.output import Output
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
+from vecrec.parts import compose
+
+__all__ = ["COMMANDS"]
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "output", type=Path, metavar="DIR", help="the directory for the Parquet files; called again, it goes on"
+    )
+    parser.add_argument(
+        "--users-file",
+        type=Path,
+        metavar="FILE",
+        help="Parquet, CSV or JSON lines with a column user_id; all stored users by default",
+    )
+    parser.add_argument("--include-seen", action="store_true", help="leave the items of their events in")
+    add_k(parser)
+    add_where(parser)
+    add_stores(parser)
+
+
+def _batch(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        done = recommend_to_parquet(
+            recommender,
+            arguments.output,
+            None if arguments.users_file is None else _ids(arguments.users_file),
+            arguments.k,
+            where=where_of(recommender, arguments.where),
+            exclude_seen=not arguments.include_seen,
+            progress=output.progress,
+        )
+    output.value({"directory": str(arguments.output), **done.to_json()})
+    counts = f"{done.users:,} users, {done.rows:,} rows in {done.files:,} files"
+    output.text(f"{counts} of {arguments.output} (release {done.release})")
+    return 0
+
+
+def _ids(path: Path) -> list[Id]:
+    table = read_table(path)
+    if "user_id" not in table.column_names:
+        raise InvalidDataError(f"{path} has no column 'user_id': there are {table.column_names}")
+    return list(dict.fromkeys(table["user_id"].to_pylist()))
+
+
+COMMANDS = (Command("batch", "Recommend to whole user bases, into Parquet files.", _add, _batch),)

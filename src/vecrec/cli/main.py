@@ -1,0 +1,77 @@
+"""From the arguments to the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from vecrec import __version__
+from vecrec.cli import asking, batch, doctor, evaluating, migrating, releasing, serving, training, vectors
+from vecrec.cli.output import Output
+from vecrec.errors import InvalidDataError, NotFittedError, StoreUnavailableError, VecrecError
+
+__all__ = ["main"]
+
+_COMMANDS = (
+    *training.COMMANDS,
+    *asking.COMMANDS,
+    *evaluating.COMMANDS,
+    *releasing.COMMANDS,
+    *serving.COMMANDS,
+    *doctor.COMMANDS,
+    *vectors.COMMANDS,
+    *batch.COMMANDS,
+    *migrating.COMMANDS,
+)
+_EPILOG = """\
+exit status: 0 all is well, 1 something failed or was found, 2 arguments or data that cannot be used,
+3 a store does not answer, 4 nothing is published yet, 130 after Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit status."""
+    given = _parser().parse_args(arguments)
+    output = Output(json=given.json, quiet=given.quiet)
+    try:
+        status: int = given.run(given, output)
+    except VecrecError as error:
+        output.error(type(error).__name__, str(error))
+        return _status(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read has had enough, as "| head" has; the interpreter must not fail on it again at its end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _status(error: VecrecError) -> int:
+    if isinstance(error, InvalidDataError):
+        return 2
+    if isinstance(error, StoreUnavailableError):
+        return 3
+    return 4 if isinstance(error, NotFittedError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON, for programs")
+    shared.add_argument("--quiet", "-q", action="store_true", help="show no progress")
+    parser = argparse.ArgumentParser(
+        prog="vecrec", description="Recommendations from vectors.", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"vecrec {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        added = commands.add_parser(command.name, help=command.help, description=command.help, parents=[shared])
+        command.add(added)
+        added.set_defaults(run=command.run)
+    return parser

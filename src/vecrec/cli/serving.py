@@ -1,0 +1,28 @@
+"""``serve``."""
+
+from __future__ import annotations
+
+import argparse
+
+from vecrec.cli.arguments import add_stores, settings_of
+from vecrec.cli.command import Command
+from vecrec.cli.output import Output
+
+__all__ = ["COMMANDS"]
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="the address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="the port to listen on (8000)")
+    parser.add_argument("--access-log", action="store_true", help="log every request")
+    add_stores(parser)
+
+
+def _serve(arguments: argparse.Namespace, output: Output) -> int:
+    from vecrec.serving.run import serve
+
+    serve(settings_of(arguments, host=arguments.host, port=arguments.port), access_log=arguments.access_log)
+    return 0
+
+
+COMMANDS = (Command("serve", "Serve recommendations and the page over HTTP.", _add, _serve),)
