@@ -19,7 +19,7 @@ SCHEMA = Schema(
     users=(Categorical("gender", values=("F", "M")), Numeric("age"), Categorical("occupation", values=(0, 1, 2, 3))),
 )
 
-QUICK: dict[str, Any] = {"epochs": 4, "min_steps": 160, "learning_rate": 0.02}
+QUICK: dict[str, Any] = {"hidden": 0, "epochs": 4, "min_steps": 160, "learning_rate": 0.02}
 """Settings with which a test does not take longer than it must."""
 
 
