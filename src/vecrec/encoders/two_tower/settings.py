@@ -49,7 +49,7 @@ class TwoTowerSettings:
     learning_rate: float = 0.006
     """The highest step size of Adam; it rises at first, then falls along a cosine."""
     dropout: float = 0.2
-    """Share of the hidden layer's numbers, or of the user vector's without one, that are left out of a training step."""
+    """Share of the hidden layer's numbers, or of the user vector's without one, that a training step leaves out."""
     unknown_items: float = 0.02
     """Share of the items that a training step sees by their features alone, so that new ones get a sensible vector."""
     unknown_users: float = 0.3
