@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     data = timed("load", lambda: load(options.data))
     console.rule(f"[bold]{data.name}")
-    console.print(data)
+    console.print(str(data), highlight=False)
     split = leave_last_out(data)
     report: dict[str, Any] = {
         "data": {"name": data.name, "events": data.n_events, "users": data.n_users, "items": data.n_items}
@@ -118,7 +118,7 @@ def measure(recommender: Recommender, split: Split) -> dict[str, float]:
     """How well the last event of each user is foretold, beside popularity."""
     result = evaluate(recommender.encoder, split, k=(10, 50, 200), progress=True)
     console.rule("[bold]Held out: the last movie of each user")
-    console.print(result)
+    console.print(str(result), highlight=False)
     return {**result.metrics, **{f"popularity {key}": value for key, value in result.baselines[0].metrics.items()}}
 
 
