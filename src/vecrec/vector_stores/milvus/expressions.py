@@ -94,7 +94,7 @@ def _compile(where: Filter, layout: Layout) -> Condition:
 
 def _negate(condition: Condition) -> Condition:
     if condition in (ALWAYS, NEVER):
-        return NEVER if condition is ALWAYS else ALWAYS
+        return NEVER if condition == ALWAYS else ALWAYS
     if condition.text.startswith("not (") and not condition.loose:
         return Condition(condition.text[5:-1], "or", condition.depth - 1)
     inner = Condition(condition.text, "or", condition.depth).within("not")

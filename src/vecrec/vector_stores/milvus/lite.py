@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +79,37 @@ def _start(manager: Any, path: str) -> str:
             f"{path} is a file, not a directory of Milvus Lite 3: older versions wrote files. Move it away or name "
             "another path, and publish the items again"
         )
-    failures: list[BaseException] = []
-    catch = _Catch(failures)
-    logger = logging.getLogger(_LOG)
-    logger.addFilter(catch)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        uri: str | None = manager.start_and_get_uri(path)
+        with _caught() as failures:
+            uri: str | None = manager.start_and_get_uri(path)
     except OSError as error:
         raise StoreError(f"Milvus Lite cannot use {path}: {error}. Name a place that can be written to") from error
-    finally:
-        logger.removeFilter(catch)
     if uri is None:
         raise _failure(path, failures[-1] if failures else None)
     return uri
+
+
+@contextlib.contextmanager
+def _caught() -> Iterator[list[BaseException]]:
+    """The errors that milvus-lite only logs, and keeps to itself otherwise."""
+    failures: list[BaseException] = []
+
+    def catch(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            failures.append(record.exc_info[1])
+            return False
+        return True
+
+    logger = logging.getLogger(_LOG)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    logger.addFilter(catch)
+    try:
+        yield failures
+    finally:
+        logger.removeFilter(catch)
+        logger.setLevel(level)
 
 
 def _failure(path: str, cause: BaseException | None) -> StoreError:
@@ -104,20 +123,6 @@ def _failure(path: str, cause: BaseException | None) -> StoreError:
         error = StoreError(f"Milvus Lite cannot open {path}: {reason}")
     error.__cause__ = cause
     return error
-
-
-class _Catch(logging.Filter):
-    """Keeps the error that milvus-lite would only log, and keeps it out of the log."""
-
-    def __init__(self, failures: list[BaseException]) -> None:
-        super().__init__()
-        self._failures = failures
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[1] is not None:
-            self._failures.append(record.exc_info[1])
-            return False
-        return True
 
 
 def _manager() -> Any:

@@ -49,7 +49,7 @@ _DATA = {"BOOL": "bool_data", "INT64": "long_data", "DOUBLE": "double_data", "VA
 
 def _sizes(layout: Layout, batch: Batch) -> list[int]:
     """The bytes that each row takes at most."""
-    columns = [column for column in layout.columns() if column.is_list or column.kind == "string"]
+    columns = [column for column in layout.columns if column.is_list or column.kind == "string"]
     fixed = 4 * layout.spec.dim + 1024 + 9 * len(layout.spec.fields)
     sizes = [fixed] * len(batch.ids)
     for column in columns:
@@ -115,7 +115,7 @@ def _request(collection: str, layout: Layout, batch: Batch) -> Any:
     _vectors(request, batch.vectors)
     if layout.spec.metric == "cosine":
         _scalars(request, ZERO, "BOOL", [not vector.any() for vector in batch.vectors])
-    for column in layout.columns():
+    for column in layout.columns:
         name, missing = column.field, column.default
         values = [column.dump(row[name]) if name in row else missing for row in batch.rows]
         if column.is_list and layout.arrays:

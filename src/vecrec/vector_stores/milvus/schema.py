@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ MAX_COLUMNS = 64
 
 _MARK = "vecrec/1 "
 _MAX_ID = 520
-_TYPES: Mapping[FieldType, str] = {"boolean": "BOOL", "integer": "INT64", "number": "DOUBLE", "string": "VARCHAR"}
+_TYPES: Mapping[str, str] = {"boolean": "BOOL", "integer": "INT64", "number": "DOUBLE", "string": "VARCHAR"}
 _DEFAULTS: Mapping[FieldType, Any] = {
     "boolean": False, "integer": 0, "number": 0.0, "string": "", "integers": [], "strings": [],
 }  # fmt: skip
@@ -55,39 +55,28 @@ class Column:
     """The field's name."""
     kind: FieldType
     """Its type."""
-    arrays: bool
-    """Whether lists are ARRAY columns. On Milvus Lite those are searched row by row in Python, 30 times slower than
-    a LIKE on text: there a list is one text."""
+    name: str
+    """The column of its values."""
+    has: str | None
+    """The column that tells whether there is a value, since a server knows no NULL before 2.5."""
+    is_list: bool
+    """Whether it holds lists."""
+    as_text: bool
+    """Whether it holds lists as text. On Milvus Lite the engine's own lists are searched row by row in Python, 30 times
+    slower than a LIKE on text."""
+    type: str
+    """The engine's name of its type; of lists, that of their items."""
+    default: Any
+    """What the column holds where there is no value."""
 
-    @property
-    def name(self) -> str:
-        """The column of its values."""
-        return f"f_{self.field}"
-
-    @property
-    def has(self) -> str | None:
-        """The column that tells whether there is a value, since a server knows no NULL before 2.5."""
-        return None if self.as_text else f"h_{self.field}"
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it holds lists."""
-        return self.kind in ("integers", "strings")
-
-    @property
-    def as_text(self) -> bool:
-        """Whether it holds lists as text."""
-        return self.is_list and not self.arrays
-
-    @property
-    def type(self) -> str:
-        """The engine's name of its type; of an ARRAY that of its items."""
-        return _TYPES["string" if self.as_text else self.kind.removesuffix("s")]  # type: ignore[index]
-
-    @property
-    def default(self) -> Any:
-        """What the column holds where there is no value."""
-        return "" if self.as_text else _DEFAULTS[self.kind]
+    @classmethod
+    def of(cls, name: str, kind: FieldType, *, arrays: bool) -> Column:
+        """The column of a field; ``arrays`` says whether lists are ARRAY columns."""
+        is_list = kind in ("integers", "strings")
+        as_text = is_list and not arrays
+        item = "string" if as_text else kind.removesuffix("s")
+        default = "" if as_text else _DEFAULTS[kind]
+        return cls(name, kind, f"f_{name}", None if as_text else f"h_{name}", is_list, as_text, _TYPES[item], default)
 
     def dump(self, value: Any) -> Any:
         """What the column holds for a value."""
@@ -100,7 +89,7 @@ class Column:
         stored = row[self.name]
         if not self.is_list:
             return stored
-        return list(stored) if self.arrays else _load_list(stored, self.kind)
+        return _load_list(stored, self.kind) if self.as_text else list(stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +104,32 @@ class Layout:
     """Whether lists are ARRAY columns."""
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells two collections of one name apart."""
+    columns: tuple[Column, ...] = field(init=False, compare=False)
+    """The columns of the fields."""
+
+    def __post_init__(self) -> None:
+        columns = [Column.of(name, kind, arrays=self.arrays) for name, kind in self.spec.fields.items()]
+        object.__setattr__(self, "columns", tuple(columns))
 
     @property
     def metric(self) -> str:
         """The engine's name of the metric."""
         return "COSINE" if self.spec.metric == "cosine" else "IP"
 
-    def columns(self) -> Iterator[Column]:
-        """The columns of the fields."""
-        return (Column(name, kind, self.arrays) for name, kind in self.spec.fields.items())
-
     def column(self, name: str) -> Column:
         """The column of a field."""
-        return Column(name, self.spec.fields[name], self.arrays)
+        return Column.of(name, self.spec.fields[name], arrays=self.arrays)
 
-    def names(self, *, vectors: bool) -> list[str]:
-        """The columns to be read for whole entries."""
-        names = [ID, VECTOR] if vectors else [ID]
-        for column in self.columns():
+    def names(self) -> list[str]:
+        """The columns of the attributes."""
+        names = []
+        for column in self.columns:
             names += [column.name] if column.has is None else [column.name, column.has]
         return names
 
     def attributes(self, row: Mapping[str, Any]) -> Attributes:
         """The attributes in a row of the engine."""
-        values = {column.field: column.read(row) for column in self.columns()}
+        values = {column.field: column.read(row) for column in self.columns if column.name in row}
         return {name: value for name, value in values.items() if value is not None}
 
     def description(self) -> str:
@@ -170,7 +161,7 @@ class Layout:
         Raises:
             InvalidDataError: for too many fields.
         """
-        count = sum(1 if column.has is None else 2 for column in self.columns())
+        count = sum(1 if column.has is None else 2 for column in self.columns)
         room = MAX_COLUMNS - 2 - (self.spec.metric == "cosine")
         if self.arrays and count > room:
             raise InvalidDataError(
@@ -187,7 +178,7 @@ class Layout:
         schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self.spec.dim)
         if self.spec.metric == "cosine":
             schema.add_field(ZERO, DataType.BOOL)
-        for column in self.columns():
+        for column in self.columns:
             size = {"max_length": MAX_TEXT} if column.type == "VARCHAR" else {}
             if column.is_list and self.arrays:
                 items = DataType[column.type]

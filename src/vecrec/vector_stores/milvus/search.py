@@ -111,7 +111,7 @@ def _compare_all(table: Table, queries: Vectors, k: int, condition: str, where: 
     cosine = table.layout.spec.metric == "cosine"
     vectors = _unit(queries) if cosine else queries
     best: list[_Ranked] = [[] for _ in queries]
-    for page in table.pages(condition, _PAGE, vectors=True):
+    for page in table.pages(condition, _PAGE, attributes=where is not None):
         entries = [entry for entry in page if where is None or where.matches(entry.attributes)]
         ids = [entry.id for entry in entries]
         matrix = np.array([entry.vector for entry in entries], np.float32).reshape(len(ids), table.layout.spec.dim)

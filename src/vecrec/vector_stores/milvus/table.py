@@ -25,7 +25,7 @@ WINDOW = 16_384
 
 _PAGE_BYTES = 16 * 2**20
 _QUERY_BYTES = 16 * 2**20
-_HITS = 200_000
+_HITS = 100_000
 
 # Milvus Lite compares all queries of a request with all vectors at once: a hundred million scores take half a gigabyte.
 _LITE_QUERIES = 256
@@ -82,17 +82,19 @@ class Table:
 
     def fetch(self, ids: list[Id]) -> Iterator[Entry]:
         """The entries of those ids that are there, in any order."""
-        names = self.layout.names(vectors=True)
+        names = [ID, VECTOR, *self.layout.names()]
         step = self._step(1000, vectors=True)
         for start in range(0, len(ids), step):
             for row in self._query(id_in(ids[start : start + step]), names):
-                yield self._entry(row, vectors=True)
+                yield self._entry(row)
 
-    def pages(self, condition: str, size: int, *, vectors: bool) -> Iterator[list[Entry]]:
+    def pages(
+        self, condition: str, size: int, *, vectors: bool = True, attributes: bool = True
+    ) -> Iterator[list[Entry]]:
         """All entries that meet a condition, ``size`` at a time or fewer, by their tagged ids."""
-        names = self.layout.names(vectors=vectors)
+        names = [ID, *([VECTOR] if vectors else []), *(self.layout.names() if attributes else [])]
         for rows in self._pages(condition, names, self._step(size, vectors=vectors)):
-            yield [self._entry(row, vectors=vectors) for row in rows]
+            yield [self._entry(row) for row in rows]
 
     def _pages(self, condition: str, names: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         # The engine's own iterator does not escape the id that it continues from.
@@ -125,8 +127,8 @@ class Table:
         )
         return list(rows)
 
-    def _entry(self, row: dict[str, Any], *, vectors: bool) -> Entry:
-        vector = np.array(row[VECTOR], np.float32) if vectors else None
+    def _entry(self, row: dict[str, Any]) -> Entry:
+        vector = np.array(row[VECTOR], np.float32) if VECTOR in row else None
         return Entry(decode_id(row[ID]), vector, self.layout.attributes(row))
 
     def _step(self, size: int, *, vectors: bool) -> int:

@@ -18,12 +18,11 @@ _NOT_FOUND = 100
 _NOT_LOADED = (101, 103)
 _CONNECT_FAILED = 2
 
-# A server that has just started answers, but not yet about all of its collections.
+# What a server says that answers, but has just started, or just lost one of its parts.
 _NOT_READY = (
-    "service not ready", "service unavailable", "not fully loaded", "channel not available", "no available shard",
-    "node not found", "node offline", "node not match", "no available node", "is not healthy", "not healthy",
-    "connection refused", "replica not available", "channel lacks", "channel checkpoint", "shard leader",
-    "server is not available", "initializing", "is recovering", "tsafe",
+    "not ready", "service unavailable", "not fully loaded", "channel not available", "no available", "node not found",
+    "node offline", "node not match", "nodes not enough", "not healthy", "replica not available", "channel lacks",
+    "shard leader", "initializing", "recovering",
 )  # fmt: skip
 
 
@@ -57,8 +56,10 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
             f"{doing}: Milvus at {where} did not answer in time. Look at the server, or give the store a longer timeout"
             f" ({reason})"
         )
-    if is_unreachable(error) or any(text in reason.lower() for text in _NOT_READY):
+    if is_unreachable(error) or getattr(error, "code", None) == _CONNECT_FAILED:
         return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer. Is it running there? ({reason})")
+    if any(text in reason.lower() for text in _NOT_READY):
+        return StoreUnavailableError(f"{doing}: Milvus at {where} is not ready. Try again in some seconds ({reason})")
     if status in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
         return StoreError(f"{doing}: Milvus at {where} refused the token: give a valid one ({reason})")
     return StoreError(f"{doing}: Milvus at {where} refused: {reason}")
