@@ -6,7 +6,7 @@ import numpy as np
 
 from vecrec.data import Categorical, Dataset, MultiCategorical, Numeric, Schema, Text
 
-RINGS, LENGTH = 6, 20
+RINGS, LENGTH = 6, 30
 COLOURS = ("amber", "blue", "coral", "green", "ochre", "red")
 
 SCHEMA = Schema(
@@ -16,7 +16,7 @@ SCHEMA = Schema(
 
 
 def walks(n_users: int = 300, n_events: int = 24, seed: int = 0, noise: float = 0.15) -> Dataset:
-    """Item i is on the ring i // 20 at the place i % 20. A user walks along one ring, with some noise and a few jumps.
+    """Item i is on the ring i // 30 at the place i % 30. A user walks along one ring, with some noise and a few jumps.
 
     Rings and places are equally popular but for chance, so popularity is a weak guide and the last items a strong one.
     """

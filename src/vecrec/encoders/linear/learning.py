@@ -78,7 +78,7 @@ def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, 
     progress(Step("learn", steps - 1, steps, "reading features"))
     scale = _balance(positions, vectors)
     vectors = (vectors / scale).astype(np.float32)
-    items = FeatureMap.learn("item", data.schema.items, records, vectors, settings.feature_ridge)
+    items = _item_features(positions, vectors, records, data.schema, settings)
     users = _profiles(positions, data, scale, settings)
     ids = [data.item_ids[code] for code in met.tolist()]
     progress(Step("learn", steps, steps))
@@ -139,6 +139,22 @@ def _balance(positions: Positions, vectors: NDArray[np.float32]) -> float:
     users = float(np.sqrt((positions.vectors**2).sum(axis=1).mean())) if len(positions.vectors) else 0.0
     items = float(np.sqrt((vectors**2).sum(axis=1).mean()))
     return float(np.sqrt(items / users)) if users > 0 and items > 0 else 1.0
+
+
+def _item_features(
+    positions: Positions,
+    vectors: NDArray[np.float32],
+    records: list[Record | None],
+    schema: Schema,
+    settings: LinearSequenceSettings,
+) -> FeatureMap:
+    """What features say about items; those that came first and never next get their vectors from it."""
+    fitted = np.diff(positions.starts) > 0
+    known = [records[place] for place in np.flatnonzero(fitted).tolist()]
+    says = FeatureMap.learn("item", schema.items, known, vectors[fitted], settings.feature_ridge)
+    for place in np.flatnonzero(~fitted).tolist():
+        vectors[place] = says(records[place] or {})
+    return says
 
 
 def _profiles(positions: Positions, data: Dataset, scale: float, settings: LinearSequenceSettings) -> FeatureMap:

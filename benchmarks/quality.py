@@ -1,0 +1,257 @@
+"""Recommendation quality on published protocols, from the raw files: our encoders beside what others report.
+
+Run it as ``python -m benchmarks.quality --protocol P1 --data ml-1m/ --seeds 3 --encoder linear --encoder popularity``.
+Each model is trained and measured in a process of its own, so that its time and its memory are its own. The table comes
+last, and before it one file of JSON in ``benchmarks/results/`` with all figures, seeds, settings, times and versions.
+
+- P1: leave last out, full ranking. P3: global temporal split, ratings of 3 and more. P4: new items and new users.
+- P2: leave last out among 99 given negatives; needs ``--ncf DIR`` with ``ml-1m.test.rating`` and
+  ``ml-1m.test.negative``, and ``ratings.dat`` in the data's directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._published import METRICS, PUBLISHED
+from benchmarks._report import report, versions
+from vecrec.data import Dataset, Split, splits
+from vecrec.datasets import movielens
+from vecrec.encoders import (
+    CombinedEncoder,
+    ContentEncoder,
+    Encoder,
+    LinearSequenceEncoder,
+    LinearSequenceSettings,
+    PopularityEncoder,
+)
+from vecrec.evaluation import Task, cold_items, cold_users, evaluate, from_split, sampled_negatives
+from vecrec.ids import Id
+from vecrec.progress import Step
+
+RESULTS = Path(__file__).parent / "results"
+
+
+# -- the models
+
+
+def _two_tower(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
+    from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
+
+    threads = options.pop("threads", None)
+    return TwoTowerEncoder(dim=dim, seed=seed, settings=TwoTowerSettings(**options), threads=threads)
+
+
+def _linear(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
+    return LinearSequenceEncoder(dim=dim, seed=seed, settings=LinearSequenceSettings(**options))
+
+
+MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
+    "popularity": lambda dim, seed, options: PopularityEncoder(),
+    "content": lambda dim, seed, options: ContentEncoder(dim=dim, seed=seed),
+    "linear": _linear,
+    "two-tower": _two_tower,
+}
+
+
+def fitted(name: str, dim: int, seed: int, split: Split, options: Mapping[str, Any]) -> tuple[Encoder, str]:
+    """An encoder that has learnt from ``split.train``, and a line about what it settled on.
+
+    ``combined`` puts a two-tower and a linear encoder of half the dimensions each side by side, with weights learnt on
+    the validation part; options of theirs go under their names.
+    """
+    show = _shown(f"{name}, seed {seed}")
+    if name != "combined":
+        return MAKERS[name](dim, seed, dict(options)).fit(split.train, progress=show), ""
+    first = int(options.get("linear_dim", dim // 2))
+    members = [
+        MAKERS["linear"](first, seed, dict(options.get("linear", {}))).fit(split.train, progress=show),
+        MAKERS["two-tower"](dim - first, seed, dict(options.get("two-tower", {}))).fit(split.train, progress=show),
+    ]
+    combined = CombinedEncoder.of(members, split)
+    return combined, f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
+
+
+def _shown(label: str) -> Callable[[Step], None]:
+    last = [0.0]
+
+    def show(step: Step) -> None:
+        if time.monotonic() - last[0] > 10:
+            last[0] = time.monotonic()
+            print(f"{label}: {step.stage} {step.done}/{step.total or '?'} {step.detail}", file=sys.stderr, flush=True)
+
+    return show
+
+
+# -- the protocols
+
+
+def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Task]]:
+    """What is measured: a name, the split to learn from, and the task."""
+    data = movielens.load(args.data)
+    if args.protocol == "P1":
+        split = splits.leave_last_out(data)
+        yield "", split, from_split(split, args.part)
+    elif args.protocol == "P2":
+        yield _ncf(data, Path(args.data), Path(args.ncf))
+    elif args.protocol == "P3":
+        liked = data if data.ratings is None else data.select_events(data.ratings >= 3)
+        split = splits.temporal(liked, 0.8, validation=0.05 if args.part == "validation" else 0.0)
+        yield "", split, from_split(split, args.part)
+    else:
+        items = splits.cold_items(data, 0.1, seed=0)
+        yield "new items", items, cold_items(items)
+        users = splits.cold_users(data, 0.1, seed=0)
+        for n_events in (0, 1, 5, 20):
+            yield f"new users, {n_events} events", users, cold_users(users, n_events)
+
+
+def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]:
+    """Protocol P2 from the public files, whose ids are places: users in ascending order, items as they first appear."""
+    lines = (directory / "ratings.dat").read_text("latin-1").splitlines()
+    items: list[Id] = list(dict.fromkeys(int(line.split("::")[1]) for line in lines))
+    users = sorted({int(line.split("::")[0]) for line in lines})
+    rated = (line.split("\t") for line in (files / "ml-1m.test.rating").read_text().splitlines())
+    target = {users[int(row[0])]: items[int(row[1])] for row in rated}
+    given = (line.split("\t") for line in (files / "ml-1m.test.negative").read_text().splitlines())
+    negatives: dict[Id, list[Id]] = {
+        users[int(row[0].strip("()").split(",")[0])]: [items[int(place)] for place in row[1:] if place] for row in given
+    }
+    wanted = {(data.user_code(user), data.item_code(item)) for user, item in target.items()}
+    test = np.array([pair in wanted for pair in zip(data.user_codes.tolist(), data.item_codes.tolist())])
+    rest = data.select_events(~test)
+    inner = splits.leave_last_out(rest)  # its last events choose weights and settings
+    split = Split(rest, inner.test, data.select_events(test), rest, "leave last out, as given")
+    return "", split, sampled_negatives(split, negatives)
+
+
+# -- measuring
+
+
+def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train one model and measure it on each task, in a process of its own."""
+    found, encoder, learnt_from, settled, seconds = [], None, None, "", 0.0
+    for label, split, task in tasks(args):
+        if encoder is None or learnt_from is not split:
+            start = time.perf_counter()
+            encoder, settled = fitted(name, args.dim, seed, split, args.options.get(name, {}))
+            seconds, learnt_from = time.perf_counter() - start, split
+        evaluation = evaluate(encoder, task, k=(10, 50, 200), baselines=(), name=name)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
+        found.append(
+            {
+                "task": label,
+                "encoder": name,
+                "seed": seed,
+                "dim": encoder.dim,
+                "settled": settled,
+                "fingerprint": encoder.fingerprint,
+                "train_seconds": round(seconds, 1),
+                "evaluate_seconds": round(evaluation.seconds, 1),
+                "peak_gb": round(peak, 2),
+                "data": _called(split.train),
+                "protocol": evaluation.protocol,
+                "counts": dict(evaluation.counts),
+                "metrics": {key: round(value, 6) for key, value in evaluation.metrics.items()},
+                "intervals": {key: evaluation.interval(key) for key in METRICS[args.protocol]},
+            }
+        )
+    return found
+
+
+def _called(data: Dataset) -> str:
+    """The data's name, and what is known about its files, without the directory that they are in."""
+    _, _, known = data.source.partition(", ")
+    return f"{data.name}, {known}" if known else data.name
+
+
+def row(name: str, runs: list[dict[str, Any]], metrics: tuple[str, ...]) -> list[str]:
+    """A line of the table: the mean over the seeds, with its standard deviation."""
+    cells = []
+    for metric in metrics:
+        values = [run["metrics"][metric] for run in runs]
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        cells.append(f"{statistics.mean(values):.4f}{spread}")
+    seconds = statistics.mean(run["train_seconds"] for run in runs)
+    return [name, *cells, f"{seconds:,.0f} s", f"{max(run['peak_gb'] for run in runs):.2f} GB"]
+
+
+def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
+    """Our models, then the published ones."""
+    metrics = METRICS[protocol]
+    names = dict.fromkeys((run["encoder"], run["task"]) for run in runs)
+    rows = [
+        row(
+            f"vecrec {name}" + (f", {task}" if task else ""),
+            [run for run in runs if (run["encoder"], run["task"]) == (name, task)],
+            metrics,
+        )
+        for name, task in names
+    ]
+    for name, values in PUBLISHED[protocol].items():
+        rows.append([name, *("" if value is None else f"{value:.4f}" for value in values), "", ""])
+    return rows
+
+
+def main() -> None:
+    """Measure what is asked for, write the results and print the table."""
+    args = _arguments()
+    runs: list[dict[str, Any]] = []
+    for name in args.encoder:
+        for seed in range(args.seeds if name != "popularity" else 1):
+            # A process each: its peak memory is then the model's, and nothing is warm from the one before.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                runs += pool.submit(measure, name, seed, args).result()
+    seeds = max(run["seed"] for run in runs) + 1
+    figures = {
+        "benchmark": "quality",
+        "protocol": args.protocol,
+        "part": args.part,
+        "dim": args.dim,
+        "options": args.options,
+        "seeds": seeds,
+        "standard_error_of_hit_rate": round(math.sqrt(0.3 * 0.7 / runs[0]["counts"]["users"]), 4),
+        "runs": runs,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    suffix = "" if args.part == "test" else f"-{args.part}"
+    file = args.out / f"quality-{args.protocol.lower()}{suffix}-{'-'.join(args.encoder)}-{args.dim}.json"
+    file.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+    columns = ["model", *METRICS[args.protocol], "training", "memory"]
+    title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {seeds} seeds"
+    report(title, columns, table(args.protocol, runs), figures)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocol", choices=METRICS, default="P1")
+    parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
+    parser.add_argument("--ncf", default="ncf", help="the directory with the files of protocol P2")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--encoder", action="append", choices=[*MAKERS, "combined"], help="may be repeated")
+    parser.add_argument("--dim", type=int, default=256)
+    parser.add_argument("--part", choices=("test", "validation"), default="test")
+    parser.add_argument(
+        "--options", type=json.loads, default={}, help='settings by encoder: {"linear": {"ridge": 100}}'
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    args.encoder = args.encoder or ["popularity", "linear"]
+    return args
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The sums, the algebra and the fit of the linear sequence encoder, each against a slow and plain computation."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vecrec.data import Categorical, MultiCategorical, Numeric
+from vecrec.encoders.linear import fitting, sums
+from vecrec.encoders.linear.algebra import Factor, leading_vectors
+from vecrec.encoders.linear.closed_form import ClosedForm
+from vecrec.encoders.linear.features import FeatureMap
+from vecrec.encoders.linear.fitting import Positions, fit_items, read_positions
+from vecrec.encoders.linear.sums import feature_products, next_sums
+from vecrec.records import JSON, Record
+
+N_ITEMS, DECAYS = 7, (0.0, 0.5, 0.8)
+
+
+def sequences(seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Items, how many events come before each one, and where each user's begin."""
+    rng = np.random.default_rng(seed)
+    lengths = np.array([5, 1, 0, 9, 3])
+    ages = np.concatenate([np.arange(length) for length in lengths])
+    return rng.integers(0, N_ITEMS, lengths.sum()), ages, np.concatenate(([0], np.cumsum(lengths)))
+
+
+def features(codes: NDArray[np.int64], offsets: NDArray[np.int64], beyond: int = 0) -> list[NDArray[np.float64]]:
+    """What is known in each block before each event, and for some steps after the last one, one row a position."""
+    blocks = []
+    for decay in DECAYS:
+        rows = []
+        for start, end in pairwise(offsets.tolist()):
+            state = np.zeros(N_ITEMS)
+            for code in [*codes[start:end].tolist(), *[-1] * (beyond if end > start else 0)]:
+                rows.append(state.copy())
+                state *= decay
+                if code >= 0:
+                    state[code] += 1
+        blocks.append(np.array(rows))
+    return blocks
+
+
+def test_what_comes_next_is_summed_over_all_positions() -> None:
+    codes, ages, offsets = sequences()
+    found = next_sums(codes, ages, N_ITEMS, DECAYS, 1000)
+    following = np.eye(N_ITEMS)[codes]
+    for block, total in zip(features(codes, offsets), found):
+        # What has faded to .002 is cut off.
+        np.testing.assert_allclose(total, block.T @ following, atol=0.005)
+
+
+def test_items_that_take_no_part_still_make_others_older() -> None:
+    codes, ages, offsets = sequences()
+    hidden = np.where(codes == 2, -1, codes)
+    found = next_sums(hidden, ages, N_ITEMS, DECAYS, 1000)
+    following = np.where((hidden >= 0)[:, None], np.eye(N_ITEMS)[codes], 0)
+    for block, total in zip(features(hidden, offsets), found):
+        np.testing.assert_allclose(total, block.T @ following, atol=0.005)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_many_and_few_pairs_are_summed_alike(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a table of all pairs is made, and how many lags it takes at once, changes nothing."""
+    codes, ages, _ = sequences()
+    plain = next_sums(codes, ages, N_ITEMS, DECAYS, 6)
+    monkeypatch.setattr(sums, "_PAIRS_AT_A_TIME", 1 if few else 10**9)
+    wide = next_sums(codes, ages, 200, DECAYS, 6)
+    for one, other in zip(plain, wide):
+        np.testing.assert_allclose(one, other[:N_ITEMS, :N_ITEMS], rtol=1e-6)
+
+
+def test_the_products_of_features_follow_from_what_comes_next() -> None:
+    """``X'X`` without a pass over pairs equals that of the rows written out until they have faded."""
+    codes, ages, offsets = sequences()
+    blocks = features(codes, offsets, beyond=60)
+    whole = np.concatenate(blocks, axis=1)
+    found = feature_products(
+        next_sums(codes, ages, N_ITEMS, DECAYS, 1000), np.bincount(codes, minlength=N_ITEMS), DECAYS
+    )
+    np.testing.assert_allclose(found, whole.T @ whole, atol=0.05)
+    np.testing.assert_allclose(found, found.T, atol=1e-5)
+
+
+def test_equations_are_solved_by_blocks() -> None:
+    rng = np.random.default_rng(1)
+    for size in (1, 5, 512, 700):
+        root = rng.standard_normal((size, size))
+        matrix = (root @ root.T + size * np.eye(size)).astype(np.float32)
+        right = rng.standard_normal((size, 3)).astype(np.float32)
+        found = Factor(matrix).solve(right)
+        np.testing.assert_allclose(matrix @ found, right, atol=1e-3)
+    with pytest.raises(np.linalg.LinAlgError):
+        Factor(-np.eye(3, dtype=np.float32))
+
+
+def test_leading_vectors_span_what_the_largest_eigenvalues_do() -> None:
+    rng = np.random.default_rng(2)
+    basis, _ = np.linalg.qr(rng.standard_normal((300, 300)))
+    matrix = ((basis * 0.9 ** np.arange(300)) @ basis.T).astype(np.float32)
+    found = leading_vectors(lambda right: np.asarray(matrix @ right), 300, 10, seed=0)
+    np.testing.assert_allclose(found.T @ found, np.eye(10), atol=1e-4)
+    np.testing.assert_allclose(np.abs((found * basis[:, :10]).sum(axis=0)), np.ones(10), atol=1e-3)
+
+
+def test_the_closed_form_is_ridge_regression() -> None:
+    codes, ages, offsets = sequences()
+    x, y = np.concatenate(features(codes, offsets, beyond=60), axis=1), np.zeros((0, N_ITEMS))
+    for start, end in pairwise(offsets.tolist()):
+        y = np.concatenate([y, np.eye(N_ITEMS)[codes[start:end]], np.zeros((60 if end > start else 0, N_ITEMS))])
+    ridge = 1.0
+    exact = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
+    form = ClosedForm(codes, ages, DECAYS, 1000, ridge)
+    found = form.tables(np.eye(N_ITEMS, dtype=np.float32)).reshape(-1, N_ITEMS)
+    np.testing.assert_allclose(found, exact, atol=0.01)
+    tables, vectors = form.approximate(N_ITEMS, seed=0)
+    np.testing.assert_allclose(tables.reshape(-1, N_ITEMS) @ vectors.T, exact, atol=0.01)
+    padded = form.approximate(N_ITEMS + 3, seed=0)[1]
+    assert np.abs(padded[:, N_ITEMS:]).max() == 0
+
+
+def test_positions_are_the_users_vectors_before_each_event() -> None:
+    codes, _, offsets = sequences()
+    rng = np.random.default_rng(3)
+    tables = rng.standard_normal((3, N_ITEMS + 1, 4)).astype(np.float32)
+    tables[:, -1] = 0
+    found = read_positions(tables, codes, offsets, DECAYS)
+    plain = sum(block @ table[:-1] for block, table in zip(features(codes, offsets), tables))
+    first = np.isin(np.arange(len(codes)), offsets)
+    users = np.repeat(np.arange(5), np.diff(offsets))
+    for item in range(N_ITEMS):
+        part = slice(found.starts[item], found.starts[item + 1])
+        mine = np.flatnonzero((codes == item) & ~first)
+        np.testing.assert_allclose(found.vectors[part], np.asarray(plain)[mine], atol=1e-5)
+        assert found.users[part].tolist() == users[mine].tolist()
+    assert found.weights.tolist() == [float(count > 0) for count in np.diff(found.starts)]
+
+
+def test_too_many_positions_are_thinned_by_item_and_weighted(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, _, offsets = sequences()
+    tables = np.ones((3, N_ITEMS + 1, 4), np.float32)
+    whole = read_positions(tables, codes, offsets, DECAYS)
+    monkeypatch.setattr(fitting, "_FLOATS", 8 * 4)
+    some = read_positions(tables, codes, offsets, DECAYS)
+    assert len(some.vectors) <= 8 < len(whole.vectors)
+    np.testing.assert_allclose(np.diff(some.starts) * some.weights, np.diff(whole.starts) * whole.weights)
+
+
+def test_item_vectors_minimise_what_they_say_they_do() -> None:
+    rng = np.random.default_rng(4)
+    vectors, counts = rng.standard_normal((30, 5)).astype(np.float32), np.array([4, 0, 11, 15])
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    weights = np.array([1.0, 1.0, 2.0, 1.0], np.float32)
+    positions = Positions(vectors, starts, weights, np.arange(30))
+    found = fit_items(positions, background=0.1, shrinkage=0.01)
+    each = np.repeat(weights, counts)
+    total, mean_square = each.sum(), (each[:, None] * vectors**2).sum() / (5 * each.sum())
+
+    def loss(item: int, vector: NDArray[np.float32]) -> float:
+        scores, mine = vectors @ vector, slice(starts[item], starts[item + 1])
+        ridge = 0.01 * mean_square * (counts[item] * weights[item] + 0.1 * total)
+        hits = weights[item] * ((1 - scores[mine]) ** 2).sum()
+        return float(hits + 0.1 * (each * scores**2).sum() + ridge * (vector**2).sum())
+
+    for item in range(4):
+        for _ in range(20):
+            step = 0.05 * rng.standard_normal(5).astype(np.float32)
+            assert loss(item, found[item]) <= loss(item, found[item] + step) + 1e-5
+    assert np.abs(found[1]).max() == 0
+
+
+def test_a_feature_map_finds_what_features_add() -> None:
+    kinds = (MultiCategorical("genres"), Categorical("lang"), Numeric("year"))
+    genres: list[JSON] = ["a", "b"]
+    records: list[Record] = [
+        {"genres": genres[: 1 + n % 2], "lang": "xy"[n % 3 > 0], "year": 1900 + n, "note": n} for n in range(200)
+    ]
+    base = np.array([1.0, 2.0, 3.0], np.float32)
+    adds = np.array([0.5, 0.0, -0.5], np.float32)
+    vectors = np.array([base + adds * (record["lang"] == "y") for record in records], np.float32)
+    learnt = FeatureMap.learn("item", kinds, records, vectors, ridge=0.01)
+    np.testing.assert_allclose(learnt(records[0]), vectors[0], atol=0.05)
+    np.testing.assert_allclose(learnt({"lang": "y"}) - learnt({"lang": "x"}), adds, atol=0.05)
+    np.testing.assert_allclose(learnt({"lang": "unknown"}), vectors.mean(axis=0), atol=1e-5)
+    again = FeatureMap.from_json("item", kinds, learnt.to_json(), learnt.table)
+    np.testing.assert_array_equal(again(records[5]), learnt(records[5]))
+    nothing = FeatureMap.learn("item", kinds, [], np.zeros((0, 3), np.float32), ridge=1.0)
+    assert nothing({"lang": "x"}).tolist() == [0, 0, 0]
