@@ -23,6 +23,9 @@ Record: TypeAlias = "dict[str, JSON]"
 
 _MAX_DEPTH = 32
 
+# Made once: making an encoder costs as much as encoding a small record. A checked record refers nowhere back to itself.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
 
 def check_record(record: Any, what: str = "record") -> Record:
     """A deep plain-Python copy of a record: tuples and arrays become lists, NumPy scalars their Python values.
@@ -30,6 +33,11 @@ def check_record(record: Any, what: str = "record") -> Record:
     Raises:
         InvalidDataError: naming the path of the first value that JSON cannot carry (NaN, bytes, dates, sets, ...).
     """
+    if type(record) is dict:
+        try:
+            return {_exact_key(key): _exact(item, 1) for key, item in record.items()}
+        except ValueError:
+            pass  # what follows converts it, or says what is wrong with it
     if not isinstance(record, Mapping):
         raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}")
     return _plain_object(record, what, 0)
@@ -37,13 +45,41 @@ def check_record(record: Any, what: str = "record") -> Record:
 
 def dump_record(record: Mapping[str, JSON]) -> str:
     """The compact JSON text of a checked record, non-ASCII characters kept."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return _encode(record)
 
 
 def record_digest(record: Mapping[str, JSON]) -> str:
     """32 hexadecimal digits that are equal for equal records, whatever the order of their keys."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _exact(value: Any, depth: int) -> JSON:
+    """A copy of what is plain already, without the paths whose texts would cost most of the time.
+
+    Raises:
+        ValueError: for anything else, be it convertible or wrong.
+    """
+    kind = type(value)
+    if kind is str:
+        return _exact_key(value)
+    if value is None or kind is bool or (kind is float and math.isfinite(value)):
+        return value  # type: ignore[no-any-return]
+    if kind is int and -(2**63) <= value < 2**63:
+        return value  # type: ignore[no-any-return]
+    if kind is list and depth <= _MAX_DEPTH:
+        return [_exact(item, depth + 1) for item in value]
+    if kind is dict and depth <= _MAX_DEPTH:
+        return {_exact_key(key): _exact(item, depth + 1) for key, item in value.items()}
+    raise ValueError
+
+
+def _exact_key(key: Any) -> str:
+    if type(key) is not str:
+        raise ValueError
+    if not key.isascii():
+        key.encode()
+    return key
 
 
 def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
