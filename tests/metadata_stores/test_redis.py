@@ -117,7 +117,11 @@ def test_a_cluster_spreads_its_load(redis_cluster_url: str) -> None:
 
 def test_a_refused_connection_fails_fast() -> None:
     """Redis-py alone tries for four seconds."""
-    with RedisMetadataStore("redis://127.0.0.1:1") as store, elapsed(2.5), pytest.raises(StoreUnavailableError) as caught:
+    with (
+        RedisMetadataStore("redis://127.0.0.1:1") as store,
+        elapsed(2.5),
+        pytest.raises(StoreUnavailableError) as caught,
+    ):
         store.get("item", [1])
     assert isinstance(caught.value.__cause__, redis.ConnectionError)
     with RedisMetadataStore("redis+cluster://127.0.0.1:1") as store, elapsed(2.5), pytest.raises(StoreUnavailableError):

@@ -23,6 +23,7 @@ from tests.servers.base import ProcessServer
 from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import SQLMetadataStore
+from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.batches import bounded, padded
 from vecrec.records import Record
 from vecrec.types import Event
@@ -250,6 +251,16 @@ def test_statements_have_few_different_lengths() -> None:
     assert len(lengths) == 26
     assert all(len(padded(range(count))) - count < max(1, count) for count in range(1, 513))
     assert list(padded([*range(17)])) == [*range(17), *[16] * 15]
+
+
+def test_a_few_ids_are_looked_up_and_not_searched_for(postgres_url: str) -> None:
+    """PostgreSQL reads the whole table for a hundred ids as long as it has not counted the table's rows."""
+    with SQLMetadataStore(postgres_url, prefix=fresh()) as store:
+        for start in range(0, 12_000, 600):
+            store.put("item", {key: {"text": "x" * 200} for key in range(start, start + 600)})
+        query = "EXPLAIN " + store._sql(sql.GET, 112)
+        plan = store._database.read(query, ("item", *[b"i%d" % (key * 31) for key in range(112)]))
+        assert any("Index Cond" in row[0] and "id = ANY" in row[0] for row in plan), plan
 
 
 # -- transactions

@@ -8,11 +8,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vecrec.errors import InvalidDataError, MissingDependencyError, StoreError, StoreTimeoutError, StoreUnavailableError
-from vecrec.ids import decode_id
+from vecrec.errors import MissingDependencyError, StoreError, StoreTimeoutError, StoreUnavailableError
+from vecrec.metadata_stores.sql.batches import STATEMENT_BYTES, Limits
 from vecrec.metadata_stores.sql.dialects import Dialect, Fault, dialect_of
+from vecrec.metadata_stores.sql.engine import address_of, in_memory, listen, make_engine
 from vecrec.metadata_stores.sql.schema import Names, check_version, create_statements
 from vecrec.metadata_stores.sql.turns import Turns
 
@@ -26,56 +27,14 @@ _T = TypeVar("_T")
 Cursor = Any
 """A DB-API cursor."""
 
-_STATEMENT_BYTES = 4_000_000
-"""Bytes a statement, where the server takes as many: larger ones are not faster."""
-
 _IDLE = 1.0
 """Seconds after which a pooled connection is asked whether it still lives before it is used."""
 
+_FIRST_COUNT = 1000
+"""Rows after which a table is counted for the first time."""
+
 _ATTEMPTS = 6
 """How often a transaction is tried that others keep winning against."""
-
-_DRIVERS = {
-    "sqlite": "sqlite",
-    "mysql": "mysql+pymysql",
-    "mysql+pymysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-    "mariadb+pymysql": "mariadb+pymysql",
-    "postgresql": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
-
-
-class Limits(NamedTuple):
-    """How much a statement may hold."""
-
-    statement: int
-    """Bytes to aim at."""
-    packet: int | None
-    """Bytes that must not be exceeded, since the server ends the connection; ``None`` where there are none."""
-
-    def sent(self, value: str | bytes) -> int:
-        """The most bytes that a value takes in a statement."""
-        if self.packet is None:
-            return len(value)
-        # Escaping doubles what it finds; characters may be of several bytes.
-        return 20 + 2 * (len(value) if isinstance(value, bytes) or value.isascii() else len(value.encode()))
-
-    def check(self, text: str, what: str, key: bytes) -> None:
-        """Refuse a text that no statement can carry.
-
-        Raises:
-            InvalidDataError: naming it.
-        """
-        if self.packet is not None and self.sent(text) > self.packet:
-            from pymysql.converters import escape_string
-
-            size = len(escape_string(text).encode())
-            if size + 2000 > self.packet:
-                raise InvalidDataError(
-                    f"{what} {decode_id(key.decode())!r} has {size} bytes, and the server takes {self.packet} at once: "
-                    "make it smaller, or raise the server's max_allowed_packet"
-                )
 
 
 class Database:
@@ -91,18 +50,20 @@ class Database:
     ) -> None:
         self._timeout = timeout
         self._names = names
-        self.engine, self._owned = _engine(target, timeout, max_connections, options)
+        self.engine, self._owned = make_engine(target, timeout, max_connections, options)
         self.dialect: Dialect = dialect_of(self.engine.dialect.name)
-        self.address = _address(self.engine.url)
-        self._limits = Limits(_STATEMENT_BYTES, None)
-        self._memory = _in_memory(self.engine.url)
+        self.address = address_of(self.engine.url)
+        self._limits = Limits(STATEMENT_BYTES, None)
+        self._memory = in_memory(self.engine.url)
         # A database in memory is one connection, which threads take in turn.
         self._turns = Turns() if self._memory else None
         self._process = os.getpid()
         self._ready = self._closed = False
+        self._grown: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
         self._lock = threading.Lock()
         if self._owned:
-            _listen(self.engine, self.dialect, timeout)
+            listen(self.engine, self.dialect, timeout)
 
     def read(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """The rows of a query; asked again where the connection turns out to be lost."""
@@ -127,6 +88,17 @@ class Database:
                         raise
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - not a secret
             return self._transaction(work)
+
+    def wrote(self, table: str, rows: int) -> None:
+        """Note that a table has grown, and have it counted where the database's plans need that."""
+        if not self.dialect.analyzes:
+            return
+        self._grown[table] = self._grown.get(table, 0) + rows
+        if self._grown[table] >= self._counted.get(table, _FIRST_COUNT):
+            # Twice as late each time: PostgreSQL counts by itself too, but within minutes.
+            self._counted[table] = 2 * self._grown[table]
+            with contextlib.suppress(StoreError):
+                self.write(lambda cursor: cursor.execute(f"ANALYZE {table}"))
 
     def limits(self) -> Limits:
         """What the server takes."""
@@ -248,7 +220,7 @@ class Database:
         packet = self.dialect.packet()
         if packet is not None:
             most = int(self._query(packet, ())[0][0]) - 1000  # room for the text around the values
-            self._limits = Limits(min(most, _STATEMENT_BYTES), most)
+            self._limits = Limits(min(most, STATEMENT_BYTES), most)
 
     def _create_tables(self) -> None:
         version = self._version()
@@ -323,97 +295,3 @@ class Database:
                 f"{self.address} preferred other transactions {_ATTEMPTS} times; nothing was written: {error}"
             )
         return StoreError(f"{self.address} refused the operation: {error}")
-
-
-def _engine(
-    target: str | URL | Engine, timeout: float, max_connections: int, options: Mapping[str, Any]
-) -> tuple[Engine, bool]:
-    try:
-        import sqlalchemy as sa
-    except ImportError as error:
-        raise MissingDependencyError.of("sqlalchemy", "sql", "SQLMetadataStore") from error
-    if isinstance(target, sa.Engine):
-        if options:
-            raise InvalidDataError("engine_options are for an engine that the store makes; this one was handed in")
-        if target.dialect.name not in {"sqlite", "mysql", "mariadb", "postgresql"}:
-            raise InvalidDataError(f"an engine for {target.dialect.name!r} was given: {_KNOWN}")
-        return target, False
-    url = _database_url(target)
-    dialect = dialect_of(url.get_backend_name())
-    arguments = {**dialect.connect_args(timeout), **options.get("connect_args", {})}
-    settings = {**_pool_options(url, timeout, max_connections), **options, "connect_args": arguments}
-    try:
-        return sa.create_engine(url, **settings), True
-    except ImportError as error:
-        raise MissingDependencyError.of(
-            error.name or "driver", dialect.extra, f"a {url.drivername} database"
-        ) from error
-    except (TypeError, ValueError, sa.exc.ArgumentError) as error:
-        raise InvalidDataError(f"SQLAlchemy cannot use the engine_options {sorted(options)}: {error}") from error
-
-
-_KNOWN = "use sqlite:///file.db, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://"
-
-
-def _database_url(target: str | URL) -> URL:
-    import sqlalchemy as sa
-
-    try:
-        url = sa.make_url(target)
-    except sa.exc.ArgumentError as error:
-        # Without the error's text, which holds the URL and with it the password.
-        raise InvalidDataError(f"the URL of the database cannot be read: {_KNOWN}") from error.with_traceback(None)
-    if url.drivername not in _DRIVERS:
-        raise InvalidDataError(f"{url.drivername!r} is no database that vecrec knows: {_KNOWN}")
-    return url.set(drivername=_DRIVERS[url.drivername])
-
-
-def _pool_options(url: URL, timeout: float, max_connections: int) -> dict[str, Any]:
-    from sqlalchemy.pool import QueuePool
-
-    return {
-        "isolation_level": "AUTOCOMMIT",
-        "poolclass": QueuePool,
-        # A database in memory is its connection: there is one, and it stays.
-        "pool_size": 1 if _in_memory(url) else max_connections,
-        "max_overflow": 0,
-        "pool_timeout": timeout,
-        "pool_recycle": -1 if url.get_backend_name() == "sqlite" else 1800,
-        "pool_use_lifo": True,
-        # Nothing is ever left open that a rollback, one more round trip, would have to end.
-        "pool_reset_on_return": None,
-    }
-
-
-def _in_memory(url: URL) -> bool:
-    database = url.database or ""
-    return url.get_backend_name() == "sqlite" and (
-        database in {"", ":memory:"} or "mode=memory" in database or url.query.get("mode") == "memory"
-    )
-
-
-def _listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
-    import sqlalchemy as sa
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
-        cursor = connection.cursor()
-        for statement in dialect.session(connection, timeout):
-            cursor.execute(statement)
-        cursor.close()
-
-    if engine.dialect.name == "postgresql":
-        from vecrec.metadata_stores.sql.postgres import bounded_connection
-
-        bounded = bounded_connection(timeout)
-
-        @sa.event.listens_for(engine, "do_connect")
-        def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-            return bounded.connect(*arguments, **options)
-
-
-def _address(url: URL) -> str:
-    """What messages may show of a URL: neither its credentials nor its options, which may hold some."""
-    import sqlalchemy as sa
-
-    return sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()

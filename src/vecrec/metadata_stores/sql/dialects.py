@@ -26,6 +26,9 @@ class Dialect(ABC):
     plans: ClassVar[bool] = True
     """Whether the driver keeps the plans of statements by their text: then few texts are better than many."""
 
+    analyzes: ClassVar[bool] = False
+    """Whether the database reads whole tables for a few ids until it has counted what is in them."""
+
     @abstractmethod
     def connect_args(self, timeout: float) -> dict[str, Any]:
         """What the driver is told so that no call takes longer than ``timeout`` seconds."""
@@ -142,6 +145,7 @@ class Postgres(Dialect):
 
     extra = "postgres"
     mark = "%s"
+    analyzes = True
 
     @override
     def connect_args(self, timeout: float) -> dict[str, Any]:

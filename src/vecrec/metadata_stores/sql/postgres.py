@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from inspect import signature
 from time import monotonic
 from typing import Any
 
 import psycopg
 
 __all__ = ["bounded_connection"]
+
+
+# Psycopg before 3.3 waits for ever.
+_KNOWS_TIMEOUTS = "timeout" in signature(psycopg.Connection.wait).parameters
 
 
 def bounded_connection(timeout: float) -> type[psycopg.Connection[Any]]:
@@ -20,6 +25,8 @@ def bounded_connection(timeout: float) -> type[psycopg.Connection[Any]]:
 
     class BoundedConnection(psycopg.Connection[Any]):  # type: ignore[misc]
         def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            if _KNOWS_TIMEOUTS:
+                return super().wait(gen, *args, **{"timeout": timeout, **options})
             return super().wait(_bounded(gen, timeout), *args, **options)
 
     return BoundedConnection

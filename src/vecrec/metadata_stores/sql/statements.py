@@ -28,17 +28,18 @@ DELETE_EVENTS = "DELETE FROM {events} WHERE user_id IN {ids}"
 FIRST_USERS = "SELECT DISTINCT user_id FROM {events} ORDER BY user_id LIMIT ?"
 NEXT_USERS = "SELECT DISTINCT user_id FROM {events} WHERE user_id > ? ORDER BY user_id LIMIT ?"
 
+# Of user, record, item, time, rating, number; where the record is NULL, a row is an event.
 HISTORY = (
-    "SELECT user_id, item_id, time, rating, seq FROM {events} WHERE user_id = ? "
+    "SELECT user_id, NULL, item_id, time, rating, seq FROM {events} WHERE user_id = ? "
     "ORDER BY time DESC, seq DESC, item_id DESC LIMIT ?"
 )
-HISTORIES = "SELECT user_id, item_id, time, rating, seq FROM {events} WHERE user_id IN {ids}"
-LATEST_HISTORIES = "SELECT user_id, item_id, time, rating, seq FROM {ranked}"
-
-# Records and events in one answer: where the second column is NULL, a row is an event.
+HISTORIES = "SELECT user_id, NULL, item_id, time, rating, seq FROM {events} WHERE user_id IN {ids}"
+LATEST_HISTORIES = "SELECT user_id, NULL, item_id, time, rating, seq FROM {ranked}"
 USER = (
     "SELECT id, record, NULL, NULL, NULL, NULL FROM {records} WHERE kind = ? AND id = ? UNION ALL "
-    "SELECT user_id, NULL, item_id, time, rating, seq FROM ({history}) AS latest"
+    "SELECT user_id, NULL, item_id, time, rating, seq FROM ("
+    "SELECT user_id, item_id, time, rating, seq FROM {events} WHERE user_id = ? "
+    "ORDER BY time DESC, seq DESC, item_id DESC LIMIT ?) AS latest"
 )
 USERS = (
     "SELECT id, record, NULL, NULL, NULL, NULL FROM {records} WHERE kind = ? AND id IN {ids} UNION ALL "
@@ -62,7 +63,6 @@ class Statements:
     def __init__(self, dialect: Dialect, names: Names) -> None:
         self._dialect = dialect
         self._tokens = {
-            "{history}": HISTORY,
             "{ranked}": _RANKED,
             "{records}": names.records,
             "{events}": names.events,

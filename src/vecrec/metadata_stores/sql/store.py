@@ -110,7 +110,7 @@ class SQLMetadataStore(MetadataStore):
     def _put(self, kind: str, records: dict[Id, Record]) -> None:
         limits = self._database.limits()
         # In the order of the key, so that two transactions take their locks in the same order.
-        rows = sorted((encode_id(key).encode(), dump_record(record)) for key, record in records.items())
+        rows = sorted((_key(identity), dump_record(record)) for identity, record in records.items())
         for key, text in rows:
             limits.check(text, f"the record of {kind}", key)
         chunks = list(bounded(rows, lambda row: limits.sent(row[0]) + limits.sent(row[1]) + 60, limits.statement))
@@ -120,6 +120,7 @@ class SQLMetadataStore(MetadataStore):
                 cursor.execute(self._sql(sql.PUT, len(chunk)), [value for row in chunk for value in (kind, *row)])
 
         self._database.write(work)
+        self._database.wrote(self._names.records, len(rows))
 
     @override
     def _get(self, kind: str, ids: list[Id]) -> dict[Id, Record]:
@@ -157,7 +158,7 @@ class SQLMetadataStore(MetadataStore):
 
     @override
     def _append_events(self, events: list[Event]) -> None:
-        histories = {encode_id(user).encode(): theirs for user, theirs in by_user(events).items()}
+        histories = {_key(user): theirs for user, theirs in by_user(events).items()}
 
         limits = self._database.limits()
 
@@ -174,10 +175,11 @@ class SQLMetadataStore(MetadataStore):
                         self._cut(cursor, user)
 
         self._database.write(work)
+        self._database.wrote(self._names.events, len(events))
 
     def _held(self, cursor: Cursor, users: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         cursor.execute(self._sql(sql.HELD, len(users)), users)
-        return {bytes(user): (count, last) for user, count, last in cursor.fetchall()}
+        return {user: (count, last) for user, count, last in cursor.fetchall()}
 
     def _cut(self, cursor: Cursor, user: bytes) -> None:
         cursor.execute(self._sql(sql.OLDEST_OVER), (user, self.max_events_per_user))
@@ -187,15 +189,12 @@ class SQLMetadataStore(MetadataStore):
     @override
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
         most = self._most(limit)
-        rows: list[tuple[Any, ...]] = []
         if len(user_ids) == 1:
-            rows = self._database.read(self._sql(sql.HISTORY), (encode_id(user_ids[0]).encode(), most))
-        else:
-            for keys in self._key_batches(user_ids):
-                values = keys if limit is None else (*keys, most)
-                rows += self._database.read(
-                    self._sql(sql.HISTORIES if limit is None else sql.LATEST_HISTORIES, len(keys)), values
-                )
+            return _histories(self._database.read(self._sql(sql.HISTORY), (_key(user_ids[0]), most)), most)
+        text, limits = (sql.HISTORIES, ()) if limit is None else (sql.LATEST_HISTORIES, (most,))
+        rows: list[tuple[Any, ...]] = []
+        for keys in self._key_batches(user_ids):
+            rows += self._database.read(self._sql(text, len(keys)), (*keys, *limits))
         return _histories(rows, most)
 
     @override
@@ -205,17 +204,14 @@ class SQLMetadataStore(MetadataStore):
         most = self._most(limit)
         rows: list[tuple[Any, ...]] = []
         if len(user_ids) == 1:
-            key = encode_id(user_ids[0]).encode()
-            rows = self._database.read(self._sql(sql.USER), (kind, key, key, most))
+            key = _key(user_ids[0])
+            rows += self._database.read(self._sql(sql.USER), (kind, key, key, most))
         else:
+            text, limits = (sql.USERS, ()) if limit is None else (sql.LATEST_USERS, (most,))
             for keys in self._key_batches(user_ids):
-                values = (kind, *keys, *keys) if limit is None else (kind, *keys, *keys, most)
-                rows += self._database.read(
-                    self._sql(sql.USERS if limit is None else sql.LATEST_USERS, len(keys)), values
-                )
-        records = [(row[0], row[1]) for row in rows if row[1] is not None]
-        events = [(row[0], *row[2:]) for row in rows if row[1] is None]
-        return _records(kind, records), _histories(events, most)
+                rows += self._database.read(self._sql(text, len(keys)), (kind, *keys, *keys, *limits))
+        records = [row[:2] for row in rows if row[1] is not None]
+        return _records(kind, records), _histories([row for row in rows if row[1] is None], most)
 
     @override
     def _delete_events(self, user_ids: list[Id]) -> None:
@@ -235,7 +231,7 @@ class SQLMetadataStore(MetadataStore):
     def _scanned_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
         rows = self._database.read(self._sql(sql.FIRST_USERS), (batch_size,))
         while rows:
-            page = [_id(row[0]) for row in rows]
+            page = _ids(row[0] for row in rows)
             yield from self._recent_events(page, None).items()
             rows = self._database.read(self._sql(sql.NEXT_USERS), (rows[-1][0], batch_size))
 
@@ -244,7 +240,7 @@ class SQLMetadataStore(MetadataStore):
 
     def _key_batches(self, ids: Sequence[Id]) -> Iterator[Sequence[bytes]]:
         limits = self._database.limits()
-        keys = [encode_id(key).encode() for key in ids]
+        keys = [_key(identity) for identity in ids]
         few = len(keys) <= BATCH and limits.statement >= _ANY_BATCH
         for batch in [keys] if few else bounded(keys, limits.sent, limits.statement):
             yield padded(batch) if self._database.dialect.plans else batch
@@ -252,22 +248,21 @@ class SQLMetadataStore(MetadataStore):
 
 def _rows(user: bytes, events: Sequence[Event], last: int) -> list[tuple[bytes, bytes, float, float | None, int]]:
     """The rows of a user's events, numbered on from ``last`` in the order of appending, in the order of the key."""
-    numbered = enumerate(events, last + 1)
     # Adding nothing makes 0.0 of -0.0, which some keys take for another number.
     rows = [
-        (user, encode_id(event.item_id).encode(), (event.time or 0.0) + 0.0, event.rating, number)
-        for number, event in numbered
+        (user, _key(event.item_id), (event.time or 0.0) + 0.0, event.rating, number)
+        for number, event in enumerate(events, last + 1)
     ]
     return sorted(rows, key=itemgetter(1, 2))
 
 
-def _records(kind: str, rows: Iterable[tuple[bytes, str]]) -> dict[Id, Record]:
-    found = [(_id(key), text) for key, text in rows]
+def _records(kind: str, rows: Sequence[tuple[bytes, str]]) -> dict[Id, Record]:
+    ids = _ids(row[0] for row in rows)
     try:
         # One call of the parser for all: its start costs as much as a small record.
-        return dict(zip([key for key, _ in found], json.loads(f"[{','.join([text for _, text in found])}]")))
+        return dict(zip(ids, json.loads(f"[{','.join([row[1] for row in rows])}]")))
     except ValueError:
-        return {key: _record(kind, key, text) for key, text in found}
+        return {key: _record(kind, key, row[1]) for key, row in zip(ids, rows)}
 
 
 def _record(kind: str, key: Id, text: str) -> Record:
@@ -278,19 +273,25 @@ def _record(kind: str, key: Id, text: str) -> Record:
     return record
 
 
-def _histories(rows: Iterable[tuple[Any, ...]], most: int) -> dict[Id, list[Event]]:
+def _histories(rows: Sequence[tuple[Any, ...]], most: int) -> dict[Id, list[Event]]:
+    """The events of each user, from rows of user, nothing, item, time, rating, number."""
     grouped: dict[bytes, list[tuple[Any, ...]]] = {}
     for row in rows:
-        grouped.setdefault(bytes(row[0]), []).append(row)
-    histories = {}
-    for key, theirs in grouped.items():
-        # By time, then number; the item settles it for numbers that two processes gave at once.
-        theirs.sort(key=itemgetter(2, 4, 1))
-        _, items, times, ratings, _ = zip(*theirs[-most:])
-        user = _id(key)
-        histories[user] = stored_events(user, map(_id, items), times, ratings)
-    return histories
+        grouped.setdefault(row[0], []).append(row)
+    return {user: _history(user, theirs, most) for user, theirs in zip(_ids(grouped), grouped.values())}
 
 
-def _id(key: bytes) -> Id:
-    return decode_id(str(key, "utf-8"))
+def _history(user: Id, rows: list[tuple[Any, ...]], most: int) -> list[Event]:
+    # By time, then number; the item settles it for numbers that two processes gave at once.
+    rows.sort(key=itemgetter(3, 5, 2))
+    _, _, items, times, ratings, _ = zip(*rows[-most:])
+    return stored_events(user, _ids(items), times, ratings)
+
+
+def _key(identity: Id) -> bytes:
+    return encode_id(identity).encode() if isinstance(identity, str) else b"i%d" % identity
+
+
+def _ids(keys: Iterable[bytes]) -> list[Id]:
+    # The usual case without a call for each: an "i" and digits.
+    return [int(key[1:]) if key[0] == 105 else decode_id(str(key, "utf-8")) for key in keys]
