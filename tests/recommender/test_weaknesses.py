@@ -16,6 +16,7 @@ from tests.recommender.engines import Engine, each_engine
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Event, Item, Recommender, User, field
 from vecrec.ids import id_order
+from vecrec.records import JSON
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,10 @@ def test_weakness_04_the_order_is_that_of_the_metric_it_was_trained_on(engine: E
             assert np.allclose([each.score for each in found], scores[order[:20]], atol=1e-5)
         lengths = np.linalg.norm(matrix, axis=1)
         assert lengths.max() > 1.1 * lengths.min()
+
+
+def _repeated(taste: str, times: int) -> list[JSON]:
+    return [*(taste for _ in range(times)), "war"]
 
 
 @each_engine()
