@@ -1,4 +1,4 @@
-"""Recommendations as an Arrow table and as HTML."""
+"""Recommendations as an Arrow table, as HTML and as text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vecrec.records import JSON, dump_record
+from vecrec.records import JSON, Record, dump_record
 from vecrec.types import Recommendations
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["recommendations_html", "recommendations_table"]
+__all__ = ["recommendations_html", "recommendations_table", "recommendations_text"]
 
 _LONGEST = 120
+_WIDEST = 60
 
 
 def recommendations_table(recommendations: Recommendations) -> pa.Table:
@@ -50,6 +51,24 @@ def recommendations_html(recommendations: Recommendations) -> str:
         f"<div><div>{html.escape(_caption(recommendations))}</div>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
     )
+
+
+def recommendations_text(recommendations: Recommendations) -> str:
+    """A line that says who was served and how, then a line an item: rank, id, score and what it is called."""
+    rows = [(str(r.rank), str(r.item_id), f"{r.score:.4f}", _label(r.metadata)) for r in recommendations]
+    cells = [[" ".join(cell.split())[:_WIDEST] for cell in row] for row in rows]
+    widths = [max((len(row[column]) for row in cells), default=0) for column in range(4)]
+    lines = [
+        f"{rank:>{widths[0]}}  {item:<{widths[1]}}  {score:>{widths[2]}}  {label}".rstrip()
+        for rank, item, score, label in cells
+    ]
+    return "\n".join([_caption(recommendations), *lines, *_notes(recommendations)])
+
+
+def _label(record: Record) -> str:
+    """What an item is called: its title or name, or else its first text."""
+    named = [record.get(name) for name in ("title", "name", "label")]
+    return next((value for value in [*named, *record.values()] if isinstance(value, str)), "")
 
 
 def _ids(ids: Sequence[int | str]) -> pa.Array:

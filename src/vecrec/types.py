@@ -125,7 +125,7 @@ class Recommendation:
         return self.metadata.get(name, default)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Recommendations(Sequence[Recommendation]):
     """A ranked list, best first, with what is to be known about how it came about."""
 
@@ -174,6 +174,16 @@ class Recommendations(Sequence[Recommendation]):
     def to_pandas(self) -> pd.DataFrame:
         """The table of `to_arrow` as a data frame."""
         return self.to_arrow().to_pandas()
+
+    def __repr__(self) -> str:
+        whom = "" if self.user_id is None else f" for {self.user_id!r}"
+        short = "" if self.shortfall is None else f", {self.shortfall}"
+        return f"<{len(self.items)} recommendations{whom} by {self.served_by} of {self.release}{short}>"
+
+    def __str__(self) -> str:
+        from vecrec.tables import recommendations_text
+
+        return recommendations_text(self)
 
     def _repr_html_(self) -> str:
         from vecrec.tables import recommendations_html

@@ -374,3 +374,30 @@ def test_results_are_sequences(rec: Recommender) -> None:
     assert ids(found[1:3]) == ids(found)[1:3]
     assert found.to_arrow().column("item_id").to_pylist() == ids(found)
     assert TASTES[1] in found._repr_html_()
+
+
+def test_results_print_as_a_small_table(rec: Recommender) -> None:
+    """Who was served and how, then rank, id, score and title in columns; the repr stays on one short line."""
+    found = rec.recommend(1, 10)
+    release = rec.releases()[0].id
+    lines = str(found).splitlines()
+    assert lines[0] == f"10 recommendations for 1, served by vectors, release {release}"
+    assert lines[1] == " 1  57  1.0204  Movie 57"
+    assert lines[10] == "10  51  0.0203  Movie 51"
+    assert repr(found) == f"<10 recommendations for 1 by vectors of {release}>"
+    none = rec.recommend_for(User(None, {"taste": "war"}), 1, where=field("year") > 9_000)
+    assert str(none).splitlines()[-1].endswith("0 of 1: no more items were found that pass the filter")
+    assert repr(none).endswith("0 of 1: no more items were found that pass the filter>")
+
+
+def test_what_has_no_title_prints_what_text_it_has(rec: Recommender) -> None:
+    """A name, or else the first text, on one line however it was written; nothing where there is none."""
+    rec.upsert_items(
+        [
+            Item("a", {"year": 2103, "colour": "dark\nred", "name": "A\tname"}),
+            Item("b", {"year": 2102, "colour": "dark\nred"}),
+            Item("c", {"year": 2101}),
+        ]
+    )
+    lines = str(rec.recommend_for(User(None, None, [1]), 3, where=field("year") > 2100)).splitlines()[1:]
+    assert [line.split("  ")[-1] for line in lines] == ["A name", "dark red", "0.0210"]
