@@ -60,8 +60,11 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         self._decays = np.array(settings.decays, np.float32)
         self._sparse = max(sizes.items, sizes.users) > settings.sparse_above
         for name, array in _first_weights(sizes, settings, counts, rng).items():
-            exactly = nn.initializer.Assign(array)
-            self.add_parameter(name, paddle.create_parameter(array.shape, "float32", default_initializer=exactly))
+            zeros = nn.initializer.Constant(0.0)
+            parameter = paddle.create_parameter(array.shape, "float32", default_initializer=zeros)
+            # Not the initializer Assign, which makes a Python number of each element.
+            parameter.set_value(array)
+            self.add_parameter(name, parameter)
 
     def item_vectors(self, ids: Rows, features: csr_matrix) -> paddle.Tensor:
         """(n, dim), of rows of the item table and their features."""
