@@ -143,12 +143,12 @@ def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]
 
 def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train one model and measure it on each task, in a process of its own."""
-    found, encoder, learnt_from, settled, seconds = [], None, None, "", 0.0
+    found, encoder, learnt_from, settled, seconds, busy = [], None, None, "", 0.0, 0.0
     for label, split, task in tasks(args):
         if encoder is None or learnt_from is not split:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             encoder, settled = fitted(name, args.dim, seed, split, args.options.get(name, {}))
-            seconds, learnt_from = time.perf_counter() - start, split
+            seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
         evaluation = evaluate(encoder, task, k=(10, 50, 200), baselines=(), name=name)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         found.append(
@@ -160,6 +160,7 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
                 "settled": settled,
                 "fingerprint": encoder.fingerprint,
                 "train_seconds": round(seconds, 1),
+                "train_cpu_seconds": round(busy, 1),
                 "evaluate_seconds": round(evaluation.seconds, 1),
                 "peak_gb": round(peak, 2),
                 "data": _called(split.train),
@@ -185,8 +186,9 @@ def row(name: str, runs: list[dict[str, Any]], metrics: tuple[str, ...]) -> list
         values = [run["metrics"][metric] for run in runs]
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         cells.append(f"{statistics.mean(values):.4f}{spread}")
-    seconds = statistics.mean(run["train_seconds"] for run in runs)
-    return [name, *cells, f"{seconds:,.0f} s", f"{max(run['peak_gb'] for run in runs):.2f} GB"]
+    seconds, busy = (statistics.mean(run[key] for run in runs) for key in ("train_seconds", "train_cpu_seconds"))
+    memory = max(run["peak_gb"] for run in runs)
+    return [name, *cells, f"{seconds:,.0f} s", f"{busy:,.0f} s", f"{memory:.2f} GB"]
 
 
 def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
@@ -202,7 +204,7 @@ def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
         for name, task in names
     ]
     for name, values in PUBLISHED[protocol].items():
-        rows.append([name, *("" if value is None else f"{value:.4f}" for value in values), "", ""])
+        rows.append([name, *("" if value is None else f"{value:.4f}" for value in values), "", "", ""])
     return rows
 
 
@@ -230,7 +232,7 @@ def main() -> None:
     suffix = "" if args.part == "test" else f"-{args.part}"
     file = args.out / f"quality-{args.protocol.lower()}{suffix}-{'-'.join(args.encoder)}-{args.dim}.json"
     file.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
-    columns = ["model", *METRICS[args.protocol], "training", "memory"]
+    columns = ["model", *METRICS[args.protocol], "training", "CPU", "memory"]
     title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {seeds} seeds"
     report(title, columns, table(args.protocol, runs), figures)
 

@@ -130,12 +130,10 @@ def test_positions_are_the_users_vectors_before_each_event() -> None:
     found = read_positions(tables, codes, offsets, DECAYS)
     plain = sum(block @ table[:-1] for block, table in zip(features(codes, offsets), tables))
     first = np.isin(np.arange(len(codes)), offsets)
-    users = np.repeat(np.arange(5), np.diff(offsets))
     for item in range(N_ITEMS):
         part = slice(found.starts[item], found.starts[item + 1])
         mine = np.flatnonzero((codes == item) & ~first)
         np.testing.assert_allclose(found.vectors[part], np.asarray(plain)[mine], atol=1e-5)
-        assert found.users[part].tolist() == users[mine].tolist()
     assert found.weights.tolist() == [float(count > 0) for count in np.diff(found.starts)]
 
 
@@ -154,7 +152,7 @@ def test_item_vectors_minimise_what_they_say_they_do() -> None:
     vectors, counts = rng.standard_normal((30, 5)).astype(np.float32), np.array([4, 0, 11, 15])
     starts = np.concatenate(([0], np.cumsum(counts)))
     weights = np.array([1.0, 1.0, 2.0, 1.0], np.float32)
-    positions = Positions(vectors, starts, weights, np.arange(30))
+    positions = Positions(vectors, starts, weights)
     found = fit_items(positions, background=0.1, shrinkage=0.01)
     each = np.repeat(weights, counts)
     total, mean_square = each.sum(), (each[:, None] * vectors**2).sum() / (5 * each.sum())

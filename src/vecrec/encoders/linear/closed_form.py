@@ -43,6 +43,7 @@ class ClosedForm:
         products = feature_products(sums, self._counts, decays)
         products[np.diag_indices(len(products))] += np.float32(min(ridge, float(self._counts.mean())))
         self._sums = np.concatenate(sums)
+        del sums
         self._factor = Factor(products)
         self._blocks = len(decays)
 

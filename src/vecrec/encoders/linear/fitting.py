@@ -26,8 +26,6 @@ class Positions:
     """The positions before item ``i`` are ``starts[i]:starts[i + 1]``, shape (n_items + 1,)."""
     weights: NDArray[np.float32]
     """How many positions each one of an item's stands for, shape (n_items,)."""
-    users: NDArray[np.int64]
-    """Whose they are, shape (n,)."""
 
 
 def read_positions(
@@ -50,7 +48,7 @@ def read_positions(
     users = np.repeat(np.arange(len(counts)), counts)
     later = np.flatnonzero(np.arange(len(codes)) > offsets[users])
     if not len(later):
-        return _without_order(codes, users, n_items, tables.shape[2])
+        return _without_order(codes, n_items, tables.shape[2])
     order = later[np.argsort(codes[later], kind="stable")]
     totals = np.bincount(codes[later], minlength=n_items)
     chosen, kept = _thinned(order, totals, _FLOATS // tables.shape[2])
@@ -61,7 +59,7 @@ def read_positions(
         wanted = np.flatnonzero(places[events] >= 0)
         vectors[places[events[wanted]]] = states[:, wanted].sum(axis=0)
     weights = (totals / np.maximum(kept, 1)).astype(np.float32)
-    return Positions(vectors, np.concatenate(([0], np.cumsum(kept))), weights, users[chosen])
+    return Positions(vectors, np.concatenate(([0], np.cumsum(kept))), weights)
 
 
 def fit_items(positions: Positions, background: float, shrinkage: float) -> NDArray[np.float32]:
@@ -96,13 +94,12 @@ def fit_items(positions: Positions, background: float, shrinkage: float) -> NDAr
     return found
 
 
-def _without_order(codes: NDArray[np.int64], users: NDArray[np.int64], n_items: int, dim: int) -> Positions:
+def _without_order(codes: NDArray[np.int64], n_items: int, dim: int) -> Positions:
     """The positions where nobody has two events: everybody is alike, and items differ by how often they were chosen."""
     vectors = np.zeros((len(codes), dim), np.float32)
     vectors[:, 0] = 1
-    counts = np.bincount(codes, minlength=n_items)
-    order = np.argsort(codes, kind="stable")
-    return Positions(vectors, np.concatenate(([0], np.cumsum(counts))), np.ones(n_items, np.float32), users[order])
+    starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=n_items))))
+    return Positions(vectors, starts, np.ones(n_items, np.float32))
 
 
 def _gram(positions: Positions) -> NDArray[np.float32]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Learnt", "learn"]
 
+_MOST_USERS = 50_000
+"""How many users are enough to learn from what profiles say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
@@ -62,16 +65,20 @@ def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, 
     codes = np.searchsorted(met, data.item_codes).astype(np.int64)
     records = [data.item_records[code] for code in met.tolist()]
     progress(Step("learn", 0, steps, "counting what follows what"))
-    form, exact = _closed_form(data, codes, len(met), settings)
+    closed, exact = _closed_form(data, codes, len(met), settings)
+    form: ClosedForm | None = closed
     progress(Step("learn", 1, steps, "reducing to few dimensions"))
-    some_tables, some_vectors = form.approximate(dim, seed)
+    some_tables, some_vectors = closed.approximate(dim, seed)
+    if settings.rounds < 2:
+        del closed
+        form = None  # its matrix is what takes most memory
     tables = _spread(some_tables, exact, records, data.schema, settings)
     vectors = np.zeros((len(met), dim), np.float32)
     vectors[exact] = some_vectors
     positions = read_positions(tables, codes, data.user_offsets, settings.decays)
     for turn in range(settings.rounds):
         progress(Step("learn", 2 + turn, steps, "fitting items to users"))
-        if turn:
+        if turn and form is not None:
             tables = _spread(form.tables(_wanted(vectors, settings)[exact]), exact, records, data.schema, settings)
             positions = read_positions(tables, codes, data.user_offsets, settings.decays)
         vectors = fit_items(positions, settings.background, settings.shrinkage)
@@ -79,10 +86,11 @@ def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, 
     scale = _balance(positions, vectors)
     vectors = (vectors / scale).astype(np.float32)
     items = _item_features(positions, vectors, records, data.schema, settings)
-    users = _profiles(positions, data, scale, settings)
+    tables = (tables[:, :-1] * scale).astype(np.float32)
+    users = _user_features(tables, codes, data, settings)
     ids = [data.item_ids[code] for code in met.tolist()]
     progress(Step("learn", steps, steps))
-    return Learnt(data.schema, ids, (tables[:, :-1] * scale).astype(np.float32), vectors, items, users)
+    return Learnt(data.schema, ids, tables, vectors, items, users)
 
 
 def _closed_form(
@@ -136,8 +144,9 @@ def _wanted(vectors: NDArray[np.float32], settings: LinearSequenceSettings) -> N
 
 def _balance(positions: Positions, vectors: NDArray[np.float32]) -> float:
     """What to multiply the users' vectors by, and divide the items' by, to make both of one length on average."""
-    users = float(np.sqrt((positions.vectors**2).sum(axis=1).mean())) if len(positions.vectors) else 0.0
-    items = float(np.sqrt((vectors**2).sum(axis=1).mean()))
+    users, items = (
+        float(np.sqrt(np.einsum("nd,nd->", each, each) / max(len(each), 1))) for each in (positions.vectors, vectors)
+    )
     return float(np.sqrt(items / users)) if users > 0 and items > 0 else 1.0
 
 
@@ -157,15 +166,21 @@ def _item_features(
     return says
 
 
-def _profiles(positions: Positions, data: Dataset, scale: float, settings: LinearSequenceSettings) -> FeatureMap:
-    """What profiles say about users, learnt from the mean vector of each user."""
-    counts = np.bincount(positions.users, minlength=data.n_users)
-    sums = np.zeros((data.n_users, positions.vectors.shape[1]), np.float32)
-    order = np.argsort(positions.users, kind="stable")
-    known = np.flatnonzero(counts)
-    if len(known):
-        starts = (np.cumsum(counts) - counts)[known]
-        sums[known] = np.add.reduceat(positions.vectors[order], starts, axis=0)
-    means = (sums[known] / counts[known][:, None] * scale).astype(np.float32)
-    records = [data.user_records[code] for code in known.tolist()]
+def _user_features(
+    tables: NDArray[np.float32], codes: NDArray[np.int64], data: Dataset, settings: LinearSequenceSettings
+) -> FeatureMap:
+    """What profiles say about users, learnt from the mean vector that each user had before their events."""
+    counts = np.diff(data.user_offsets)
+    users = np.flatnonzero(counts > 1)
+    users = users[np.unique(np.linspace(0, len(users) - 1, min(len(users), _MOST_USERS)).astype(int))]
+    means = np.zeros((len(users), tables.shape[2]), np.float32)
+    for row, user in enumerate(users.tolist()):
+        mine = codes[data.user_offsets[user] : data.user_offsets[user + 1] - 1]
+        left = np.arange(len(mine), 0, -1)  # how many positions an event is known at
+        for table, decay in zip(tables, settings.decays):
+            weights = ((1 - np.float64(decay) ** left) / (1 - decay) / len(mine)).astype(np.float32)
+            means[row] += weights @ table[mine]
+    records = [data.user_records[code] for code in users.tolist()]
+    if not len(users):  # nobody has two events, so everybody is alike: see `read_positions`
+        means, records = np.eye(1, tables.shape[2], dtype=np.float32), [None]
     return FeatureMap.learn("user", data.schema.users, records, means, settings.feature_ridge)

@@ -1,0 +1,80 @@
+"""The quality benchmark on made-up files in MovieLens's format: every protocol ends in figures."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import quality
+from benchmarks._published import METRICS
+
+N_USERS, N_ITEMS, N_EVENTS = 40, 60, 25
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of walks along a ring of movies, and the files of protocol P2 for them."""
+    path, rng = tmp_path_factory.mktemp("ml"), np.random.default_rng(0)
+    movies = [f"{item}::Movie {item} (19{40 + item})::{'Comedy' if item % 2 else 'Drama'}" for item in range(1, 61)]
+    users = [f"{user}::{'FM'[user % 2]}::25::{user % 20}::00000" for user in range(1, N_USERS + 1)]
+    ratings, rows, negatives = [], [], []
+    first_seen: dict[int, int] = {}
+    for user in range(1, N_USERS + 1):
+        start = int(rng.integers(N_ITEMS))
+        items = [(start + step) % N_ITEMS + 1 for step in range(N_EVENTS)]
+        ratings += [f"{user}::{item}::{3 + item % 3}::{1000 * step + user}" for step, item in enumerate(items)]
+        for item in items:
+            first_seen.setdefault(item, len(first_seen))
+        rows.append((user - 1, items))
+    for user, items in rows:
+        others = [place for item, place in first_seen.items() if item not in items][:9]
+        target = first_seen[items[-1]]
+        negatives.append(f"({user},{target})\t" + "\t".join(map(str, others)))
+    (path / "movies.dat").write_text("\n".join(movies) + "\n", "latin-1")
+    (path / "users.dat").write_text("\n".join(users) + "\n", "latin-1")
+    (path / "ratings.dat").write_text("\n".join(ratings) + "\n", "latin-1")
+    (path / "ml-1m.test.negative").write_text("\n".join(negatives) + "\n")
+    (path / "ml-1m.test.rating").write_text("".join(f"{user}\t{first_seen[items[-1]]}\t5\t0\n" for user, items in rows))
+    return path
+
+
+def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
+    return Namespace(
+        protocol=protocol, data=str(directory), ncf=str(directory), part=part, dim=16, options={"linear": {"ridge": 20}}
+    )
+
+
+@pytest.mark.parametrize("protocol", METRICS)
+@pytest.mark.parametrize("name", ["popularity", "linear", "content"])
+def test_every_protocol_measures_every_encoder(directory: Path, protocol: str, name: str) -> None:
+    runs = quality.measure(name, 0, arguments(directory, protocol))
+    assert len(runs) == (5 if protocol == "P4" else 1)
+    for run in runs:
+        assert all(0 <= run["metrics"][metric] <= 1 for metric in METRICS[protocol])
+        assert run["counts"]["users"] > 0
+        assert str(directory) not in json.dumps(run)
+    rows = quality.table(protocol, runs)
+    assert {len(row) for row in rows} == {len(METRICS[protocol]) + 4}
+
+
+def test_the_given_negatives_are_the_ones_that_are_ranked(directory: Path) -> None:
+    (run,) = quality.measure("popularity", 0, arguments(directory, "P2"))
+    assert run["counts"] == {"users": N_USERS, "ranked_items": 10, "targets": N_USERS, "unknown_targets": 0}
+    assert run["protocol"] == "leave last out, as given, among 9 negatives"
+
+
+def test_results_are_printed_and_kept(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = f"quality --protocol P1 --data {directory} --seeds 1 --encoder popularity --dim 8 --out {tmp_path}"
+    monkeypatch.setattr("sys.argv", command.split())
+    quality.main()
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    kept = json.loads((tmp_path / "quality-p1-popularity-8.json").read_text())
+    assert kept["runs"] == last["runs"]
+    assert kept["runs"][0]["encoder"] == "popularity"
+    assert kept["versions"]["vecrec"]
