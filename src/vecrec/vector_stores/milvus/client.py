@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.errors import StoreError
 from vecrec.vector_stores.milvus import lite
-from vecrec.vector_stores.milvus.translation import engine_errors, is_not_loaded, is_unreachable, translate
+from vecrec.vector_stores.milvus.schema import Layout
+from vecrec.vector_stores.milvus.translation import (
+    engine_errors,
+    is_not_loaded,
+    is_unreachable,
+    is_without_index,
+    translate,
+)
 
 if TYPE_CHECKING:
     from vecrec.vector_stores.milvus.address import Address
@@ -59,11 +66,27 @@ class Client:
         try:
             return self.direct(doing, method, collection, **arguments)
         except StoreError as error:
-            if not isinstance(error.__cause__, Exception) or not is_not_loaded(error.__cause__):
+            if not is_not_loaded(error.__cause__):
                 raise
-        # Milvus Lite forgets what was loaded when its process ends, and an operator may have released it.
-        self.direct(doing, "load_collection", collection)
+        self._load(doing, collection)
         return self.direct(doing, method, collection, **arguments)
+
+    def make_index(self, doing: str, collection: str, layout: Layout) -> None:
+        """Make a collection's index and load it. Each step by itself, since both in one would wait half a second."""
+        self.direct(doing, "create_index", collection, layout.index_params(self.engine()), sync=False)
+        self.direct(doing, "load_collection", collection)
+
+    def _load(self, doing: str, collection: str) -> None:
+        # Milvus Lite forgets what was loaded when its process ends, and an operator may have released it.
+        try:
+            self.direct(doing, "load_collection", collection)
+        except StoreError as error:
+            # Who created it may have died, or not have come so far yet. To make an index twice is no error.
+            record = self.direct(doing, "describe_collection", collection)
+            layout = Layout.read(record)
+            if layout is None or not is_without_index(error.__cause__):
+                raise
+            self.make_index(doing, collection, layout)
 
     def direct(self, doing: str, method: str, /, *positional: Any, **arguments: Any) -> Any:
         """Call any method of the engine."""

@@ -141,19 +141,21 @@ class Layout:
         return _MARK + json.dumps(record, separators=(",", ":"))
 
     @classmethod
-    def of(cls, description: str) -> Layout | None:
-        """The layout that `description` made the text of; ``None`` for a collection that vecrec has not made.
+    def read(cls, record: Mapping[str, Any]) -> Layout | None:
+        """The layout of a collection that the engine describes; ``None`` if vecrec has not made it.
 
         Raises:
-            StoreError: for one that a newer vecrec has made.
+            StoreError: when a newer vecrec has.
         """
+        # Milvus Lite loses the description and keeps the property; not every server keeps properties.
+        description = str(record["description"] or record.get("properties", {}).get(PROPERTY, ""))
         if not description.startswith(_MARK):
             if description.startswith("vecrec/"):
                 raise StoreError(f"a newer vecrec has made this collection ({description[:12]!r}): upgrade vecrec")
             return None
-        record = json.loads(description.removeprefix(_MARK))
-        spec = CollectionSpec(record["dim"], record["metric"], record["fields"])
-        return cls(spec, load_index(record["index"]), record["arrays"], record["key"])
+        made = json.loads(description.removeprefix(_MARK))
+        spec = CollectionSpec(made["dim"], made["metric"], made["fields"])
+        return cls(spec, load_index(made["index"]), made["arrays"], made["key"])
 
     def check(self) -> None:
         """Check that a server can hold it.
@@ -191,8 +193,12 @@ class Layout:
 
     def index_params(self, engine: Any) -> Any:
         """The engine's settings of the index."""
+        settings: dict[str, Any] = self.index.build()
+        if not self.arrays:
+            # pymilvus hands them over one by one; Milvus Lite reads them here, and for a search nowhere else.
+            settings = {"params": settings, "search_params": self.index.search(0)}
         params = engine.prepare_index_params()
-        params.add_index(VECTOR, index_type=self.index.kind, metric_type=self.metric, params=self.index.build())
+        params.add_index(VECTOR, index_type=self.index.kind, metric_type=self.metric, params=settings)
         return params
 
 

@@ -154,17 +154,15 @@ class MilvusVectorStore(VectorStore):
         self._client.direct(
             doing, "create_collection", collection, schema=schema, properties=properties, consistency_level="Bounded"
         )
-        # Each step by itself, since all in one would wait half a second for the index of nothing.
-        self._client.direct(doing, "create_index", collection, layout.index_params(engine), sync=False)
-        self._client.direct(doing, "load_collection", collection)
+        self._client.make_index(doing, collection, layout)
 
     @override
     def _drop(self, collection: str) -> None:
-        description = self._describe(collection)
+        record = self._describe(collection)
         self._forget(collection)
-        if description is None:
+        if record is None:
             return
-        if Layout.of(description) is None:
+        if Layout.read(record) is None:
             raise StoreError(
                 f"vecrec has not made the collection {collection!r}, and does not drop what is not its own: "
                 "drop it with the tool that made it, or use another name"
@@ -259,8 +257,8 @@ class MilvusVectorStore(VectorStore):
         if known is not None and time.monotonic() < known.until:
             self._client.engine()  # raises where the store is closed or not this process's
             return known.layout
-        description = self._describe(collection)
-        layout = None if description is None else Layout.of(description)
+        record = self._describe(collection)
+        layout = None if record is None else Layout.read(record)
         if layout is None:
             self._forget(collection)
         else:
@@ -268,13 +266,11 @@ class MilvusVectorStore(VectorStore):
             self._known[collection] = _Known(layout, time.monotonic() + _REMEMBER)
         return layout
 
-    def _describe(self, collection: str) -> str | None:
+    def _describe(self, collection: str) -> Any:
         try:
-            record = self._client.direct(f"look at {collection!r}", "describe_collection", collection)
+            return self._client.direct(f"look at {collection!r}", "describe_collection", collection)
         except CollectionNotFoundError:
             return None
-        # Milvus Lite loses the description and keeps the property; not every server keeps properties.
-        return str(record["description"] or record.get("properties", {}).get(PROPERTY, ""))
 
     @contextlib.contextmanager
     def _about(self, collection: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ from vecrec.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["engine_errors", "is_not_loaded", "is_unreachable", "translate"]
+__all__ = ["engine_errors", "is_not_loaded", "is_unreachable", "is_without_index", "translate"]
 
 _NOT_FOUND = 100
 _NOT_LOADED = (101, 103)
@@ -70,11 +70,14 @@ def is_unreachable(error: Exception) -> bool:
     return _status(error) == "UNAVAILABLE"
 
 
-def is_not_loaded(error: Exception) -> bool:
+def is_not_loaded(error: BaseException | None) -> bool:
     """Whether the collection has to be loaded before it can be read."""
-    # Milvus Lite after a reopening says "is in state 'released'; call load()".
-    reason = _reason(error)
-    return getattr(error, "code", None) in _NOT_LOADED and ("loaded" in reason or "load()" in reason)
+    return getattr(error, "code", None) in _NOT_LOADED
+
+
+def is_without_index(error: BaseException | None) -> bool:
+    """Whether the collection cannot be loaded because it has no index yet."""
+    return "index not" in _reason(error) or "no vector index" in _reason(error)
 
 
 def _status(error: BaseException | None) -> str | None:
@@ -93,7 +96,7 @@ def _status(error: BaseException | None) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException | None) -> str:
     details = getattr(error, "details", None)
     text = details() if callable(details) else getattr(error, "message", None)
     return str(text or error).strip()[:500]
