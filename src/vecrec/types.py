@@ -113,7 +113,8 @@ class Recommendation:
     item_id: Id
     """The item."""
     score: float
-    """The inner product of the user's and the item's vector; where popularity served, a popularity from 0 to 1."""
+    """The inner product of the user's and the item's vector; the cosine of two items' vectors for similar items; a
+    popularity in [0, 1] where the list was ``served_by`` popularity."""
     metadata: Record
     """The item's record."""
 

