@@ -39,6 +39,14 @@ values: Mapping[str, st.SearchStrategy[Any]] = {
 }
 rows = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in values.items()})
 
+# Whatever else is drawn, these are there.
+CORNERS: list[dict[str, Any]] = [
+    {},
+    {"flag": True, "year": 7, "price": 0.0, "lang": "a", "genres": ["a", ""], "codes": [0, 2**63 - 1]},
+    {"flag": False, "year": -(2**63), "price": -1e308, "lang": "", "genres": [], "codes": [-(2**63)]},
+    {"year": 0, "lang": "b", "genres": [""], "codes": []},
+]
+
 # What a field may be compared with goes beyond what it can hold.
 constants: Mapping[str, st.SearchStrategy[Any]] = {
     "flag": st.booleans(), "year": integers | numbers, "price": integers | numbers, "lang": texts,
@@ -107,7 +115,7 @@ def _random_rows() -> list[dict[str, Any]]:
         drawn.append(row)
 
     draw()
-    return (drawn * COUNT)[:COUNT]
+    return [*CORNERS, *drawn, *CORNERS * COUNT][:COUNT]
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
