@@ -14,7 +14,7 @@ from typing import Any
 from vecrec.filters import FieldType, Filter
 from vecrec.ids import Id
 from vecrec.recommender import Live, Recommender
-from vecrec.recommender.catalogue import ITEM
+from vecrec.recommender.catalogue import ITEM, USER
 from vecrec.records import Record
 from vecrec.types import Item
 
@@ -22,6 +22,8 @@ __all__ = ["Directory", "Facet"]
 
 _MOST = 50_000
 _VALUES = 100
+_USERS = 2_000
+_TELLING = ("_group", "_name", "_label")
 _SECONDS = 60.0
 
 
@@ -43,6 +45,8 @@ class _Index:
     titles: dict[Id, str]
     """Searchable titles, the most popular items first."""
     facets: dict[str, Facet]
+    labels: dict[str, dict[str, str]]
+    """What the values of users' features mean, where their records say so."""
 
 
 class Directory:
@@ -59,6 +63,10 @@ class Directory:
     def facets(self) -> dict[str, Facet]:
         """The filterable fields with their values."""
         return self._fresh().facets
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """What the values of users' features mean: of ``age`` what ``age_group``, ``age_name`` or ``age_label`` say."""
+        return self._fresh().labels
 
     def find(self, search: str, where: Filter | None, offset: int, limit: int) -> list[Item]:
         """Items whose title has all the words, the most popular first, and all items for no word."""
@@ -100,7 +108,18 @@ class Directory:
             facet.values = Counter(dict(facet.values.most_common(_VALUES)))
         ranks = {key: rank for rank, key in enumerate(live.popularity.ids)}
         ordered = sorted(titles, key=lambda key: ranks.get(key, len(ranks)))
-        return _Index(live.release.id, time.monotonic(), {key: titles[key] for key in ordered}, facets)
+        sorted_titles = {key: titles[key] for key in ordered}
+        return _Index(live.release.id, time.monotonic(), sorted_titles, facets, self._make_labels(live))
+
+    def _make_labels(self, live: Live) -> dict[str, dict[str, str]]:
+        names = [feature.name for feature in live.schema.users]
+        labels: dict[str, dict[str, str]] = {name: {} for name in names}
+        for _, record in islice(self._recommender.metadata_store.scan(USER), _USERS):
+            for name in names:
+                told = next((record[f"{name}{end}"] for end in _TELLING if f"{name}{end}" in record), None)
+                if isinstance(told, str) and record.get(name) is not None:
+                    labels[name].setdefault(str(record[name]), told)
+        return {name: found for name, found in labels.items() if found}
 
 
 def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:

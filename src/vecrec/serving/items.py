@@ -143,4 +143,5 @@ def schema(service: Ours) -> SchemaOut:
         items=features["items"],
         users=features["users"],
         facets=facets,
+        labels=service.directory.labels(),
     )

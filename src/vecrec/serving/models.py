@@ -323,6 +323,7 @@ class SchemaOut(BaseModel):
     items: list[Features]
     users: list[Features]
     facets: dict[str, FacetOut]
+    labels: dict[str, dict[str, str]] = Field(description="What the values of users' features mean, for people.")
 
 
 class HealthOut(BaseModel):

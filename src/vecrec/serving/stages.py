@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import ArrayLike
 
-from vecrec.errors import InvalidDataError, ItemNotFoundError
+from vecrec.errors import InvalidDataError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
 from vecrec.recommender import Live
@@ -27,10 +27,14 @@ router = APIRouter(prefix="/v1", tags=["stages"])
 
 @router.post("/retrieval", summary="Find the nearest items")
 def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut:
-    """Ids and scores of the items nearest to a vector, an item or somebody; seen items are among them."""
+    """Ids and scores of the items nearest to a vector, an item or somebody, whose seen items are among them."""
     service.check_k(body.k)
-    by_person = body.vector is None and body.item_id is None
-    user = _known(service.person(body).user) if by_person else None
+    if body.vector is None and body.item_id is not None:
+        # Items are near each other by angle, as the library has it.
+        found = service.recommender.similar_items(body.item_id, body.k, where=compile_where(body.where))
+        hits = [HitOut(item_id=item.item_id, score=item.score) for item in found]
+        return RetrievalOut(request_id=request_id(request), release=found.release, hits=hits)
+    user = None if body.vector is not None else _known(service.person(body).user)
     release, hits = service.recommender.ask(lambda live: (live.release.id, _retrieve(service, live, body, user)))
     return RetrievalOut(request_id=request_id(request), release=release, hits=hits)
 
@@ -50,21 +54,11 @@ def rank(body: RankingIn, request: Request, service: Ours) -> RankingOut:
 def _retrieve(service: Service, live: Live, body: RetrievalIn, user: User | None) -> list[HitOut]:
     # Only what the schema names may be asked for: the collection has a field of its own beside it.
     where = check_filter(compile_where(body.where), live.schema.filter_fields())
-    itself = body.item_id if body.vector is None else None
-    query, store = _query(service, live, body, user), service.recommender.vector_store
-    hits = store.search(live.collection, query, body.k + (itself is not None), where)[0]
-    return [HitOut(item_id=hit.id, score=hit.score) for hit in hits if itself is None or hit.id != itself][: body.k]
-
-
-def _query(service: Service, live: Live, body: RetrievalIn, user: User | None) -> ArrayLike:
-    if body.vector is not None:
-        return [[float(value) for value in body.vector]]
+    query: ArrayLike = [[float(value) for value in body.vector or ()]]
     if user is not None:
-        return live.encoder.encode_users([user])
-    found = vectors_of(service.recommender, [body.item_id] if body.item_id is not None else [])
-    if body.item_id not in found:
-        raise ItemNotFoundError(f"no item {body.item_id!r} in the catalogue: POST /v1/items adds one")
-    return [found[body.item_id]]
+        query = live.encoder.encode_users([user])
+    hits = service.recommender.vector_store.search(live.collection, query, body.k, where)[0]
+    return [HitOut(item_id=hit.id, score=hit.score) for hit in hits]
 
 
 def _known(user: User) -> User:

@@ -1,0 +1,100 @@
+"""What is offered to be started: the Compose file is one, and the command without Docker ends in a page."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from compose_spec import PyOptions
+
+from tests.cli.conftest import write_catalogue
+from tests.servers.ports import free_port
+from tests.serving.web import get
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FOLDER = _ROOT / "examples" / "quick_deploy"
+
+
+def _parsed(text: str) -> Any:
+    options = PyOptions()
+    options.apply_merge = True
+    parsed = options.from_yaml(text)
+    parsed.validate()
+    return parsed
+
+
+def test_the_compose_file_is_one() -> None:
+    """It fits the Compose specification, and every volume and dependency that it names is there."""
+    text = (_FOLDER / "compose.yaml").read_text()
+    _parsed(text)
+    document = yaml.safe_load(text)
+    services = document["services"]
+    assert {"milvus", "etcd", "minio", "redis", "mysql", "service"} <= set(services)
+    for name, service in services.items():
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(document["volumes"]), name
+        for other in service.get("depends_on", {}):
+            assert "healthcheck" in services[other], f"{name} waits for the health of {other}"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("image: redis:7.4.2", "imge: redis:7.4.2"), ("interval: 5s", "interval: soon")],
+)
+def test_a_wrong_compose_file_would_be_caught(good: str, bad: str) -> None:
+    """The test above is not there for show."""
+    text = (_FOLDER / "compose.yaml").read_text()
+    assert good in text
+    with pytest.raises((ValueError, RuntimeError)):
+        _parsed(text.replace(good, bad))
+
+
+def test_every_image_is_pinned() -> None:
+    """To a whole version: tomorrow's build is today's."""
+    services = yaml.safe_load((_FOLDER / "compose.yaml").read_text())["services"]
+    images = [each["image"] for each in services.values()]
+    images += re.findall(r"^FROM (\S+)", (_FOLDER / "Dockerfile").read_text(), re.MULTILINE)
+    for image in images:
+        assert re.search(r":(v?\d+\.\d+\.\d+|RELEASE\.[\dTZ-]+)", image), image
+
+
+def test_only_the_service_is_to_be_reached_and_from_this_machine_only() -> None:
+    """Stores with passwords for a trial listen inside."""
+    services = yaml.safe_load((_FOLDER / "compose.yaml").read_text())["services"]
+    assert {name: each["ports"] for name, each in services.items() if "ports" in each} == {
+        "service": ["127.0.0.1:8000:8000"]
+    }
+
+
+def test_one_command_without_docker_ends_in_a_page(tmp_path: Path) -> None:
+    """It trains, serves the page, and Ctrl-C ends it and cleans up."""
+    log, items = write_catalogue(tmp_path)
+    port = free_port()
+    train = ["--interactions", str(log), "--items", str(items), "--encoder", "content", "--dim", "16", "--quiet"]
+    command = [sys.executable, str(_FOLDER / "run.py"), "--embedded", "--port", str(port), "--", *train]
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            assert started.poll() is None
+            assert time.monotonic() < end
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        assert "<!doctype html>" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        found = get(httpx.get(f"http://127.0.0.1:{port}/v1/users/3/recommendations", trust_env=False))
+        assert len(found["items"]) == 10
+    finally:
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=30)
+    assert started.returncode in (0, 130), errors
+    assert "ready after" in errors
