@@ -91,7 +91,7 @@ def test_equations_are_solved_by_blocks() -> None:
         root = rng.standard_normal((size, size))
         matrix = (root @ root.T + size * np.eye(size)).astype(np.float32)
         right = rng.standard_normal((size, 3)).astype(np.float32)
-        found = Factor(matrix).solve(right)
+        found = Factor(matrix.copy()).solve(right)
         np.testing.assert_allclose(matrix @ found, right, atol=1e-3)
     with pytest.raises(np.linalg.LinAlgError):
         Factor(-np.eye(3, dtype=np.float32))

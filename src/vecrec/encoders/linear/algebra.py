@@ -16,14 +16,26 @@ class Factor:
     """A symmetric positive definite matrix, factored, so that equations with it are solved by products."""
 
     def __init__(self, matrix: NDArray[np.float32]) -> None:
-        """Factor ``matrix``, shape (n, n), by Cholesky's method.
+        """Factor ``matrix``, shape (n, n), by Cholesky's method, in its own memory: it is overwritten.
+
+        In blocks, since `numpy.linalg.cholesky` works in double precision only, which costs twice the time and five
+        times the memory. The blocks on the diagonal are inverted, so that triangular equations, which NumPy does not
+        solve, become products too.
 
         Raises:
             numpy.linalg.LinAlgError: when it is not positive definite.
         """
-        self._lower = np.linalg.cholesky(matrix)
-        # NumPy solves no triangular equations, but with the diagonal blocks inverted these are products too.
-        self._inverse = [np.linalg.inv(self._lower[rows, rows]) for rows in self._blocks()]
+        self._lower = matrix
+        self._inverse: list[NDArray[np.float32]] = []
+        for rows in self._blocks():
+            left = matrix[rows, : rows.start]
+            below = slice(rows.stop, len(matrix))
+            corner = np.linalg.cholesky((matrix[rows, rows] - left @ left.T).astype(np.float64))
+            inverse = np.linalg.inv(corner).astype(np.float32)
+            matrix[rows, rows] = corner
+            matrix[below, rows] -= matrix[below, : rows.start] @ left.T
+            matrix[below, rows] = matrix[below, rows] @ inverse.T
+            self._inverse.append(inverse)
 
     def solve(self, right: NDArray[np.float32]) -> NDArray[np.float32]:
         """The solution x of ``matrix @ x = right``, shape (n, m)."""
