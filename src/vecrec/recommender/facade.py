@@ -1,48 +1,42 @@
-"""The facade that applications import: four parts behind one class."""
+"""The facade that applications import: four parts behind one class. ``readers`` holds its half that only reads."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
-from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommender.building import ReleaseChecks
-from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue, batches
+from vecrec.recommender.catalogue import BATCH, PENDING, USER, Catalogue, batches
 from vecrec.recommender.checks import check_all, check_encoder, check_flag, check_part, check_seconds, required_id
-from vecrec.recommender.generation import Live
 from vecrec.recommender.lifecycle import Lifecycle
+from vecrec.recommender.readers import Readers
 from vecrec.recommender.report import Receipt, Report
-from vecrec.recommender.request import Request, Reranker
 from vecrec.recommender.serving import Server
 from vecrec.recommender.watch import Watch
 from vecrec.releases import Archive, Release
-from vecrec.types import Event, Item, Recommendations, User
+from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
 from vecrec.vector_stores.checks import check_count
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
-    from vecrec.evaluation.live import LiveEvaluation
-    from vecrec.recommender.generation import Live
 
 __all__ = ["Recommender"]
 
-_T = TypeVar("_T")
 
-
-class Recommender:
+class Recommender(Readers):
     """An encoder, a vector store and a metadata store that together recommend.
 
     It owns the order of all writes to both stores, and closes them when it is closed. Calls may come from several
@@ -205,91 +199,6 @@ class Recommender:
             raise InvalidDataError(f"release is {release!r}: give the id of one of releases(), or None")
         return self._lifecycle.rollback(release)
 
-    # -- recommendations
-
-    def recommend(
-        self,
-        user_id: Id,
-        k: int = 10,
-        *,
-        where: Filter | None = None,
-        exclude_seen: bool = True,
-        exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
-    ) -> Recommendations:
-        """The best items for a user, from their record, their history and nothing else.
-
-        Args:
-            user_id: Whom to recommend to. A user of whom nothing is stored gets popular items.
-            k: How many; fewer come only with a ``shortfall`` that says why.
-            where: A condition on the items, such as ``field("year") >= 1990``.
-            exclude_seen: Leave out the items of their stored events.
-            exclude: More items to leave out.
-            rerank: A second stage that orders the best candidates anew.
-
-        Raises:
-            NotFittedError: when there is no live release.
-        """
-        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), [check_id(user_id, "user id")]
-        return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))[0]
-
-    def recommend_many(
-        self,
-        user_ids: Sequence[Id],
-        k: int = 10,
-        *,
-        where: Filter | None = None,
-        exclude_seen: bool = True,
-        exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
-    ) -> list[Recommendations]:
-        """What `recommend` gives for each of many users, in their order, in batched calls to the stores."""
-        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), check_ids(user_ids, "user id")
-        return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))
-
-    def recommend_for(
-        self,
-        user: User,
-        k: int = 10,
-        *,
-        where: Filter | None = None,
-        exclude_seen: bool = True,
-        exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
-    ) -> Recommendations:
-        """What `recommend` gives, for somebody who is not stored: by a profile, a history, or both.
-
-        Raises:
-            InvalidDataError: also for a feature value that the schema does not allow.
-        """
-        if not isinstance(user, User):
-            raise InvalidDataError(f"recommend_for takes a User, got {user!r}: recommend takes an id")
-        request = Request.of(k, where, exclude_seen, exclude, rerank)
-        return self._watch.ask(lambda live: self._server.for_user(live, user, request))
-
-    def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
-        """The items whose vectors point in the direction of the item's, itself left out; scores are cosines.
-
-        Raises:
-            ItemNotFoundError: when the item is not in the catalogue.
-        """
-        request, key = Request.of(k, where), check_id(item_id, "item id")
-        return self._watch.ask(lambda live: self._server.similar(live, key, request))
-
-    def ask(self, question: Callable[[Live], _T]) -> _T:
-        """What ``question`` makes of the live release: its encoder, schema, collection and popular items.
-
-        For what no other method answers, such as the score of a given pair. The release stays the same from beginning
-        to end; where it is dropped meanwhile, the question is put again, to the next one.
-
-        Args:
-            question: Called with the live release, once or more often, so it must not write.
-
-        Raises:
-            NotFittedError: when there is no live release.
-        """
-        return self._watch.ask(question)
-
     # -- the live catalogue
 
     def upsert_items(self, items: Iterable[Item]) -> None:
@@ -323,10 +232,6 @@ class Recommender:
         for part in batches(unique, BATCH):
             with self._archive.catalogue_lock():
                 self._watch.tell(partial(self._catalogue.delete, ids=part))
-
-    def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
-        """The items of those ids that are in the catalogue, in the order of ``ids``."""
-        return {key: Item(key, record) for key, record in self.metadata_store.get(ITEM, ids).items()}
 
     # -- the live users
 
@@ -399,42 +304,6 @@ class Recommender:
             ids = self._catalogue.marked(PENDING) if found is None else found
             self._watch.tell(partial(self._catalogue.repair, ids=ids))
         return ids
-
-    # -- how good it is
-
-    def evaluate(
-        self, test: Dataset, k: int | Sequence[int] = (10, 50), *, where: Filter | None = None
-    ) -> LiveEvaluation:
-        """Recommend to every user with an event in ``test`` as anybody would be served, and measure the result.
-
-        Args:
-            test: The events that are to be predicted, which the metadata store must not hold yet.
-            k: How deep to look.
-            where: A condition under which to recommend.
-
-        Returns:
-            The metrics of what was served beside those of an exact search with the same vectors, and for each k what
-            became of the held-out items: found, or lost to the model, the index, the filter or a missing record.
-
-        Raises:
-            InvalidDataError: for a k or a filter that is none, or a test without events.
-            NotFittedError: when there is no live release.
-        """
-        from vecrec.evaluation.live import LivePath, evaluate_live
-
-        def measure(live: Live) -> LiveEvaluation:
-            path = LivePath(
-                encoder=live.encoder,
-                collection=live.collection,
-                vectors=self.vector_store,
-                serve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where)),
-                read_users=lambda ids: self._server.users(live, ids),
-                with_record=lambda ids: self.metadata_store.get(ITEM, ids),
-                where=where,
-            )
-            return evaluate_live(path, test, k)
-
-        return self._watch.ask(measure)
 
     # -- the connection
 
