@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from typing_extensions import override
 
@@ -120,3 +122,27 @@ class RemembersWhatItRead(SharedVectorStore):
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
         self._cache = super()._fetch(collection, spec, ids) | self._cache
         return {key: self._cache[key] for key in ids if key in self._cache}
+
+
+@caught_by("test_a_bulk_write_is_read_here_at_once_and_by_all_at_its_end")
+class BulkHoldsBack(SharedVectorStore):
+    """Writes what came in bulk when the block ends, and not before."""
+
+    _waiting: list[Callable[[], None]] | None = None
+
+    @override
+    @contextmanager
+    def bulk(self, collection: str) -> Iterator[None]:
+        self._waiting = []
+        with super().bulk(collection):
+            yield
+        waiting, self._waiting = self._waiting, None
+        for write in waiting:
+            write()
+
+    @override
+    def _upsert(
+        self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
+    ) -> None:
+        write = partial(super()._upsert, collection, spec, ids, vectors, attributes)
+        write() if self._waiting is None else self._waiting.append(write)

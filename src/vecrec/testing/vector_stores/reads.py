@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vecrec.errors import CollectionNotFoundError
 from vecrec.ids import Id
 from vecrec.testing.base import expected, refused, same, same_ids
 from vecrec.testing.data import axis
-from vecrec.testing.vector_stores.base import Library, VectorStoreKit
+from vecrec.testing.vector_stores.base import Library, VectorStoreKit, fresh_name
 from vecrec.vector_stores.base import VectorStore
 
 __all__ = ["ReadTests"]
@@ -102,3 +104,25 @@ class ReadTests(VectorStoreKit):
                 assert reader.count(scratch) == turn + 2
             store.delete(scratch, ["moving"])
             assert same_ids((entry.id for entry in other.scan(scratch)), [0, 1, 2, 3])
+
+    def test_a_bulk_write_is_read_here_at_once_and_by_all_at_its_end(self, store: VectorStore, scratch: str) -> None:
+        """Inside ``bulk`` a store reads what it wrote; after the block, also one that failed, every connection does."""
+        with store.bulk(scratch):
+            for turn in range(3):
+                store.upsert(scratch, [turn], [axis(turn)])
+                assert store.count(scratch) == turn + 1
+            store.delete(scratch, [0])
+            assert list(store.fetch(scratch, [0, 1, 2])) == [1, 2]
+        with contextlib.suppress(ZeroDivisionError), store.bulk(scratch):
+            store.upsert(scratch, [3], [axis(3)])
+            raise ZeroDivisionError
+        with pytest.raises(CollectionNotFoundError), store.bulk(fresh_name()):
+            pass
+        if not self.persistent:
+            assert store.count(scratch) == 3
+            return
+        with self.reopen(store) as other:
+            assert same_ids((entry.id for entry in other.scan(scratch)), [1, 2, 3])
+            with store.bulk(scratch):
+                store.upsert(scratch, [4], [axis(4)])
+            assert list(other.fetch(scratch, [4])) == [4]

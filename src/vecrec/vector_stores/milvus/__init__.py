@@ -1,7 +1,8 @@
 """Milvus: Lite, standalone and distributed, through one class.
 
-``store`` is the adapter; ``address``, ``client``, ``lite`` and ``translation`` are the connection; ``schema``,
-``packing`` and ``index`` say how entries are kept; ``expressions``, ``table`` and ``search`` how they are found.
+``store`` is the adapter; ``address``, ``client``, ``lite`` and ``translation`` are the connection; ``catalog``,
+``schema``, ``packing`` and ``index`` say how entries are kept; ``expressions``, ``table`` and ``search`` how they are
+found.
 """
 
 from vecrec.vector_stores.milvus.index import HNSW, HNSWSQ, IVFSQ8, AutoIndex, Flat, Index, IVFFlat

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -25,6 +24,7 @@ from vecrec.types import Hit
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.milvus import packing
 from vecrec.vector_stores.milvus.address import parse_address
+from vecrec.vector_stores.milvus.catalog import Catalog
 from vecrec.vector_stores.milvus.client import Client
 from vecrec.vector_stores.milvus.expressions import id_in
 from vecrec.vector_stores.milvus.index import HNSW, Flat, Index, check_index
@@ -38,15 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MilvusVectorStore"]
 
-_REMEMBER = 5.0
 _IDS = 2_000
 _POLL = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    layout: Layout
-    until: float
 
 
 class MilvusVectorStore(VectorStore):
@@ -95,7 +88,7 @@ class MilvusVectorStore(VectorStore):
         self._client = Client(address, _token(token), _seconds(timeout, "timeout"))
         self._flush_timeout = _seconds(flush_timeout, "flush_timeout")
         self._consistency = consistency
-        self._known: dict[str, _Known] = {}
+        self._catalog = Catalog(self._client)
         self._bulk: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -111,7 +104,6 @@ class MilvusVectorStore(VectorStore):
     @override
     def close(self) -> None:
         self._client.close()
-        self._known.clear()
 
     @override
     @contextlib.contextmanager
@@ -121,12 +113,20 @@ class MilvusVectorStore(VectorStore):
             self._bulk[collection] = self._bulk.get(collection, 0) + 1
         try:
             yield
-        finally:
-            with self._lock:
-                self._bulk[collection] -= 1
-                if not self._bulk[collection]:
-                    del self._bulk[collection]
+        except BaseException:
+            self._leave_bulk(collection)
+            # What went wrong is the caller's news, not that the server does not answer either.
+            with contextlib.suppress(StoreError):
+                self._await_visible(collection)
+            raise
+        self._leave_bulk(collection)
         self._await_visible(collection)
+
+    def _leave_bulk(self, collection: str) -> None:
+        with self._lock:
+            self._bulk[collection] -= 1
+            if not self._bulk[collection]:
+                del self._bulk[collection]
 
     # -- collections
 
@@ -134,12 +134,12 @@ class MilvusVectorStore(VectorStore):
     def _create(self, collection: str, spec: CollectionSpec) -> None:
         layout = Layout(spec, self._index, arrays=not self._client.address.lite)
         layout.check()
-        if self._describe(collection) is not None:
+        if self._catalog.describe(collection) is not None:
             raise self._taken(collection)
         try:
             self._make(collection, layout)
         except StoreError as error:
-            made = self._layout(collection)
+            made = self._catalog.layout(collection)
             if made is not None and made.key != layout.key:
                 raise self._taken(collection) from error  # by somebody else in the meantime
             if made is not None:
@@ -158,8 +158,8 @@ class MilvusVectorStore(VectorStore):
 
     @override
     def _drop(self, collection: str) -> None:
-        record = self._describe(collection)
-        self._forget(collection)
+        record = self._catalog.describe(collection)
+        self._catalog.forget(collection)
         if record is None:
             return
         if Layout.read(record) is None:
@@ -173,11 +173,11 @@ class MilvusVectorStore(VectorStore):
     @override
     def _collections(self) -> list[str]:
         names = self._client.direct("list of collections", "list_collections")
-        return [name for name in names if self._layout(name) is not None]
+        return [name for name in names if self._catalog.layout(name) is not None]
 
     @override
     def _spec(self, collection: str) -> CollectionSpec | None:
-        layout = self._layout(collection)
+        layout = self._catalog.layout(collection)
         return None if layout is None else layout.spec
 
     # -- entries
@@ -187,14 +187,14 @@ class MilvusVectorStore(VectorStore):
         self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
     ) -> None:
         requests = packing.requests(collection, self._table(collection).layout, packing.Batch(ids, vectors, attributes))
-        with self._about(collection):
+        with self._catalog.about(collection):
             for request in requests:
                 self._client.send(f"upsert into {collection!r}", request)
         self._await_visible(collection)
 
     @override
     def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
-        with self._about(collection):
+        with self._catalog.about(collection):
             for start in range(0, len(ids), _IDS):
                 condition = id_in(ids[start : start + _IDS])
                 self._client.call(f"deletion from {collection!r}", "delete", collection, filter=condition)
@@ -204,12 +204,12 @@ class MilvusVectorStore(VectorStore):
     def _search(
         self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
     ) -> list[list[Hit]]:
-        with self._about(collection):
+        with self._catalog.about(collection):
             return search(self._table(collection), queries, k, where)
 
     @override
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
-        with self._about(collection):
+        with self._catalog.about(collection):
             return {entry.id: entry for entry in self._table(collection).fetch(ids)}
 
     @override
@@ -217,7 +217,7 @@ class MilvusVectorStore(VectorStore):
         table = self._table(collection)
 
         def entries() -> Iterator[Entry]:
-            with self._about(collection):
+            with self._catalog.about(collection):
                 for page in table.pages("", batch_size, vectors=vectors):
                     yield from page
 
@@ -225,14 +225,14 @@ class MilvusVectorStore(VectorStore):
 
     @override
     def _count(self, collection: str, spec: CollectionSpec) -> int:
-        with self._about(collection):
+        with self._catalog.about(collection):
             return self._table(collection).count("")
 
     @override
     def _flush(self, collection: str, spec: CollectionSpec) -> None:
         doing = f"flush of {collection!r}"
         deadline = time.monotonic() + self._flush_timeout
-        with self._about(collection):
+        with self._catalog.about(collection):
             self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
             while not self._client.address.lite and not self._is_indexed(doing, collection):
                 if time.monotonic() > deadline:
@@ -245,44 +245,12 @@ class MilvusVectorStore(VectorStore):
     # -- helpers
 
     def _table(self, collection: str) -> Table:
-        layout = self._layout(collection)
+        layout = self._catalog.layout(collection)
         if layout is None:
             raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
         # While this process writes in bulk, its own reads wait for what it has written.
         consistency = "Strong" if collection in self._bulk else self._consistency
         return Table(self._client, collection, layout, consistency)
-
-    def _layout(self, collection: str) -> Layout | None:
-        known = self._known.get(collection)
-        if known is not None and time.monotonic() < known.until:
-            self._client.engine()  # raises where the store is closed or not this process's
-            return known.layout
-        record = self._describe(collection)
-        layout = None if record is None else Layout.read(record)
-        if layout is None:
-            self._forget(collection)
-        else:
-            # Not for ever: another process may drop the collection and create it anew.
-            self._known[collection] = _Known(layout, time.monotonic() + _REMEMBER)
-        return layout
-
-    def _describe(self, collection: str) -> Any:
-        try:
-            return self._client.direct(f"look at {collection!r}", "describe_collection", collection)
-        except CollectionNotFoundError:
-            return None
-
-    @contextlib.contextmanager
-    def _about(self, collection: str) -> Iterator[None]:
-        """Forget what is known of a collection when a call about it fails: it may have been dropped or made anew."""
-        try:
-            yield
-        except StoreError:
-            self._forget(collection)
-            raise
-
-    def _forget(self, collection: str) -> None:
-        self._known.pop(collection, None)
 
     def _taken(self, collection: str) -> CollectionExistsError:
         return CollectionExistsError(f"there is a collection {collection!r} already: drop it first or use another name")
@@ -295,7 +263,7 @@ class MilvusVectorStore(VectorStore):
         """
         if self._client.address.lite or collection in self._bulk:
             return
-        with self._about(collection):
+        with self._catalog.about(collection):
             self._client.call(
                 f"write to {collection!r}", "query", collection, filter=f'{ID} == ""', output_fields=[ID],
                 consistency_level="Strong",
