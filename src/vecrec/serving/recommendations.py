@@ -36,7 +36,7 @@ def for_user(
 ) -> ListOut:
     """From their record and events; somebody of whom nothing is known gets popular items."""
     key = path_id(user_id, id_type, "user id")
-    who = RecommendIn.model_construct(user_id=key, k=service.check_k(k), exclude_seen=exclude_seen, explain=explain)
+    who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=exclude_seen, explain=explain)
     return _answer(service, who, service.conditions(where), request)
 
 

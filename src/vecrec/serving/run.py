@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -34,6 +35,9 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
     with _ending_by_sigterm(), compose(settings) as recommender:
         _warm_up(recommender)
         app = create_app(recommender, settings=settings)
+        # What is here now stays to the end; looking through it again and again would hold requests up.
+        gc.collect()
+        gc.freeze()
         config = uvicorn.Config(
             app,
             host=settings.host,
