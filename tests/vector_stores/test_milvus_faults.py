@@ -42,6 +42,7 @@ def test_a_server_that_hangs_dies_and_returns(own: MilvusServer) -> None:
 
         own.pause()
         assert 1 < seconds(lambda: patient.search("items", QUERY, 2), StoreTimeoutError) < 4
+        assert 1 < seconds(lambda: patient.flush("items"), StoreTimeoutError) < 4
         assert 1 < seconds(lambda: patient.upsert("items", [3], QUERY), StoreTimeoutError) < 4
         assert 0.5 < seconds(MilvusVectorStore(own.url, timeout=1).ping, StoreTimeoutError) < 4
 
@@ -52,6 +53,7 @@ def test_a_server_that_hangs_dies_and_returns(own: MilvusServer) -> None:
             lambda: store.search("items", QUERY, 2),
             lambda: store.upsert("items", [3], QUERY),
             lambda: store.delete("items", [1]),
+            lambda: store.flush("items"),
             lambda: list(store.scan("items")),
             lambda: store.create("more", CollectionSpec(2)),
         ]

@@ -31,6 +31,7 @@ from vecrec.vector_stores.milvus.index import HNSW, Flat, Index, check_index
 from vecrec.vector_stores.milvus.schema import ID, PROPERTY, VECTOR, Layout
 from vecrec.vector_stores.milvus.search import search
 from vecrec.vector_stores.milvus.table import Table
+from vecrec.vector_stores.milvus.translation import is_unanswered
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter
@@ -59,7 +60,7 @@ class MilvusVectorStore(VectorStore):
             without: ``http://``, ``https://``, ``tcp://`` or ``unix:``. Its path names the database.
         token: ``"user:password"`` or an API key.
         index: The index of the collections that this store creates. By default `Flat` on Milvus Lite, which is exact
-            and there the fastest of all, and `HNSW` on a server.
+            and there about as fast as the others, and `HNSW` on a server.
         timeout: Seconds in which a single request to the engine has to be answered.
         flush_timeout: Seconds that `flush` may take in all, which builds the index.
         consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
@@ -233,7 +234,7 @@ class MilvusVectorStore(VectorStore):
         doing = f"flush of {collection!r}"
         deadline = time.monotonic() + self._flush_timeout
         with self._catalog.about(collection):
-            self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
+            self._write_out(doing, collection, deadline)
             while not self._client.address.lite and not self._is_indexed(doing, collection):
                 if time.monotonic() > deadline:
                     raise StoreTimeoutError(
@@ -241,6 +242,20 @@ class MilvusVectorStore(VectorStore):
                         "searches are slow. Give the store a longer flush_timeout"
                     )
                 time.sleep(_POLL)
+
+    def _write_out(self, doing: str, collection: str, deadline: float) -> None:
+        if self._client.address.lite:
+            self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
+            return
+        while True:
+            try:
+                self._client.direct(doing, "flush", collection)
+            except StoreTimeoutError as error:
+                # A server that answers, and has only not finished, may go on; to ask again is cheap.
+                if is_unanswered(error.__cause__) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     # -- helpers
 

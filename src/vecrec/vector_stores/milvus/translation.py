@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vecrec.errors import (
@@ -12,18 +13,20 @@ from vecrec.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["engine_errors", "is_not_loaded", "is_unreachable", "is_without_index", "translate"]
+__all__ = ["engine_errors", "is_not_loaded", "is_unanswered", "is_unreachable", "is_without_index", "translate"]
 
 _NOT_FOUND = 100
 _NOT_LOADED = (101, 103)
 _CONNECT_FAILED = 2
 
-# What a server says that answers, but has just started, or just lost one of its parts.
+# What a server says that answers, but has just started, or just lost one of its parts. Phrases, since a single word
+# might be the name of a collection.
 _NOT_READY = (
     "not ready", "service unavailable", "not fully loaded", "channel not available", "no available", "node not found",
     "node offline", "node not match", "nodes not enough", "not healthy", "replica not available", "channel lacks",
-    "shard leader", "initializing", "recovering",
+    "shard leader",
 )  # fmt: skip
+_TOO_LATE = re.compile("retry timeout|wait for .* timeout|deadline exceeded|timed out", re.IGNORECASE)
 
 
 def engine_errors() -> tuple[type[Exception], ...]:
@@ -48,10 +51,10 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
         doing: What was attempted, such as ``"search in 'movies'"``.
         where: The address without credentials.
     """
-    status, reason = _status(error), _reason(error)
+    reason = _reason(error)
     if getattr(error, "code", None) == _NOT_FOUND:
         return CollectionNotFoundError(f"{doing}: {reason}")
-    if status == "DEADLINE_EXCEEDED" or "timeout" in reason.lower():
+    if is_unanswered(error) or _TOO_LATE.search(reason):
         return StoreTimeoutError(
             f"{doing}: Milvus at {where} did not answer in time. Look at the server, or give the store a longer timeout"
             f" ({reason})"
@@ -60,12 +63,17 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
         return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer. Is it running there? ({reason})")
     if any(text in reason.lower() for text in _NOT_READY):
         return StoreUnavailableError(f"{doing}: Milvus at {where} is not ready. Try again in some seconds ({reason})")
-    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
+    if _status(error) in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
         return StoreError(f"{doing}: Milvus at {where} refused the token: give a valid one ({reason})")
     return StoreError(f"{doing}: Milvus at {where} refused: {reason}")
 
 
-def is_unreachable(error: Exception) -> bool:
+def is_unanswered(error: BaseException | None) -> bool:
+    """Whether the engine gave no answer within the timeout."""
+    return _status(error) == "DEADLINE_EXCEEDED"
+
+
+def is_unreachable(error: BaseException | None) -> bool:
     """Whether the call did not get through to the engine."""
     return _status(error) == "UNAVAILABLE"
 
