@@ -42,12 +42,13 @@ def client(
 ) -> Iterator[httpx.Client]:
     """Give a client of a service on both."""
     artifacts: Path = tmp_path_factory.mktemp("artifacts")
-    vectors = MilvusVectorStore(milvus.url, timeout=3.0)
-    metadata = RedisMetadataStore(redis.url, timeout=1.0)
-    with Recommender(TasteEncoder(), vectors, metadata, name="demo", artifacts=artifacts) as recommender:
-        recommender.fit(world())
-        with listening(create_app(recommender)) as made:
-            yield made
+    patient = (MilvusVectorStore(milvus.url), RedisMetadataStore(redis.url))
+    with Recommender(TasteEncoder(), *patient, name="demo", artifacts=artifacts) as trainer:
+        trainer.fit(world())
+    hasty = (MilvusVectorStore(milvus.url, timeout=3.0), RedisMetadataStore(redis.url, timeout=1.0))
+    serving = Recommender.open("demo", *hasty, artifacts, encoder=TasteEncoder)
+    with serving, listening(create_app(serving)) as made:
+        yield made
 
 
 def _eventually(question: Callable[[], Any], seconds: float = 60) -> Any:
