@@ -184,6 +184,20 @@ def test_what_vecrec_has_not_made_is_neither_listed_nor_dropped(server: MilvusVe
         engine.drop_collection(name, timeout=10)
 
 
+def test_a_database_in_the_address_is_kept_apart(server: MilvusVectorStore, milvus_uri: str) -> None:
+    """The path of the address names the database, for the requests that are made by hand too."""
+    database, name, engine = f"db_{uuid.uuid4().hex}", f"test_{uuid.uuid4().hex}", server._client.engine()
+    engine.create_database(database, timeout=10)
+    with MilvusVectorStore(f"{milvus_uri}/{database}") as store:
+        store.create(name, CollectionSpec(2))
+        store.upsert(name, [1], [[1, 0]])
+        assert [hit.id for hit in store.search(name, [[1, 0]], 2)[0]] == [1]
+        assert store.collections() == [name]
+        assert name not in server.collections()
+        store.drop(name)
+    engine.drop_database(database, timeout=10)
+
+
 def test_a_released_collection_is_loaded_again(server: MilvusVectorStore, items: str) -> None:
     """An operator may take a collection out of memory; the next read brings it back."""
     server.upsert(items, [1], [[1, 0, 0, 0]])
