@@ -43,7 +43,8 @@ class TwoTowerEncoder(Encoder):
         dim: The length of a vector, at least 2.
         seed: Where all chance comes from, from 0.
         settings: How it is built and trained.
-        threads: Threads for matrix products while fitting; ``None`` for as many as NumPy takes by itself.
+        threads: Threads for matrix products while fitting; ``None`` for as many as NumPy takes by itself, or
+            for one where the data are so few that more would only wait for each other.
         checkpoint: A directory for what an interrupted `fit` can go on from: called again with the same data, settings
             and seed it ends with the same vectors. ``None`` keeps nothing.
 

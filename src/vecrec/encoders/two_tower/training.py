@@ -27,6 +27,9 @@ __all__ = ["Plan", "train"]
 WARM_UP = 50
 """Steps in which the step size rises."""
 
+SMALL = 2048
+"""Events a step below which more than one thread does not pay."""
+
 FINAL_RATE = 0.02
 """What is left of the step size at the end."""
 
@@ -40,7 +43,7 @@ class Plan:
     seed: int
     """Where all chance comes from."""
     threads: int | None
-    """Threads for matrix products; ``None`` for NumPy's own choice."""
+    """Threads for matrix products; ``None`` for one where the steps are small, and for NumPy's own choice elsewhere."""
     checkpoint: Path | None
     """The directory for what a run that ends early can go on from."""
     key: str
@@ -49,16 +52,20 @@ class Plan:
 
 def train(material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
     """The towers after their best epoch, and the learning curve."""
-    with prepared(plan.threads):
-        return _Run(material, settings, plan, progress).finish()
+    batch = min(settings.batch, max(64, len(material.histories.items) // 20))
+    # Threads that wait for each other at every small product are many times slower than one.
+    threads = 1 if plan.threads is None and batch < SMALL else plan.threads
+    with prepared(threads):
+        return _Run(material, settings, plan, progress, batch).finish()
 
 
 class _Run:
     """One training run."""
 
-    def __init__(self, material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> None:
+    def __init__(
+        self, material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress, batch: int
+    ) -> None:
         self.material, self.settings, self.plan, self.progress = material, settings, plan, progress
-        batch = min(settings.batch, max(64, len(material.histories.items) // 20))
         self.sampler = Sampler(material.histories, batch, settings.decays)
         # An epoch is several passes where one pass is but a few steps.
         self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
