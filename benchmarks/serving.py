@@ -157,8 +157,12 @@ def measure(rec: Recommender, raw: Raw, rounds: int) -> dict[str, Any]:
     taken = np.array([_timed(steps, turn % len(users)) for turn in range(rounds + 50)])[50:]
     times = dict(zip(("recommend", *STEPS), taken.T), raw=taken[:, 1:].sum(axis=1))
     figures = {name: {f"p{p}_us": round(float(np.percentile(t, p)), 1) for p in (50, 99)} for name, t in times.items()}
-    ratio = figures["recommend"]["p50_us"] / figures["raw"]["p50_us"]
-    return {**figures, "limit": searches.asked[0][1]["limit"], "ratio_p50": round(ratio, 3)}
+    # On a quiet machine both are one. On a busy one the requests that lose their turn lift the median of the sums over
+    # the sum of the medians, so that the second ratio is the harder to meet.
+    ours, summed = figures["recommend"]["p50_us"], sum(figures[name]["p50_us"] for name in STEPS)
+    ratios = {"ratio_p50": ours / figures["raw"]["p50_us"], "ratio_to_sum_of_p50s": ours / summed}
+    rounded = {name: round(value, 3) for name, value in ratios.items()}
+    return {**figures, "limit": searches.asked[0][1]["limit"], **rounded}
 
 
 def _timed(steps: Sequence[Callable[[int], object]], n: int) -> list[float]:
@@ -213,7 +217,12 @@ def main() -> None:
         for engine in options.engines
         for what in ("recommend", "raw", *STEPS)
     ]
-    rows += [(f"{engine}: ratio (bar {BAR})", f"{figures[engine]['ratio_p50']:.2f}", "") for engine in options.engines]
+    ratios = (("to the p50 of the raw sums", "ratio_p50"), ("to the sum of the p50s", "ratio_to_sum_of_p50s"))
+    rows += [
+        (f"{engine}: {what} (bar {BAR})", f"{figures[engine][name]:.2f}", "")
+        for engine in options.engines
+        for what, name in ratios
+    ]
     report("recommend() against its raw engine calls, microseconds", ("", "p50", "p99"), rows, figures)
 
 
