@@ -116,7 +116,9 @@ def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Task]]:
         yield "new items", items, cold_items(items)
         users = splits.cold_users(data, 0.1, seed=0)
         for n_events in (0, 1, 5, 20):
-            yield f"new users, {n_events} events", users, cold_users(users, n_events)
+            yield f"next of new users after {n_events}", users, cold_users(users, n_events)
+        for n_events in (0, 1, 5, 20):
+            yield f"later ones of new users after {n_events}", users, cold_users(users, n_events, first=20)
 
 
 def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]:

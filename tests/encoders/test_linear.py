@@ -58,8 +58,9 @@ def test_weakness_02_recommendations_depend_on_the_user(fitted: LinearSequenceEn
 
 def test_order_decides(fitted: LinearSequenceEncoder, data: Dataset) -> None:
     """The same items in another order lead somewhere else."""
-    assert best(fitted, data, User(None, {}, [32, 33, 3, 4])) == [5]
-    assert best(fitted, data, User(None, {}, [3, 4, 32, 33])) == [34]
+    one, other = (best(fitted, data, User(None, {}, past), 180) for past in ([32, 33, 3, 4], [3, 4, 32, 33]))
+    assert one.index(5) < min(3, one.index(34))
+    assert other.index(34) < min(3, other.index(5))
 
 
 def test_one_event_changes_the_next_recommendation(fitted: LinearSequenceEncoder, data: Dataset) -> None:
@@ -162,7 +163,7 @@ def test_without_order_the_most_chosen_comes_first() -> None:
 
 
 def test_settings_are_kept_and_told_by_the_fingerprint(data: Dataset, tmp_path: Path) -> None:
-    made = LinearSequenceEncoder(dim=8, settings=LinearSequenceSettings(decays=(0.0, 0.5), profile_events=3)).fit(data)
+    made = LinearSequenceEncoder(dim=8, settings=LinearSequenceSettings(decays=(0.0, 0.5), shrinkage=0.1)).fit(data)
     made.save(tmp_path)
     loaded = LinearSequenceEncoder.load(tmp_path)
     assert loaded.settings == made.settings
@@ -181,7 +182,6 @@ def test_settings_are_kept_and_told_by_the_fingerprint(data: Dataset, tmp_path: 
         ("background", [0, float("nan")]),
         ("feature_ridge", [0, None]),
         ("shrinkage", [-1e-9, "0"]),
-        ("profile_events", [-1, False]),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, values: list[object]) -> None:

@@ -50,7 +50,7 @@ def test_p4_ranks_new_items_among_themselves() -> None:
 
 def test_p4_measures_new_users_on_the_same_targets_after_any_number_of_events() -> None:
     split = splits.cold_users(walks(60), 0.3, seed=1)
-    tasks = [cold_users(split, n_events) for n_events in (0, 1, 5, 20)]
+    tasks = [cold_users(split, n_events, first=20) for n_events in (0, 1, 5, 20)]
     assert {task.targets.digest for task in tasks} == {tasks[0].targets.digest}
     lengths = [{len(user.history) for user in task.visitors(task.users.tolist())} for task in tasks]
     assert lengths == [{0}, {1}, {5}, {20}]
@@ -58,7 +58,19 @@ def test_p4_measures_new_users_on_the_same_targets_after_any_number_of_events() 
     figures = [evaluate(PopularityEncoder().fit(split.train), task, k=10)["ndcg@10"] for task in tasks]
     assert len(set(figures)) == 1
     with pytest.raises(InvalidDataError, match="give 0 to 20"):
-        cold_users(split, 21)
+        cold_users(split, 21, first=20)
+    with pytest.raises(InvalidDataError, match="give 0 or more"):
+        cold_users(split, -1)
+
+
+def test_p4_asks_for_the_next_event_of_new_users() -> None:
+    data = walks(60)
+    split = splits.cold_users(data, 0.3, seed=1)
+    task = cold_users(split, 5)
+    for user, target in zip(task.visitors(task.users.tolist()), task.targets.item_codes.tolist()):
+        events = next(each for each in data.users(history=True) if each.id == user.id).history
+        assert user.history == events[:5]
+        assert data.item_ids[target] == events[5].item_id
 
 
 def test_p2_ranks_among_the_given_items_only() -> None:

@@ -94,34 +94,36 @@ def cold_items(split: Split) -> Task:
     return Task(f"new items: {split.rule}", split.train, split.before_test, split.test, mask, mask, split.before_test)
 
 
-def cold_users(split: Split, n_events: int, *, first: int = 20) -> Task:
+def cold_users(split: Split, n_events: int, *, first: int | None = None) -> Task:
     """Protocol P4 for new users: recommend to users of whom training has no event, after their first few.
 
-    The targets are all their events after the ``first`` ones, and these are left out of the ranking, whatever
-    ``n_events`` is: so the figures for 0, 1, 5 and 20 events are about the same targets and compare.
+    The target is the next event, as in P1; another one for every ``n_events``, so hold it against popularity on the
+    same task. With ``first`` the targets are all events after the ``first`` ones, which are left out of the ranking
+    whatever ``n_events`` is, so that the figures for 0, 1, 5 and 20 events compare: what somebody likes on the whole.
 
     Args:
         split: What `vecrec.data.splits.cold_users` gives.
         n_events: How many of the first events are known; 0 for the profile alone.
-        first: After how many events the targets begin.
+        first: After how many events the targets begin, at least ``n_events``; the next one only where it is ``None``.
 
     Raises:
         InvalidDataError: for a split that holds no users out, or more events than ``first``.
     """
     test = split.test
     _held_out(split, test.n_users, test.user_codes, "users")
-    if not 0 <= n_events <= first:
-        raise InvalidDataError(f"n_events is {n_events!r}: give 0 to {first}")
+    if n_events < 0 or (first is not None and n_events > first):
+        raise InvalidDataError(f"n_events is {n_events!r}: give 0 {'or more' if first is None else f'to {first}'}")
     places = np.arange(test.n_events) - test.user_offsets[test.user_codes]
     met = split.train.popularity() > 0
+    which = "the next" if first is None else f"all after {first}"
     return Task(
-        name=f"new users after {n_events} events: {split.rule}",
+        name=f"new users after {n_events} events, {which}: {split.rule}",
         train=split.train,
         history=test.select_events(places < n_events),
-        targets=test.select_events(places >= first),
+        targets=test.select_events(places == n_events if first is None else places >= first),
         candidates=met,
         findable=met,
-        seen=test.select_events(places < first),
+        seen=test.select_events(places < (n_events if first is None else first)),
     )
 
 

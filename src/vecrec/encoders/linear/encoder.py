@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.linear.features import FeatureMap
 from vecrec.encoders.linear.learning import Learnt, learn
+from vecrec.encoders.linear.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear.settings import LinearSequenceSettings
 from vecrec.encoders.storage import array_digest, load_parts, save_parts
 from vecrec.errors import InvalidDataError, NotFittedError
@@ -33,8 +34,8 @@ class LinearSequenceEncoder(Encoder):
 
     - **Users.** Each item of the history adds a vector of its own in each of several blocks, the more the later it
       came: ``sum over blocks b and items i of decay_b ** age_i * table_b[i]``. A recorded event changes the vector at
-      once. Somebody without a history gets a vector from their profile, which fades as the history grows; a visitor
-      gets the mean. The id of a user says nothing.
+      once. Somebody without a history gets a vector from their profile, and a visitor the mean; how fast it fades as
+      the history grows is learnt. The id of a user says nothing.
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
       ``dim`` dimensions by a randomised SVD; then a half step of alternating least squares, in which what was not
@@ -79,6 +80,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _adopt(self, learnt: Learnt) -> None:
         self._learnt = learnt
+        self._fades = fade_by_length(learnt.fades, self.settings.window)
         self._places = {key: place for place, key in enumerate(learnt.item_ids)}
         ages = np.arange(self.settings.window)
         weights = [np.float32(decay) ** ages.astype(np.float32) for decay in self.settings.decays]
@@ -109,8 +111,7 @@ class LinearSequenceEncoder(Encoder):
         profile = learnt.users(user.features)
         if not places:
             return profile
-        fade = self.settings.profile_events / (self.settings.profile_events + len(places))
-        total: NDArray[np.float32] = profile * np.float32(fade)
+        total: NDArray[np.float32] = profile * self._fades[int(learnt.users.knows(user.features)), len(places)]
         for table, weights in zip(learnt.tables, self._weights):
             latest = places[-len(weights) :]
             total = total + weights[len(weights) - len(latest) :] @ table[latest]
@@ -150,6 +151,7 @@ class LinearSequenceEncoder(Encoder):
             "vectors": (len(item_ids), width),
             "item_features": (len(values["item_features"]["tokens"]) + 1, width),
             "user_features": (len(values["user_features"]["tokens"]) + 1, width),
+            "fades": (2, len(STOPS)),
         }
         found = {name: arrays[name].shape for name in shapes}
         if found != shapes:
@@ -158,7 +160,7 @@ class LinearSequenceEncoder(Encoder):
             )
         items = FeatureMap.from_json("item", schema.items, values["item_features"], arrays["item_features"])
         users = FeatureMap.from_json("user", schema.users, values["user_features"], arrays["user_features"])
-        loaded._adopt(Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users))
+        loaded._adopt(Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users, arrays["fades"]))
         return loaded
 
     @override

@@ -74,6 +74,11 @@ class FeatureMap:
         found: NDArray[np.float32] = self.table[-1] + weights.astype(np.float32) @ self.table[at]
         return found
 
+    def knows(self, record: Mapping[str, JSON]) -> bool:
+        """Whether anything in the record says more than nothing."""
+        found = tokens(self.side, self.features, record, self.edges)
+        return any(token in self.places for token, _ in found)
+
     def to_json(self) -> dict[str, Any]:
         """What is not in the table, as a JSON object."""
         return {"edges": {name: list(values) for name, values in self.edges.items()}, "tokens": list(self.places)}

@@ -24,7 +24,7 @@ class LinearSequenceSettings:
         InvalidDataError: for a value out of range.
     """
 
-    decays: tuple[float, ...] = (0.0, 0.6, 0.9)
+    decays: tuple[float, ...] = (0.0, 0.7, 0.95)
     """One block of features for each: how much an event counts in it, against the event after it, in [0, 1). The block
     of 0 knows the last event alone."""
     window: int = 100
@@ -35,18 +35,16 @@ class LinearSequenceSettings:
     """How many items, the most popular ones, take part in the closed form. Its memory is that of
     ``(len(decays) * exact_items) ** 2`` floats twice; the other items get their vectors from their events and
     features."""
-    background: float = 0.01
+    background: float = 0.006
     """What the score of an item that did not come next counts against that of the one that did, above 0: the weight of
     the negatives in the last step, which fits the items' vectors to the users'."""
     shrinkage: float = 0.003
     """How much an item's vector is drawn towards what its features say, against its events."""
-    rounds: int = 1
+    rounds: int = 3
     """How often the items' vectors are fitted to the users' and these to the items' again; 0 leaves the plain closed
     form."""
     feature_ridge: float = 10.0
     """How many items or users must share a feature before it says half of what it could."""
-    profile_events: float = 1.0
-    """After how many events a history counts as much as the profile."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _check_decays(self.decays))
@@ -56,8 +54,7 @@ class LinearSequenceSettings:
                 raise InvalidDataError(f"{name} is {value!r}: give a whole number of at least {least}")
         for name in ("ridge", "background", "feature_ridge"):
             _check_number(name, getattr(self, name), _ABOVE_0)
-        for name in ("shrinkage", "profile_events"):
-            _check_number(name, getattr(self, name), 0.0)
+        _check_number("shrinkage", self.shrinkage, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
