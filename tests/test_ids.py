@@ -45,9 +45,7 @@ def test_ids_become_plain(value: Any, plain: Id) -> None:
     assert type(check_id(value)) is type(plain)
 
 
-@pytest.mark.parametrize(
-    "value", [*BAD_IDS, [1], {}, object, np.uint64(2**63), 1j], ids=lambda value: f"{value!r:.20}"
-)
+@pytest.mark.parametrize("value", [*BAD_IDS, [1], {}, object, np.uint64(2**63), 1j], ids=lambda value: f"{value!r:.20}")
 def test_what_is_no_id_is_refused(value: Any) -> None:
     """The message shows the value and names what it was for."""
     with pytest.raises(InvalidDataError, match="user id"):
