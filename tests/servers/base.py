@@ -166,14 +166,17 @@ class ProcessServer(Server):
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
+        family = _family(self._process.pid) if self._process is not None else []
         self._end(signal.SIGKILL)
+        # A worker of PostgreSQL would answer until it notices that its parent is gone.
+        for pid in family[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _await_stop(family)
 
     def pause(self) -> None:
         family = self._signal(signal.SIGSTOP)
-        deadline = time.monotonic() + STOP_TIMEOUT
-        # A process that runs on another core answers for a moment more.
-        while not all(map(_is_stopped, family)) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        _await_stop(family)  # a process that runs on another core answers for a moment more
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -282,6 +285,12 @@ def _family(pid: int) -> list[int]:
             with contextlib.suppress(OSError):
                 family += map(int, children.read_text().split())
     return family
+
+
+def _await_stop(family: list[int]) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while not all(map(_is_stopped, family)) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _is_stopped(pid: int) -> bool:
