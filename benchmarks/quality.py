@@ -67,22 +67,32 @@ MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
 }
 
 
-def fitted(name: str, dim: int, seed: int, split: Split, options: Mapping[str, Any]) -> tuple[Encoder, str]:
+def fitted(
+    name: str, dim: int, seed: int, options: Mapping[str, Any], *, split: Split, chooser: Split
+) -> tuple[Encoder, str]:
     """An encoder that has learnt from ``split.train``, and a line about what it settled on.
 
-    ``combined`` puts a two-tower and a linear encoder of half the dimensions each side by side, with weights learnt on
-    the validation part; options of theirs go under their names.
+    ``linear+two-tower`` is both side by side, with equal parts of the dimensions and weights learnt on the validation
+    part of ``chooser``; where that is another split, the members learn from its train part first.
     """
-    show = _shown(f"{name}, seed {seed}")
-    if name != "combined":
-        return MAKERS[name](dim, seed, dict(options)).fit(split.train, progress=show), ""
-    first = int(options.get("linear_dim", dim // 2))
-    members = [
-        MAKERS["linear"](first, seed, dict(options.get("linear", {}))).fit(split.train, progress=show),
-        MAKERS["two-tower"](dim - first, seed, dict(options.get("two-tower", {}))).fit(split.train, progress=show),
-    ]
-    combined = CombinedEncoder.of(members, split)
-    return combined, f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
+    names = name.split("+")
+    members = _members(names, dim, seed, options)
+    for member in members:
+        member.fit(chooser.train if len(members) > 1 else split.train, progress=_shown(f"{name}, seed {seed}"))
+    if len(members) == 1:
+        return members[0], ""
+    combined = CombinedEncoder.of(members, chooser)
+    settled = f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
+    if chooser is not split:
+        combined = CombinedEncoder(_members(names, dim, seed, options), weights=combined.weights).fit(split.train)
+    return combined, settled
+
+
+def _members(names: list[str], dim: int, seed: int, options: Mapping[str, Any]) -> list[Encoder]:
+    # Popularity needs two dimensions, whatever there is; the others share the rest.
+    others = max(len(names) - names.count("popularity"), 1)
+    share = (dim - 2 * names.count("popularity") if len(names) > 1 else dim) // others
+    return [MAKERS[each](share, seed, dict(options.get(each, {}))) for each in names]
 
 
 def _shown(label: str) -> Callable[[Step], None]:
@@ -99,29 +109,32 @@ def _shown(label: str) -> Callable[[Step], None]:
 # -- the protocols
 
 
-def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Task]]:
-    """What is measured: a name, the split to learn from, and the task."""
+def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Split, Task]]:
+    """What is measured: a name, the split to learn from, the one to choose weights by, and the task."""
     data = movielens.load(args.data)
     if args.protocol == "P1":
         split = splits.leave_last_out(data)
-        yield "", split, from_split(split, args.part)
+        yield "", split, split, from_split(split, args.part)
     elif args.protocol == "P2":
-        yield _ncf(data, Path(args.data), Path(args.ncf))
+        split, task = _ncf(data, Path(args.data), Path(args.ncf))
+        yield "", split, splits.leave_last_out(split.train), task
     elif args.protocol == "P3":
         liked = data if data.ratings is None else data.select_events(data.ratings >= 3)
-        split = splits.temporal(liked, 0.8, validation=0.05 if args.part == "validation" else 0.0)
-        yield "", split, from_split(split, args.part)
+        inner, whole = splits.temporal(liked, 0.8, validation=0.1), splits.temporal(liked, 0.8)
+        split = whole if args.part == "test" else inner
+        yield "", split, inner, from_split(split, args.part)
     else:
         items = splits.cold_items(data, 0.1, seed=0)
-        yield "new items", items, cold_items(items)
+        yield "new items", items, splits.leave_last_out(items.train), cold_items(items)
         users = splits.cold_users(data, 0.1, seed=0)
-        for n_events in (0, 1, 5, 20):
-            yield f"next of new users after {n_events}", users, cold_users(users, n_events)
-        for n_events in (0, 1, 5, 20):
-            yield f"later ones of new users after {n_events}", users, cold_users(users, n_events, first=20)
+        inner = splits.leave_last_out(users.train)
+        for first in (None, 20):
+            what = "next" if first is None else "later ones"
+            for n_events in (0, 1, 5, 20):
+                yield f"{what} of new users after {n_events}", users, inner, cold_users(users, n_events, first=first)
 
 
-def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]:
+def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[Split, Task]:
     """Protocol P2 from the public files, whose ids are places: users in ascending order, items as they first appear."""
     lines = (directory / "ratings.dat").read_text("latin-1").splitlines()
     items: list[Id] = list(dict.fromkeys(int(line.split("::")[1]) for line in lines))
@@ -135,9 +148,9 @@ def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]
     wanted = {(data.user_code(user), data.item_code(item)) for user, item in target.items()}
     test = np.array([pair in wanted for pair in zip(data.user_codes.tolist(), data.item_codes.tolist())])
     rest = data.select_events(~test)
-    inner = splits.leave_last_out(rest)  # its last events choose weights and settings
-    split = Split(rest, inner.test, data.select_events(test), rest, "leave last out, as given")
-    return "", split, sampled_negatives(split, negatives)
+    nothing = data.select_events(np.zeros(data.n_events, np.bool_))
+    split = Split(rest, nothing, data.select_events(test), rest, "leave last out, as given")
+    return split, sampled_negatives(split, negatives)
 
 
 # -- measuring
@@ -146,10 +159,10 @@ def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[str, Split, Task]
 def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train one model and measure it on each task, in a process of its own."""
     found, encoder, learnt_from, settled, seconds, busy = [], None, None, "", 0.0, 0.0
-    for label, split, task in tasks(args):
+    for label, split, chooser, task in tasks(args):
         if encoder is None or learnt_from is not split:
             start, busy = time.perf_counter(), time.process_time()
-            encoder, settled = fitted(name, args.dim, seed, split, args.options.get(name, {}))
+            encoder, settled = fitted(name, args.dim, seed, args.options, split=split, chooser=chooser)
             seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
         evaluation = evaluate(encoder, task, k=(10, 50, 200), baselines=(), name=name)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
@@ -239,13 +252,20 @@ def main() -> None:
     report(title, columns, table(args.protocol, runs), figures)
 
 
+def _name(text: str) -> str:
+    unknown = set(text.split("+")) - set(MAKERS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}: choose from {', '.join(MAKERS)}")
+    return text
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocol", choices=METRICS, default="P1")
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
     parser.add_argument("--ncf", default="ncf", help="the directory with the files of protocol P2")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--encoder", action="append", choices=[*MAKERS, "combined"], help="may be repeated")
+    parser.add_argument("--encoder", action="append", type=_name, help=f"{', '.join(MAKERS)}, or several joined by +")
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--part", choices=("test", "validation"), default="test")
     parser.add_argument(

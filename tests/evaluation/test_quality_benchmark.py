@@ -49,7 +49,7 @@ def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
 
 
 @pytest.mark.parametrize("protocol", METRICS)
-@pytest.mark.parametrize("name", ["popularity", "linear", "content"])
+@pytest.mark.parametrize("name", ["popularity", "linear", "content", "linear+popularity"])
 def test_every_protocol_measures_every_encoder(directory: Path, protocol: str, name: str) -> None:
     runs = quality.measure(name, 0, arguments(directory, protocol))
     assert len(runs) == (9 if protocol == "P4" else 1)
