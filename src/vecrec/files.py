@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ __all__ = ["checksum", "read_json", "sync_directory", "write_json"]
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by the JSON text of ``value`` in one step that survives a power cut."""
+    import tempfile  # slow to import, and not needed to serve
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -37,6 +37,8 @@ def read_json(path: Path) -> Any:
 
 def checksum(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
+    import hashlib  # slow to import, and not needed to serve
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

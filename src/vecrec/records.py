@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -51,7 +50,9 @@ def dump_record(record: Mapping[str, JSON]) -> str:
 def record_digest(record: Mapping[str, JSON]) -> str:
     """32 hexadecimal digits that are equal for equal records, whatever the order of their keys."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    from hashlib import blake2b  # slow to import, and not needed to read
+
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _exact(value: Any, depth: int) -> JSON:

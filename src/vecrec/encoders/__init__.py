@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.content import ContentEncoder
-from vecrec.encoders.popularity import PopularityEncoder
 
 if TYPE_CHECKING:
     from vecrec.encoders.combined import CombinedEncoder
+    from vecrec.encoders.content import ContentEncoder
     from vecrec.encoders.linear import LinearSequenceEncoder, LinearSequenceSettings
+    from vecrec.encoders.popularity import PopularityEncoder
     from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 
 __all__ = [
@@ -22,11 +22,13 @@ __all__ = [
     "TwoTowerSettings",
 ]
 
-# These read data sets, whose modules `import vecrec` can do without.
+# `import vecrec` can do without them, and without the modules of data sets that some of them read.
 _LATER = {
     "CombinedEncoder": "combined",
+    "ContentEncoder": "content",
     "LinearSequenceEncoder": "linear",
     "LinearSequenceSettings": "linear",
+    "PopularityEncoder": "popularity",
     "TwoTowerEncoder": "two_tower",
     "TwoTowerSettings": "two_tower",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import uuid
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -239,7 +239,7 @@ def _recommendations(live: Live, query: _Query, request: Request, records: dict[
         release=live.release.id,
         served_by="vectors" if by_vector else "popularity",
         based_on=query.based_on if by_vector else (),
-        request_id=uuid.uuid4().hex,
+        request_id=os.urandom(16).hex(),
         shortfall=_shortfall(len(items), query, request),
         missing=tuple(dict.fromkeys(query.missing)),
         notes=query.notes,

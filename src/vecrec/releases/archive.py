@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,7 +59,7 @@ class Archive:
 
     def new_id(self) -> str:
         """An id that sorts after all earlier ones and fits into the name of a collection."""
-        return f"r{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}{secrets.token_hex(2)}"
+        return f"r{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}{os.urandom(2).hex()}"
 
     def collection(self, release_id: str) -> str:
         """The name of the vector store's collection of a release."""
@@ -123,6 +121,8 @@ class Archive:
         """Delete a release's directory, its manifest first, so that half a release is never taken for one."""
         directory = self.directory(release_id)
         (directory / "manifest.json").unlink(missing_ok=True)
+        import shutil  # slow to import, and seldom needed
+
         shutil.rmtree(directory, ignore_errors=True)
 
     # -- the live pointer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -78,6 +77,7 @@ class Release:
 
 def installed_versions() -> dict[str, str]:
     """The version of Python and of each installed package that a release depends on."""
+    import platform
     from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
 
     versions = {"python": platform.python_version()}
