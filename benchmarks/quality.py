@@ -223,23 +223,15 @@ def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Measure what is asked for, write the results and print the table."""
-    args = _arguments()
-    runs: list[dict[str, Any]] = []
-    for name in args.encoder:
-        for seed in range(args.seeds if name != "popularity" else 1):
-            # A process each: its peak memory is then the model's, and nothing is warm from the one before.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                runs += pool.submit(measure, name, seed, args).result()
-    seeds = max(run["seed"] for run in runs) + 1
+def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write what was measured so far; gives the figures."""
     figures = {
         "benchmark": "quality",
         "protocol": args.protocol,
         "part": args.part,
         "dim": args.dim,
         "options": args.options,
-        "seeds": seeds,
+        "seeds": max(run["seed"] for run in runs) + 1,
         "standard_error_of_hit_rate": round(math.sqrt(0.3 * 0.7 / runs[0]["counts"]["users"]), 4),
         "runs": runs,
     }
@@ -247,8 +239,22 @@ def main() -> None:
     suffix = "" if args.part == "test" else f"-{args.part}"
     file = args.out / f"quality-{args.protocol.lower()}{suffix}-{'-'.join(args.encoder)}-{args.dim}.json"
     file.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+    return figures
+
+
+def main() -> None:
+    """Measure what is asked for, write the results and print the table."""
+    args = _arguments()
+    runs: list[dict[str, Any]] = []
+    figures: dict[str, Any] = {}
+    for name in args.encoder:
+        for seed in range(args.seeds if name != "popularity" else 1):
+            # A process each: its peak memory is then the model's, and nothing is warm from the one before.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                runs += pool.submit(measure, name, seed, args).result()
+            figures = keep(args, runs)  # an hour's work is not lost when the next one fails
     columns = ["model", *METRICS[args.protocol], "training", "CPU", "memory"]
-    title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {seeds} seeds"
+    title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {figures['seeds']} seeds"
     report(title, columns, table(args.protocol, runs), figures)
 
 

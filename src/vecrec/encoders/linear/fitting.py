@@ -27,6 +27,10 @@ class Positions:
     weights: NDArray[np.float32]
     """How many positions each one of an item's stands for, shape (n_items,)."""
 
+    def before(self, item: int) -> NDArray[np.float32]:
+        """The users' vectors before an item came, shape (n, dim)."""
+        return self.vectors[self.starts[item] : self.starts[item + 1]]
+
 
 def read_positions(
     tables: NDArray[np.float32],
@@ -76,22 +80,55 @@ def fit_items(positions: Positions, background: float, shrinkage: float) -> NDAr
         Shape (n_items, dim).
     """
     n_items, dim = len(positions.weights), positions.vectors.shape[1]
-    everywhere = _gram(positions)
-    total = float((np.diff(positions.starts) * positions.weights).sum())
-    mean_square = float(np.trace(everywhere)) / (dim * max(total, 1.0))
-    found = np.empty((n_items, dim), np.float32)
-    for start in range(0, n_items, _ITEMS_AT_A_TIME):
-        items = range(start, min(start + _ITEMS_AT_A_TIME, n_items))
-        left, right = np.empty((len(items), dim, dim), np.float32), np.empty((len(items), dim), np.float32)
-        for place, item in enumerate(items):
-            mine = positions.vectors[positions.starts[item] : positions.starts[item + 1]]
-            weight = positions.weights[item]
-            ridge = max(shrinkage, _LEAST) * mean_square * (len(mine) * weight + background * total)
-            left[place] = background * everywhere + weight * (mine.T @ mine)
-            left[place][np.diag_indices(dim)] += np.float32(ridge)
-            right[place] = weight * mine.sum(axis=0)
-        found[items.start : items.stop] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    everywhere = background * _gram(positions)
+    counts = np.diff(positions.starts) * positions.weights
+    mean_square = float(np.trace(everywhere)) / (dim * background * max(float(counts.sum()), 1.0))
+    ridges = max(shrinkage, _LEAST) * mean_square * (counts + background * counts.sum())
+    found = np.zeros((n_items, dim), np.float32)
+    few = np.diff(positions.starts) <= dim // 4
+    _fit_few(found, np.flatnonzero(few), positions, everywhere, ridges)
+    _fit_many(found, np.flatnonzero(~few), positions, everywhere, ridges)
     return found
+
+
+def _fit_many(
+    found: NDArray[np.float32],
+    items: NDArray[np.int64],
+    positions: Positions,
+    everywhere: NDArray[np.float64],
+    ridges: NDArray[np.float64],
+) -> None:
+    """Solve one system of ``dim`` equations an item, some at a time."""
+    dim = found.shape[1]
+    for start in range(0, len(items), _ITEMS_AT_A_TIME):
+        some = items[start : start + _ITEMS_AT_A_TIME]
+        left, right = np.empty((len(some), dim, dim)), np.empty((len(some), dim))
+        for place, item in enumerate(some.tolist()):
+            mine, weight = positions.before(item), positions.weights[item]
+            left[place] = everywhere + weight * (mine.T @ mine)
+            left[place][np.diag_indices(dim)] += ridges[item]
+            right[place] = weight * mine.sum(axis=0)
+        found[some] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+
+
+def _fit_few(
+    found: NDArray[np.float32],
+    items: NDArray[np.int64],
+    positions: Positions,
+    everywhere: NDArray[np.float64],
+    ridges: NDArray[np.float64],
+) -> None:
+    """Solve one system of as many equations as an item has positions: what makes a long tail cheap.
+
+    With ``D = (everywhere + ridge I)^-1``, ``(D^-1 + w U'U)^-1 w U' 1 = D U' (I / w + U D U')^-1 1`` (Woodbury).
+    """
+    values, basis = np.linalg.eigh(everywhere)
+    for item in items[np.diff(positions.starts)[items] > 0].tolist():
+        mine = positions.before(item) @ basis
+        spread = mine / (np.maximum(values, 0.0) + ridges[item])
+        inner = spread @ mine.T
+        inner[np.diag_indices(len(mine))] += 1.0 / positions.weights[item]
+        found[item] = basis @ (spread.T @ np.linalg.solve(inner, np.ones(len(mine))))
 
 
 def _without_order(codes: NDArray[np.int64], n_items: int, dim: int) -> Positions:
@@ -102,7 +139,7 @@ def _without_order(codes: NDArray[np.int64], n_items: int, dim: int) -> Position
     return Positions(vectors, starts, np.ones(n_items, np.float32))
 
 
-def _gram(positions: Positions) -> NDArray[np.float32]:
+def _gram(positions: Positions) -> NDArray[np.float64]:
     """The sum of ``u u'`` over all positions."""
     dim = positions.vectors.shape[1]
     total = np.zeros((dim, dim), np.float64)
@@ -110,7 +147,7 @@ def _gram(positions: Positions) -> NDArray[np.float32]:
     for start in range(0, len(positions.vectors), 1 << 16):
         part = positions.vectors[start : start + (1 << 16)] * scale[start : start + (1 << 16)]
         total += part.T @ part
-    return total.astype(np.float32)
+    return total
 
 
 def _thinned(
