@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
-from typing_extensions import Self
-
+from vecrec.connection import Connection
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.records import Record, check_record
@@ -20,7 +18,7 @@ __all__ = ["MetadataStore", "ReportsRisks"]
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
 
-class MetadataStore(ABC):
+class MetadataStore(Connection):
     """Records by kind and id, and the recent events of users.
 
     The public methods check what they are given, the same way for every store, and hand plain values to the methods
@@ -144,28 +142,6 @@ class MetadataStore(ABC):
         They are read ``batch_size`` users at a time.
         """
         return self._scan_events(_check_positive(batch_size, "batch_size"))
-
-    # -- the connection
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Return if the engine answers.
-
-        Raises:
-            StoreUnavailableError: if it does not, within the store's timeout.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the connection. A second call does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- what a store implements; the arguments are checked, ids are unique, batches are not empty
 

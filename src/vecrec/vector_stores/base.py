@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal, TypeAlias, get_args
 
 from numpy.typing import ArrayLike
-from typing_extensions import Self
 
+from vecrec.connection import Connection
 from vecrec.errors import CollectionNotFoundError, InvalidDataError
 from vecrec.filters import FieldType, Filter, check_field_name, check_filter
 from vecrec.ids import Id, check_ids
@@ -76,7 +75,7 @@ class Entry:
     """Its filterable values; a field without a value is left out."""
 
 
-class VectorStore(ABC):
+class VectorStore(Connection):
     """Vectors by id in named collections, searched by similarity and filter.
 
     The public methods check what they are given, the same way for every store, and hand plain values to the methods
@@ -253,26 +252,6 @@ class VectorStore(ABC):
         """
         self._flush(collection, self.spec(collection))
 
-    @abstractmethod
-    def ping(self) -> None:
-        """Return if the engine answers.
-
-        Raises:
-            StoreUnavailableError: if it does not, within the store's timeout.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the connection. A second call does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     # -- what a store implements; the arguments are checked, ids are unique, lists are not empty
 
     @abstractmethod
@@ -311,5 +290,5 @@ class VectorStore(ABC):
     @abstractmethod
     def _count(self, collection: str, spec: CollectionSpec) -> int: ...
 
-    def _flush(self, collection: str, spec: CollectionSpec) -> None:  # noqa: B027 - most stores have nothing to do
+    def _flush(self, collection: str, spec: CollectionSpec) -> None:
         """Nothing to do where every write is durable and searchable at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -185,7 +186,10 @@ def _training() -> Any:
     """The module that needs the extra; imported here, since nothing else does."""
     for package in ("paddle", "scipy", "threadpoolctl"):
         try:
-            __import__(package)
+            with warnings.catch_warnings():
+                # PaddlePaddle misses a compiler's cache at its import, which nobody needs here.
+                warnings.filterwarnings("ignore", message="No ccache found")
+                __import__(package)
         except ImportError as error:
             name = "paddlepaddle" if package == "paddle" else package
             raise MissingDependencyError.of(name, "paddle", "training a TwoTowerEncoder") from error
