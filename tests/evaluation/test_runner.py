@@ -72,7 +72,6 @@ def test_it_exports_to_json_and_to_a_frame(popularity: Evaluation, tmp_path: Pat
 
 
 def test_it_draws_itself(popularity: Evaluation, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     figure = popularity.plot(tmp_path / "found.png")
     assert [axes.get_title() for axes in figure.axes] == ["Recall@k", "NDCG@k"]
     assert (tmp_path / "found.png").stat().st_size > 5_000

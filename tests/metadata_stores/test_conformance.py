@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psycopg
 import pytest
 import redis
 from typing_extensions import override
@@ -27,6 +28,17 @@ class CountingConnection(redis.Connection):
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         CountingConnection.sent += 1
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+
+
+class CountingCursor(psycopg.Cursor):  # type: ignore[misc]
+    """A cursor of PostgreSQL that counts what is sent."""
+
+    sent: ClassVar[int] = 0
+
+    @override
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        CountingCursor.sent += 1
+        return super().execute(*args, **kwargs)
 
 
 class RedisTests(MetadataStoreTests):
@@ -160,8 +172,13 @@ class TestPostgreSQL(SQLTests):
     @classmethod
     def store(cls, postgres_url: str) -> Iterator[MetadataStore]:
         cls.url, cls.prefix = postgres_url, fresh()
-        with SQLMetadataStore(cls.url, prefix=cls.prefix, max_events_per_user=520) as store:
+        counted = {"connect_args": {"cursor_factory": CountingCursor}}
+        with SQLMetadataStore(cls.url, prefix=cls.prefix, max_events_per_user=520, engine_options=counted) as store:
             yield store
+
+    @override
+    def round_trips(self, store: MetadataStore) -> int | None:
+        return CountingCursor.sent
 
     @override
     def unreachable(self) -> MetadataStore:

@@ -20,8 +20,6 @@ from vecrec.progress import Step
 from vecrec.testing.encoders import EncoderTests
 from vecrec.types import Item, User
 
-pytest.importorskip("paddle")
-
 
 class TestTwoTower(EncoderTests):
     """With the softmax."""
@@ -77,7 +75,6 @@ def test_the_learning_curve_tells_how_training_went(fitted: TwoTowerEncoder) -> 
 
 def test_the_learning_curve_is_drawn(fitted: TwoTowerEncoder, tmp_path: Path) -> None:
     """Into a picture file, in the format that its name says."""
-    pytest.importorskip("matplotlib")
     fitted.plot_learning_curve(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(NotFittedError):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
 from numpy.typing import NDArray
 
+from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
+from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct
 from vecrec.encoders.two_tower.sampling import Negatives, accidental_hits
-
-paddle = pytest.importorskip("paddle")
-
-from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss  # noqa: E402
-from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct  # noqa: E402
 
 Array = NDArray[np.float32]
 

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 
 from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, quick
 from vecrec.encoders.two_tower import TwoTowerSettings
+from vecrec.encoders.two_tower.objective import Objective
 from vecrec.encoders.two_tower.preparation import Material, prepare
 from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
-
-pytest.importorskip("paddle")
-
-from vecrec.encoders.two_tower.objective import Objective
 
 CLOSE = 1e-5
 

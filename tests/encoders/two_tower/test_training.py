@@ -16,8 +16,6 @@ from vecrec.errors import InvalidDataError
 from vecrec.progress import Step
 from vecrec.types import Event, Item, User
 
-pytest.importorskip("paddle")
-
 
 class Interrupted(Exception):  # noqa: N818 - what happened, and no error of anybody's
     """Somebody pressed a key."""

@@ -22,8 +22,6 @@ from vecrec.encoders.two_tower.preparation import prepare
 from vecrec.errors import InvalidDataError
 from vecrec.types import Event, Item, User
 
-pytest.importorskip("paddle")
-
 TASTES, PER_TASTE = 8, 30
 """What there is to like, and how many items of it."""
 
