@@ -1,7 +1,7 @@
 """What ``import vecrec`` takes, beside NumPy alone, which is most of it. Bar: under 150 ms of waiting.
 
-Run it as ``python -m benchmarks.imports``. Each import is a process of its own, the two in turn. The processor's time is
-longer than the wait, since NumPy's matrix library starts its threads meanwhile.
+Run it as ``python -m benchmarks.imports``. Each import is a process of its own, the two in turn. The processor's time
+is longer than the wait, since NumPy's matrix library starts its threads meanwhile.
 """
 
 from __future__ import annotations
