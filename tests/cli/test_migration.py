@@ -51,6 +51,18 @@ def test_the_same_answers_come_from_the_new_stores(source: Recommender, tmp_path
     assert moved.recommend(3)
 
 
+def test_the_facade_has_a_door_to_it(source: Recommender, tmp_path: Path) -> None:
+    """Same counts as the function, the recommender stays where it is, and the new stores are open for more."""
+    stores = (MemoryVectorStore(), MemoryMetadataStore())
+    steps: list[Step] = []
+    done = source.migrate(*stores, progress=steps.append)
+    assert (done.records, done.vectors) == (61 + 41 + 1, 121)
+    assert {step.stage for step in steps} >= {"vectors", "compare"}
+    assert source.vector_store is not stores[0]
+    moved = _open(source, tmp_path, *stores)
+    assert [each.item_id for each in moved.recommend(3)] == [each.item_id for each in source.recommend(3)]
+
+
 def test_what_changed_meanwhile_follows(source: Recommender) -> None:
     """Changes and deletions since the first call; types within records too."""
     stores = (MemoryVectorStore(), MemoryMetadataStore())
@@ -105,6 +117,8 @@ def test_bad_targets_are_refused(source: Recommender, tmp_path: Path) -> None:
     """The source itself, another recommender's stores, stores that do not answer: nothing is written."""
     with pytest.raises(InvalidDataError, match="same store"):
         migrate(source, source.vector_store, MemoryMetadataStore())
+    with pytest.raises(InvalidDataError, match="instance of VectorStore"):
+        source.migrate("http://milvus:19530", MemoryMetadataStore())  # type: ignore[arg-type]
     taken = MemoryMetadataStore()
     taken.put("vecrec", {"owner": {"name": "other"}})
     with pytest.raises(InvalidDataError, match="'other'"):

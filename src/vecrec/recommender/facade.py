@@ -32,6 +32,7 @@ from vecrec.vector_stores.checks import check_count
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
+    from vecrec.migration import Migration
 
 __all__ = ["Recommender"]
 
@@ -304,6 +305,32 @@ class Recommender(Readers):
             ids = self._catalogue.marked(PENDING) if found is None else found
             self._watch.tell(partial(self._catalogue.repair, ids=ids))
         return ids
+
+    # -- other stores
+
+    def migrate(
+        self, vector_store: VectorStore, metadata_store: MetadataStore, *, progress: ProgressLike = None
+    ) -> Migration:
+        """Copy everything into other stores, such as from embedded ones to servers: see `vecrec.migration.migrate`.
+
+        This recommender stays on its own stores, which are only read. To serve from the new ones, open them under the
+        same name with the same artifacts. Called again, it goes on after a break, or copies what has changed since.
+
+        Args:
+            vector_store: The new one. It stays yours to close, as does the other.
+            metadata_store: The new one, empty or holding an earlier attempt.
+            progress: As for `fit`.
+
+        Raises:
+            InvalidDataError: when the target holds another recommender.
+            NotFittedError: when there is no live release.
+            StoreError: when somebody has gone on writing to the old stores.
+        """
+        from vecrec.migration import migrate
+
+        check_part(vector_store, VectorStore)
+        check_part(metadata_store, MetadataStore)
+        return migrate(self, vector_store, metadata_store, progress=progress)
 
     # -- the connection
 
