@@ -1,21 +1,31 @@
-"""The reference stores, with a second connection and an address where nobody answers, and their kits.
+"""The reference stores, with a second connection and an address where nobody answers, and their kits; a reranker.
 
-Every deliberately wrong store is a subclass of one of them with one bug.
+Every deliberately wrong store or reranker is a subclass of one of them with one bug.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec.data import Dataset
+from vecrec.encoders import Encoder
+from vecrec.encoders.storage import array_digest, load_parts, save_parts
 from vecrec.errors import StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
+from vecrec.progress import Progress
 from vecrec.records import Record
+from vecrec.rerankers import Candidates, Reranker
 from vecrec.testing import MetadataStoreTests, VectorStoreTests
+from vecrec.types import Recommendation, User
 from vecrec.vector_stores import MemoryVectorStore, VectorStore
 
 
@@ -134,3 +144,57 @@ class SharedMetadataStoreTests(MetadataStoreTests):
     def round_trips(self, store: MetadataStore) -> int | None:
         assert isinstance(store, SharedMetadataStore)
         return store.calls
+
+
+class BestRated(Reranker):
+    """Orders candidates by the mean of their ratings, with a little chance, and those nobody rated last."""
+
+    name: ClassVar[str] = "best_rated"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._means: dict[Id, float] | None = None
+
+    @property
+    @override
+    def depth(self) -> int:
+        return 20
+
+    @property
+    @override
+    def is_fitted(self) -> bool:
+        return self._means is not None
+
+    @override
+    def _fit(self, data: Dataset, encoder: Encoder, progress: Progress) -> None:
+        noise = np.random.default_rng(self._seed).random(data.n_items) / 10
+        rated: NDArray[Any] = np.zeros(data.n_events) if data.ratings is None else data.ratings
+        sums = np.bincount(data.item_codes, rated, data.n_items) + noise
+        counts = np.maximum(data.popularity(), 1)
+        self._means = {key: float(mean) for key, mean in zip(data.item_ids, sums / counts)}
+
+    @override
+    def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]:
+        means = self._means or {}
+        scored = [replace(item, score=means.get(item.item_id, 0.0)) for item in candidates]
+        return sorted(scored, key=lambda item: -item.score)
+
+    @override
+    def _save(self, directory: Path) -> None:
+        means = self._means or {}
+        save_parts(directory, self.name, self._state(), {"means": np.array([*means.values()])}, "reranker")
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        values, arrays = load_parts(directory, cls.name, "reranker")
+        loaded = cls(values["seed"])
+        loaded._means = dict(zip(values["items"], arrays["means"].tolist(), strict=True))
+        return loaded
+
+    @override
+    def _fingerprint(self) -> str:
+        return array_digest([self.name, list((self._means or {}).items())])
+
+    def _state(self) -> dict[str, Any]:
+        return {"seed": self._seed, "items": list(self._means or {})}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.testing.runner import outcomes
 from tests.testing.suites import hollow
-from vecrec.testing import EncoderTests, MetadataStoreTests, VectorStoreTests
+from vecrec.testing import EncoderTests, MetadataStoreTests, RerankerTests, VectorStoreTests
 from vecrec.testing.base import expected
 
 _GUARD = "test_no_test_of_the_kit_is_overridden"
@@ -43,7 +43,7 @@ def test_a_promise_given_up_with_a_reason_is_no_failure(ended: dict[tuple[str, s
     assert ended["TestDeclared", "test_ping_returns_while_the_engine_answers"] == {"skipped"}
 
 
-@pytest.mark.parametrize("kit", [VectorStoreTests, MetadataStoreTests, EncoderTests])
+@pytest.mark.parametrize("kit", [VectorStoreTests, MetadataStoreTests, EncoderTests, RerankerTests])
 def test_the_guard_cannot_be_taken_away(kit: type) -> None:
     """Neither the guard nor the collection of the class can be overridden: such a class is not even made."""
     with pytest.raises(TypeError, match="remove the override"):

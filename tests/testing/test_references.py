@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 from typing_extensions import override
 
-from tests.testing.references import SharedMetadataStoreTests, SharedVectorStoreTests
+from tests.testing.references import BestRated, SharedMetadataStoreTests, SharedVectorStoreTests
 from vecrec.encoders import ContentEncoder, Encoder, PopularityEncoder
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
 from vecrec.records import Record
-from vecrec.testing import EncoderTests, MetadataStoreTests, VectorStoreTests
+from vecrec.rerankers import Reranker
+from vecrec.testing import EncoderTests, MetadataStoreTests, RerankerTests, VectorStoreTests
 from vecrec.vector_stores import MemoryVectorStore, VectorStore
 
 
@@ -80,3 +81,10 @@ class TestPopularityEncoder(EncoderTests):
     @classmethod
     def make(cls, seed: int = 0) -> Encoder:
         return PopularityEncoder()
+
+
+class TestBestRated(RerankerTests):
+    @override
+    @classmethod
+    def make(cls, seed: int = 0) -> Reranker:
+        return BestRated(seed)

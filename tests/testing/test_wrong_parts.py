@@ -8,10 +8,11 @@ import pytest
 
 from tests.testing.references import SharedMetadataStore, SharedVectorStore
 from tests.testing.runner import outcomes
-from tests.testing.suites import encoders, stores
+from tests.testing.suites import encoders, rerankers, stores
 from tests.testing.wrong import CAUGHT_BY
 from vecrec.encoders import Encoder
-from vecrec.testing import EncoderTests, MetadataStoreTests, VectorStoreTests
+from vecrec.rerankers import Reranker
+from vecrec.testing import EncoderTests, MetadataStoreTests, RerankerTests, VectorStoreTests
 
 _GUARD = "test_no_test_of_the_kit_is_overridden"  # proven in test_hollow_kits.py
 
@@ -22,10 +23,11 @@ def _suite(part: type) -> str:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
-    """How the tests ended that should catch the wrong parts: one run for the stores and one for the encoders."""
+    """How the tests ended that should catch the wrong parts: one run for the stores, one for each other kind."""
     found: dict[tuple[str, str], set[str]] = {}
-    for module in (stores, encoders):
-        chosen = [part for part in CAUGHT_BY if issubclass(part, Encoder) == (module is encoders)]
+    kinds = {encoders: (Encoder,), rerankers: (Reranker,), stores: (SharedVectorStore, SharedMetadataStore)}
+    for module, kind in kinds.items():
+        chosen = [part for part in CAUGHT_BY if issubclass(part, kind)]
         tests = [f"{_suite(part)}::{CAUGHT_BY[part]}" for part in chosen]
         found |= outcomes(Path(str(module.__file__)), tests, tmp_path_factory.mktemp("wrong"))
     return found
@@ -41,7 +43,12 @@ def test_a_wrong_part_is_caught(ended: dict[tuple[str, str], set[str]], part: ty
 
 @pytest.mark.parametrize(
     ("kit", "kind"),
-    [(VectorStoreTests, SharedVectorStore), (MetadataStoreTests, SharedMetadataStore), (EncoderTests, Encoder)],
+    [
+        (VectorStoreTests, SharedVectorStore),
+        (MetadataStoreTests, SharedMetadataStore),
+        (EncoderTests, Encoder),
+        (RerankerTests, Reranker),
+    ],
 )
 def test_every_test_of_the_kit_has_a_part_that_it_catches(kit: type, kind: type) -> None:
     """No test of the kit is there that nothing can fail."""

@@ -1,4 +1,4 @@
-"""How the encoders that are made of arrays are saved: one JSON file, one npz file, no pickle."""
+"""How the parts that are made of arrays are saved: one JSON file, one npz file, no pickle."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ __all__ = ["FORMAT", "array_digest", "load_parts", "save_parts"]
 FORMAT = 1
 """The layout of the files; a reader refuses a newer one."""
 
-_JSON, _ARRAYS = "encoder.json", "arrays.npz"
+_ARRAYS = "arrays.npz"
 
 
-def save_parts(directory: Path, name: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an encoder's values and arrays.
+def save_parts(
+    directory: Path, name: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kind: str = "encoder"
+) -> None:
+    """Write the values and arrays of an encoder or another part.
 
     Args:
         directory: Where; it is there.
-        name: The encoder's name, which the reader wants to find again.
+        name: The part's name, which the reader wants to find again.
         values: What JSON can carry.
         arrays: Numbers only.
+        kind: What it is, which is also the name of the JSON file.
     """
     np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
-    write_json(directory / _JSON, {"format": FORMAT, "encoder": name, **values})
+    write_json(directory / f"{kind}.json", {"format": FORMAT, kind: name, **values})
 
 
-def load_parts(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read what `save_parts` has written.
 
     Raises:
-        InvalidDataError: when there is none, or it is damaged, another encoder's or of a newer layout.
+        InvalidDataError: when there is none, or it is damaged, another part's or of a newer layout.
     """
-    values = read_json(directory / _JSON)
-    if not isinstance(values, dict) or values.get("encoder") != name:
-        raise InvalidDataError(f"{directory} holds no encoder {name!r}: name the directory that save() wrote")
+    values = read_json(directory / f"{kind}.json")
+    if not isinstance(values, dict) or values.get(kind) != name:
+        raise InvalidDataError(f"{directory} holds no {kind} {name!r}: name the directory that save() wrote")
     if not isinstance(values.get("format"), int) or values["format"] > FORMAT:
         raise InvalidDataError(
             f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
@@ -55,7 +58,7 @@ def load_parts(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, ND
         with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
             return values, {key: held[key] for key in held.files}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the encoder again") from error
+        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the {kind} again") from error
 
 
 def array_digest(values: Any, *arrays: NDArray[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The conformance kit: subclass it with a fixture, and it proves a store or an encoder of one's own.
+"""The conformance kit: subclass it with a fixture, and it proves a store, an encoder or a reranker of one's own.
 
 It needs pytest (``pip install 'vecrec[testing]'``) and takes no part in serving.
 """
@@ -14,11 +14,12 @@ except ImportError as error:
 
 # Before the kits are imported, so that their failed assertions show the values that they compared.
 pytest.register_assert_rewrite(
-    *(f"vecrec.testing.{module}" for module in ("base", "vector_stores", "metadata_stores", "encoders"))
+    *(f"vecrec.testing.{module}" for module in ("base", "vector_stores", "metadata_stores", "encoders", "rerankers"))
 )
 
 from vecrec.testing.encoders import EncoderTests  # noqa: E402
 from vecrec.testing.metadata_stores import MetadataStoreTests  # noqa: E402
+from vecrec.testing.rerankers import RerankerTests  # noqa: E402
 from vecrec.testing.vector_stores import VectorStoreTests  # noqa: E402
 
-__all__ = ["EncoderTests", "MetadataStoreTests", "VectorStoreTests"]
+__all__ = ["EncoderTests", "MetadataStoreTests", "RerankerTests", "VectorStoreTests"]

@@ -18,12 +18,14 @@ from vecrec.errors import InvalidDataError
 from vecrec.registry import find_part
 from vecrec.testing.base import expected, refused
 from vecrec.testing.encoders.base import EncoderKit
-from vecrec.testing.encoders.processes import answers, elsewhere, read_back
+from vecrec.testing.encoders.processes import answers, read_back
+from vecrec.testing.processes import elsewhere
 
-__all__ = ["KeepingTests"]
+__all__ = ["PICKLES", "KeepingTests", "blobs", "is_pickle"]
 
 _CLOSE = 1e-5
-_PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill"}
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill"}
+"""What the files of a part must not end in."""
 
 
 class KeepingTests(EncoderKit):
@@ -62,10 +64,9 @@ class KeepingTests(EncoderKit):
 
     def test_the_files_hold_no_pickle(self, saved: Path) -> None:
         """Nothing that is saved could run code when it is loaded."""
-        blobs = dict(_blobs(saved))
-        for name, blob in expected(blobs).items():
-            assert Path(name).suffix not in _PICKLES, name
-            assert not _is_pickle(blob), f"{name} is a pickle"
+        for name, blob in expected(dict(blobs(saved))).items():
+            assert Path(name).suffix not in PICKLES, name
+            assert not is_pickle(blob), f"{name} is a pickle"
             if name.endswith(".npy"):
                 np.load(io.BytesIO(blob), allow_pickle=False)
 
@@ -113,7 +114,7 @@ class KeepingTests(EncoderKit):
         return False
 
 
-def _blobs(directory: Path) -> Iterator[tuple[str, bytes]]:
+def blobs(directory: Path) -> Iterator[tuple[str, bytes]]:
     """Every file, and every member of those that are archives."""
     for path in sorted(directory.rglob("*")):
         if path.is_file():
@@ -123,7 +124,8 @@ def _blobs(directory: Path) -> Iterator[tuple[str, bytes]]:
                     yield from ((f"{path.name}/{name}", archive.read(name)) for name in archive.namelist())
 
 
-def _is_pickle(blob: bytes) -> bool:
+def is_pickle(blob: bytes) -> bool:
+    """Whether these bytes are one."""
     try:
         # Read, not run: it ends at the STOP that every pickle has, and fails on anything else.
         return bool(list(pickletools.genops(blob)))

@@ -1,0 +1,28 @@
+"""The optional second stage, which orders the best candidates anew. ``base`` is the contract."""
+
+from typing import TYPE_CHECKING, Any
+
+from vecrec.rerankers.base import Candidates, Reranker, Reranks
+
+if TYPE_CHECKING:
+    from vecrec.rerankers.chain import ChainReranker
+    from vecrec.rerankers.mmr import MMRReranker
+
+__all__ = [
+    "Candidates",
+    "ChainReranker",
+    "MMRReranker",
+    "Reranker",
+    "Reranks",
+]
+
+# `import vecrec` can do without them.
+_LATER = {"ChainReranker": "chain", "MMRReranker": "mmr"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f"vecrec.rerankers.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""Diversity: maximal marginal relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
+
+from vecrec.encoders.storage import FORMAT, array_digest
+from vecrec.errors import InvalidDataError
+from vecrec.files import read_json, write_json
+from vecrec.rerankers.base import Candidates, Reranker
+from vecrec.types import Recommendation, User
+
+__all__ = ["MMRReranker", "maximal_marginal_relevance"]
+
+_FILE = "reranker.json"
+
+
+class MMRReranker(Reranker):
+    """Takes one candidate after the other, each time the one that is relevant and unlike those that were taken.
+
+    Maximal marginal relevance (Carbonell and Goldstein, *The use of MMR, diversity-based reranking for reordering
+    documents and producing summaries*, SIGIR 1998): the next item is the one with the largest
+    ``balance * relevance - (1 - balance) * max cosine`` to an item taken before. The relevance is the candidate's score
+    on the scale from 0, the least of the user's candidates, to 1, the best, since the length of inner products differs
+    from user to user. Scores stay what they were, so they need not fall from rank to rank.
+
+    It has nothing to learn, works with the vectors of any encoder, and with popular items as well. Of the candidates
+    behind the first k the order is kept.
+
+    Args:
+        balance: The lambda of the paper, from 0, only diversity, to 1, only relevance, which changes nothing.
+        depth: How many candidates to choose from.
+
+    Raises:
+        InvalidDataError: for a balance outside 0 to 1, or a depth that is no whole number of at least 1.
+    """
+
+    name: ClassVar[str] = "mmr"
+
+    def __init__(self, balance: float = 0.7, depth: int = 100) -> None:
+        if type(balance) not in (int, float) or not 0 <= balance <= 1:
+            raise InvalidDataError(f"balance is {balance!r}: give a number from 0 (diversity) to 1 (relevance)")
+        if type(depth) is not int or depth < 1:
+            raise InvalidDataError(f"depth is {depth!r}: give a whole number of at least 1")
+        self.balance = float(balance)
+        """The lambda of the paper."""
+        self._depth = depth
+
+    @property
+    @override
+    def depth(self) -> int:
+        return self._depth
+
+    @override
+    def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]:
+        if self.balance == 1 or len(candidates) < 3:
+            return candidates  # the first is the first in any case
+        scores = np.array([candidate.score for candidate in candidates], np.float64)
+        taken = maximal_marginal_relevance(scores, candidates.vectors, candidates.k, self.balance)
+        rest = np.setdiff1d(np.arange(len(candidates)), taken)
+        return [candidates[place] for place in [*taken.tolist(), *rest.tolist()]]
+
+    @override
+    def _save(self, directory: Path) -> None:
+        write_json(directory / _FILE, {"format": FORMAT, "reranker": self.name, **self._settings()})
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        value = read_json(directory / _FILE)
+        if not isinstance(value, dict) or value.get("reranker") != cls.name or value.get("format") != FORMAT:
+            raise InvalidDataError(f"{directory} holds no reranker {cls.name!r}: name the directory that save() wrote")
+        return cls(value["balance"], value["depth"])
+
+    @override
+    def _fingerprint(self) -> str:
+        return array_digest([self.name, self._settings()])
+
+    def _settings(self) -> dict[str, Any]:
+        return {"balance": self.balance, "depth": self.depth}
+
+
+def maximal_marginal_relevance(
+    scores: NDArray[np.floating[Any]], vectors: NDArray[np.float32], k: int, balance: float
+) -> NDArray[np.int64]:
+    """The places of the first ``k`` items by maximal marginal relevance: see `MMRReranker`.
+
+    Args:
+        scores: Of the candidates, higher is better, shape (n,).
+        vectors: Theirs, shape (n, dim); one of length 0 is like none.
+        k: How many to take; all of them where there are no more.
+        balance: From 0 to 1.
+
+    Returns:
+        Places in the order in which they are taken, shape (min(k, n),). Of equal ones the earlier place comes first.
+    """
+    span = float(np.ptp(scores)) if len(scores) else 0.0
+    relevance = (scores - scores.min(initial=np.inf)) / span if span > 0 else np.zeros(len(scores))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.where(lengths > 0, lengths, 1)
+    nearest = np.full(len(scores), -np.inf)
+    open_ = np.ones(len(scores), bool)
+    taken = np.empty(min(k, len(scores)), np.int64)
+    for turn in range(len(taken)):
+        # Before the first there is nothing to be like.
+        gain = relevance if turn == 0 else balance * relevance - (1 - balance) * nearest
+        taken[turn] = place = int(np.argmax(np.where(open_, gain, -np.inf)))
+        open_[place] = False
+        np.maximum(nearest, units @ units[place], out=nearest)
+    return taken
