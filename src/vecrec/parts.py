@@ -65,6 +65,7 @@ def compose(settings: Settings, encoder: Encoder | None = None) -> Recommender:
             artifacts=settings.artifacts,
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
+            dislike_rating=settings.dislike_rating,
         )
         stack.pop_all()
     return recommender

@@ -114,7 +114,7 @@ class Recommendation:
     """The item."""
     score: float
     """The inner product of the user's and the item's vector; the cosine of two items' vectors for similar items; a
-    popularity in [0, 1] where the list was ``served_by`` popularity."""
+    popularity in [0, 1] where the list was ``served_by`` popularity; whatever a second stage has made of it."""
     metadata: Record
     """The item's record."""
 
@@ -145,7 +145,8 @@ class Recommendations(Sequence[Recommendation]):
     missing: tuple[Id, ...] = ()
     """Items that were found but have no record; they were skipped, replaced and marked for repair."""
     based_on: tuple[str, ...] = ()
-    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items."""
+    """What the user's vector was made from: ``"features"``, ``"history"``, ``"dislikes"`` that it was turned away from;
+    ``"item"`` for similar items."""
     notes: tuple[str, ...] = ()
     """What else happened on the way, such as a fallback and its reason."""
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Dataset
-from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.ranking import Ranking
 from vecrec.evaluation.results import Evaluation
@@ -23,7 +22,7 @@ from vecrec.vector_stores.base import Entry, VectorStore
 
 __all__ = ["FATES", "LiveEvaluation", "LivePath", "evaluate_live"]
 
-FATES = ("found", "missing", "seen", "filter", "popularity", "index", "model")
+FATES = ("found", "missing", "seen", "filter", "popularity", "index", "reranker", "model")
 """What becomes of a held-out item, in the order in which it is asked: see `LiveEvaluation.fates`."""
 
 
@@ -40,6 +39,7 @@ class LiveEvaluation(Evaluation):
     - ``filter``: it does not pass the filter.
     - ``popularity``: popularity served, because nothing is known of the user or the vector store did not answer.
     - ``index``: an exact search would have had it among the first k, the index did not.
+    - ``reranker``: the vectors had it among the first k, the second stage put it behind.
     - ``model``: the vectors rank it below k.
     """
 
@@ -59,8 +59,10 @@ class LiveEvaluation(Evaluation):
 class LivePath:
     """What the live path is made of, as far as measuring it needs to know."""
 
-    encoder: Encoder
-    """The live release's."""
+    encode_users: Callable[[Sequence[User]], NDArray[np.float32]]
+    """The vectors that users are searched with, shape (n, dim)."""
+    dim: int
+    """Their length."""
     collection: str
     """The collection with its item vectors."""
     vectors: VectorStore
@@ -73,6 +75,8 @@ class LivePath:
     """Those of some items that have a record."""
     where: Filter | None = None
     """The filter under which everything is served."""
+    retrieve: Callable[[Sequence[Id], int], list[Recommendations]] | None = None
+    """Recommends without the second stage; ``None`` where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
     rows = np.repeat(np.arange(len(ids)), np.diff(test.user_offsets)[codes])
     served = path.serve(ids, max(depths))
     asked = _Asked(targets, rows, path.read_users(ids), path.vectors.fetch(path.collection, targets))
-    ranks = np.array([_place(served[row], target) for row, target in zip(rows.tolist(), targets)], np.int64)
+    ranks = _places(served, rows, targets)
+    plain = ranks if path.retrieve is None else _places(path.retrieve(ids, max(depths)), rows, targets)
     reasons = _reasons(path, asked, served)
     left_out = np.array([reason in ("missing", "seen", "filter") for reason in reasons])
     exact = np.where(left_out, 0, _exact_ranks(path, asked))
@@ -113,7 +118,7 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
     return LiveEvaluation(
         **{name: getattr(found, name) for name in found.__dataclass_fields__ if name != "baselines"},
         baselines=(in_search,),
-        fates=_fates(ranks, exact, reasons, depths),
+        fates=_fates((ranks, plain, exact), reasons, depths),
     )
 
 
@@ -131,8 +136,8 @@ def _evaluation(
 def _exact_ranks(path: LivePath, asked: _Asked) -> NDArray[np.int64]:
     """The rank of each target in an exact search under the filter, without what was seen; the items stream by."""
     targets, rows = asked.targets, asked.rows
-    queries = path.encoder.encode_users(asked.users)
-    none = np.zeros(path.encoder.dim, np.float32)
+    queries = path.encode_users(asked.users)
+    none = np.zeros(path.dim, np.float32)
     own = np.einsum("nd,nd->n", queries[rows], np.array([_vector(asked.held.get(key), none) for key in targets]))
     seen: dict[Id, list[int]] = {}
     for row, user in enumerate(asked.users):
@@ -182,13 +187,14 @@ def _reasons(path: LivePath, asked: _Asked, served: Sequence[Recommendations]) -
 
 
 def _fates(
-    ranks: NDArray[np.int64], exact: NDArray[np.int64], reasons: list[str | None], depths: list[int]
+    ranks: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], reasons: list[str | None], depths: list[int]
 ) -> dict[str, dict[int, float]]:
+    """The shares of the fates, by the ranks of what was served, of what the index found, and of an exact search."""
     shares = {fate: dict.fromkeys(depths, 0.0) for fate in FATES}
-    for rank, by_model, reason in zip(ranks.tolist(), exact.tolist(), reasons):
+    for served, found, exact, reason in zip(*(each.tolist() for each in ranks), reasons):
         for k in depths:
-            fate = "found" if 1 <= rank <= k else reason or ("index" if by_model <= k else "model")
-            shares[fate][k] += 1 / len(ranks)
+            lost = "reranker" if 1 <= found <= k else "index" if exact <= k else "model"
+            shares["found" if 1 <= served <= k else reason or lost][k] += 1 / len(reasons)
     return shares
 
 
@@ -203,6 +209,10 @@ def _apart(ranks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int6
         taken.add((int(rows[number]), place))
         different[number] = place
     return different
+
+
+def _places(served: Sequence[Recommendations], rows: NDArray[np.int64], targets: Sequence[Id]) -> NDArray[np.int64]:
+    return np.array([_place(served[row], target) for row, target in zip(rows.tolist(), targets)], np.int64)
 
 
 def _place(served: Recommendations, target: Id) -> int:

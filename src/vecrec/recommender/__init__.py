@@ -1,14 +1,13 @@
 """The facade over the three interfaces, and what it is made of.
 
 ``facade`` is the `Recommender`, ``readers`` its half that only reads. ``lifecycle`` makes releases with ``loading`` and
-``building``, ``watch`` follows the live one, ``serving`` answers each ``request``, ``catalogue`` changes the items in
-both stores.
+``building``, ``watch`` follows the live one, ``serving`` answers each ``request`` with ``dislikes`` and ``reranking``,
+``catalogue`` changes the items in both stores.
 """
 
 from vecrec.recommender.building import ReleaseChecks
 from vecrec.recommender.facade import Recommender
 from vecrec.recommender.generation import Live
 from vecrec.recommender.report import Receipt, Report
-from vecrec.recommender.request import Reranker
 
-__all__ = ["Live", "Receipt", "Recommender", "ReleaseChecks", "Report", "Reranker"]
+__all__ = ["Live", "Receipt", "Recommender", "ReleaseChecks", "Report"]

@@ -23,6 +23,7 @@ from vecrec.recommender.probe import TOP, Probe
 from vecrec.records import Record
 from vecrec.releases import Archive, Release
 from vecrec.releases.manifest import installed_versions
+from vecrec.rerankers.base import Reranker
 from vecrec.types import Item
 from vecrec.vector_stores.base import CollectionSpec
 from vecrec.vector_stores.checks import check_count
@@ -60,18 +61,23 @@ class Builder:
         self._archive, self._catalogue, self._checks = archive, catalogue, checks
         self._vectors = catalogue.vectors
 
-    def build(self, encoder: Encoder, evidence: Evidence, progress: Progress) -> Live:
+    def build(self, encoder: Encoder, reranker: Reranker | None, evidence: Evidence, progress: Progress) -> Live:
         """Build a release, check it and make it the live one. The caller holds the build lock.
 
         Raises:
             ReleaseError: when the release does not pass its checks; the live one is untouched.
         """
+        if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
+            raise ReleaseError(
+                f"the {type(reranker).__name__} has learnt from the vectors of another encoder: fit it with this one"
+            )
         with self._archive.catalogue_lock():
             self._sweep()
         release_id = self._archive.new_id()
         generation = self._begin(release_id, encoder)
         try:
-            live = self._build(release_id, generation, evidence, progress)
+            second = self._second(release_id, reranker)
+            live = self._build(release_id, generation, second, evidence, progress)
         except BaseException:
             self._abandon(release_id)
             raise
@@ -87,7 +93,21 @@ class Builder:
         loaded = type(encoder).load(directory / "encoder")
         return Generation(self._archive.collection(release_id), loaded)
 
-    def _build(self, release_id: str, generation: Generation, evidence: Evidence, progress: Progress) -> Live:
+    def _second(self, release_id: str, reranker: Reranker | None) -> Reranker | None:
+        if reranker is None:
+            return None
+        directory = self._archive.directory(release_id) / "reranker"
+        reranker.save(directory)
+        return type(reranker).load(directory)
+
+    def _build(
+        self,
+        release_id: str,
+        generation: Generation,
+        reranker: Reranker | None,
+        evidence: Evidence,
+        progress: Progress,
+    ) -> Live:
         with self._archive.catalogue_lock():
             self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
             self._archive.set_building(release_id)
@@ -105,11 +125,14 @@ class Builder:
         evidence.popularity.save(directory / "popularity.json")
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
-            release = self._archive.seal(self._manifest(release_id, generation, evidence, checks))
+            manifest = self._manifest(release_id, generation, evidence, checks)
+            if reranker is not None:
+                manifest = replace(manifest, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
+            release = self._archive.seal(manifest)
             self._archive.switch(release_id)
             # Not before: until the switch, these marks are what finds the old generation's unfinished changes.
             self._catalogue.unmark(pending)
-        return Live(generation.collection, generation.encoder, release, evidence.popularity)
+        return Live(generation.collection, generation.encoder, release, evidence.popularity, reranker)
 
     def _index(self, generation: Generation, probe: Probe, progress: Progress) -> dict[Id, Record]:
         """Put every item into the collection; gives some of them, to be golden."""

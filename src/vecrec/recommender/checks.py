@@ -9,9 +9,13 @@ from typing import Any, TypeVar
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
+from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
 
-__all__ = ["check_all", "check_encoder", "check_flag", "check_part", "check_seconds", "required_id"]
+__all__ = [
+    "check_all", "check_encoder", "check_flag", "check_number", "check_part", "check_reranker", "check_seconds",
+    "required_id",
+]  # fmt: skip
 
 _T = TypeVar("_T", Item, User, Event)
 
@@ -44,6 +48,22 @@ def check_encoder(encoder: Any) -> tuple[Encoder | None, type[Encoder] | None]:
     if not isinstance(encoder, type) or not issubclass(encoder, Encoder):
         raise InvalidDataError(f"encoder is {encoder!r}: give an encoder, such as TwoTowerEncoder()")
     return None, encoder
+
+
+def check_reranker(reranker: Any) -> tuple[Reranker | None, type[Reranker] | None]:
+    """A reranker and its class, as far as they are given."""
+    if reranker is None or isinstance(reranker, Reranker):
+        return reranker, None if reranker is None else type(reranker)
+    if not isinstance(reranker, type) or not issubclass(reranker, Reranker):
+        raise InvalidDataError(f"reranker is {reranker!r}: give a vecrec.rerankers.Reranker, such as MMRReranker()")
+    return None, reranker
+
+
+def check_number(value: Any, what: str) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidDataError(f"{what} is {value!r}: give a finite number")
+    return float(value)
 
 
 def check_part(part: Any, kind: type) -> None:

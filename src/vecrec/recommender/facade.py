@@ -19,13 +19,24 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommender.building import ReleaseChecks
 from vecrec.recommender.catalogue import BATCH, PENDING, USER, Catalogue, batches
-from vecrec.recommender.checks import check_all, check_encoder, check_flag, check_part, check_seconds, required_id
+from vecrec.recommender.checks import (
+    check_all,
+    check_encoder,
+    check_flag,
+    check_number,
+    check_part,
+    check_reranker,
+    check_seconds,
+    required_id,
+)  # fmt: skip
+from vecrec.recommender.generation import Classes
 from vecrec.recommender.lifecycle import Lifecycle
 from vecrec.recommender.readers import Readers
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.serving import Server
 from vecrec.recommender.watch import Watch
 from vecrec.releases import Archive, Release
+from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
 from vecrec.vector_stores.checks import check_count
@@ -57,6 +68,8 @@ class Recommender(Readers):
         checks: ReleaseChecks | None = None,
         max_history: int = 10_000,
         refresh_seconds: float = 1.0,
+        reranker: Reranker | type[Reranker] | None = None,
+        dislike_rating: float | None = 0.0,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -70,11 +83,18 @@ class Recommender(Readers):
             checks: What a release must show before it goes live.
             max_history: The most events read for one user, to encode and to leave out what they have seen.
             refresh_seconds: How often to look for a release that another process has made live.
+            reranker: A second stage that `fit` trains after the encoder and that is kept in the release: every call of
+                `recommend` and its kin then has its order. A class, or ``None``, as for the encoder.
+            dislike_rating: An event rated so or lower is a dislike: its item is never recommended, and what is like it
+                comes later. Set it to 2 for stars from 1 to 5; ``None`` where no rating means that.
 
         Raises:
             InvalidDataError: for a part that is none, or a name that is none.
         """
         self._encoder, encoder_class = check_encoder(encoder)
+        self._reranker, reranker_class = check_reranker(reranker)
+        self._goes_on = self._encoder is None  # with what the live release is made of
+        low = None if dislike_rating is None else check_number(dislike_rating, "dislike_rating")
         check_part(vector_store, VectorStore)
         check_part(metadata_store, MetadataStore)
         if checks is not None:
@@ -85,8 +105,8 @@ class Recommender(Readers):
         self.name, self.vector_store, self.metadata_store = name, vector_store, metadata_store
         self._archive = Archive(artifacts, name)
         self._catalogue = Catalogue(*stores, self._archive)
-        self._server = Server(*stores, self._catalogue, history)
-        self._watch = Watch(self._archive, vector_store, seconds, encoder_class)
+        self._server = Server(*stores, self._catalogue, history, low)
+        self._watch = Watch(self._archive, vector_store, seconds, Classes(encoder_class, reranker_class))
         self._lifecycle = Lifecycle(self._archive, self._catalogue, self._watch, checks or ReleaseChecks())
 
     @classmethod
@@ -100,6 +120,8 @@ class Recommender(Readers):
         encoder: type[Encoder] | None = None,
         max_history: int = 10_000,
         refresh_seconds: float = 1.0,
+        reranker: type[Reranker] | None = None,
+        dislike_rating: float | None = 0.0,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -111,6 +133,8 @@ class Recommender(Readers):
             encoder: The encoder's class, where no installed package registers it.
             max_history: As for `Recommender`.
             refresh_seconds: As for `Recommender`.
+            reranker: The reranker's class, where no installed package registers it.
+            dislike_rating: As for `Recommender`.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -124,6 +148,8 @@ class Recommender(Readers):
             artifacts=artifacts,
             max_history=max_history,
             refresh_seconds=refresh_seconds,
+            reranker=reranker,
+            dislike_rating=dislike_rating,
         )
         opened._check_live()
         return opened
@@ -143,6 +169,19 @@ class Recommender(Readers):
             live = self._watch.live()
             self._encoder = type(live.encoder).load(self._archive.directory(live.release.id) / "encoder")
         return self._encoder
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What `fit` trains as the second stage. What serves is the live release's own copy.
+
+        Where neither an encoder nor a reranker was given it is the live release's; where only an encoder was, there is
+        none.
+        """
+        if self._reranker is None and self._goes_on:
+            live = self._watch.live()
+            if live.reranker is not None:
+                self._reranker = type(live.reranker).load(self._archive.directory(live.release.id) / "reranker")
+        return self._reranker
 
     # -- releases
 
@@ -165,7 +204,7 @@ class Recommender(Readers):
         if not isinstance(data, Dataset):
             raise InvalidDataError(f"fit takes a Dataset, got {data!r}: Dataset(interactions, items, users) makes one")
         with showing(progress) as show:
-            return self._lifecycle.fit(self.encoder, data, show)
+            return self._lifecycle.fit(self.encoder, self.reranker, data, show)
 
     def publish(self, *, progress: ProgressLike = None) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
@@ -178,8 +217,10 @@ class Recommender(Readers):
         """
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet: call fit(data), or load an encoder")
+        if self.reranker is not None and not self.reranker.is_fitted:
+            raise NotFittedError("the reranker has learnt nothing yet: call fit(data), or load a reranker")
         with showing(progress) as show:
-            return self._lifecycle.publish(self.encoder, show)
+            return self._lifecycle.publish(self.encoder, self.reranker, show)
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""

@@ -19,13 +19,14 @@ from vecrec.ids import Id, decode_id, encode_id
 from vecrec.records import JSON, Record, record_digest
 from vecrec.registry import find_part
 from vecrec.releases import Archive, Release
+from vecrec.rerankers.base import Reranker
 from vecrec.types import Item, User
 from vecrec.vector_stores.base import VectorStore
 
 if TYPE_CHECKING:
     from vecrec.data import Feature, Schema
 
-__all__ = ["DIGEST", "Generation", "Golden", "Live", "Popularity", "Rows", "fitting", "load_live"]
+__all__ = ["DIGEST", "Classes", "Generation", "Golden", "Live", "Popularity", "Rows", "fitting", "load_live"]
 
 DIGEST = "_digest"
 """The attribute beside each vector that says which state of the record it was made from."""
@@ -170,23 +171,42 @@ class Live(Generation):
 
     release: Release
     popularity: Popularity
+    reranker: Reranker | None = None
 
 
-def load_live(archive: Archive, release_id: str, encoder_class: type[Encoder] | None = None) -> Live:
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes of parts that no installed package need register; ``None`` for a registered one."""
+
+    encoder: type[Encoder] | None = None
+    reranker: type[Reranker] | None = None
+
+
+def load_live(archive: Archive, release_id: str, classes: Classes) -> Live:
     """A release at work, its files and golden vectors checked.
 
     Raises:
         ReleaseError: when it is not there, damaged, or gives other vectors than at its making.
-        InvalidDataError: when its encoder is registered by no installed package.
+        InvalidDataError: when its encoder or its reranker is registered by no installed package.
     """
     release = archive.read(release_id)
     directory = archive.directory(release_id)
-    matches = encoder_class is not None and getattr(encoder_class, "name", None) == release.encoder
-    chosen: Any = encoder_class if matches else find_part("vecrec.encoders", release.encoder)
+    encoder_class = _class_of("vecrec.encoders", release.encoder, classes.encoder)
+    reranker_class = _class_of("vecrec.rerankers", release.reranker, classes.reranker) if release.reranker else None
     try:
-        encoder = chosen.load(directory / "encoder")
+        encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
+        reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
     except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
         raise ReleaseError(f"the release {release_id!r} is damaged ({error}): roll back or fit again") from error
-    return Live(release.collection, encoder, release, popularity)
+    if reranker is not None and reranker.fingerprint != release.reranker_fingerprint:
+        raise ReleaseError(
+            f"the reranker of the release {release_id!r} has another fingerprint than at its making: "
+            "its files or its code have changed; roll back or fit again"
+        )
+    return Live(release.collection, encoder, release, popularity, reranker)
+
+
+def _class_of(group: str, name: str, given: type | None) -> Any:
+    return given if getattr(given, "name", None) == name else find_part(group, name)

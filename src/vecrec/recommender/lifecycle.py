@@ -14,6 +14,7 @@ from vecrec.recommender.catalogue import PENDING, Catalogue
 from vecrec.recommender.loading import load_dataset
 from vecrec.recommender.watch import Watch
 from vecrec.releases import Archive, Release
+from vecrec.rerankers.base import Reranker
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -33,22 +34,24 @@ class Lifecycle:
         self._metadata, self._builder = catalogue.metadata, Builder(archive, catalogue, checks)
         self._sample = checks.sampled_users
 
-    def fit(self, encoder: Encoder, data: Dataset, progress: Progress) -> Release:
+    def fit(self, encoder: Encoder, reranker: Reranker | None, data: Dataset, progress: Progress) -> Release:
         """Train, store the data, build a release and make it live."""
         # Held from the beginning, so that a second fit is refused before hours of training and not after them.
         with self._archive.build_lock():
             self.owner()
             encoder.fit(data, progress=progress)
+            if reranker is not None:
+                reranker.fit(data, encoder, progress=progress)
             self._claim()
             serving = self._archive.live()[0] is not None
             load_dataset(data, self._metadata, self._catalogue, self._archive, live=serving, progress=progress)
-            return self._build(encoder, evidence.from_dataset(data, self._sample), progress)
+            return self._build(encoder, reranker, evidence.from_dataset(data, self._sample), progress)
 
-    def publish(self, encoder: Encoder, progress: Progress) -> Release:
+    def publish(self, encoder: Encoder, reranker: Reranker | None, progress: Progress) -> Release:
         """Build a release from what the stores hold, and make it live."""
         with self._archive.build_lock():
             self._claim()
-            return self._build(encoder, evidence.from_store(self._metadata, self._sample), progress)
+            return self._build(encoder, reranker, evidence.from_store(self._metadata, self._sample), progress)
 
     def rollback(self, release: str | None) -> Release:
         """Bring another release up to the catalogue of now, and make it live."""
@@ -88,9 +91,11 @@ class Lifecycle:
         if self.owner() is None:
             self._metadata.put(_OWNER_KIND, {_OWNER_KEY: {"name": self._archive.name}})
 
-    def _build(self, encoder: Encoder, found: evidence.Evidence, progress: Progress) -> Release:
+    def _build(
+        self, encoder: Encoder, reranker: Reranker | None, found: evidence.Evidence, progress: Progress
+    ) -> Release:
         try:
-            live = self._builder.build(encoder, found, progress)
+            live = self._builder.build(encoder, reranker, found, progress)
         except Exception:
             self._settle()
             raise

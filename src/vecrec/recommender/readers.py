@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
@@ -11,9 +11,10 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import ITEM
 from vecrec.recommender.generation import Live
-from vecrec.recommender.request import Request, Reranker
+from vecrec.recommender.request import Request
 from vecrec.recommender.serving import Server
 from vecrec.recommender.watch import Watch
+from vecrec.rerankers.base import Reranks
 from vecrec.types import Item, Recommendations, User
 from vecrec.vector_stores.base import VectorStore
 
@@ -44,7 +45,8 @@ class Readers:
         where: Filter | None = None,
         exclude_seen: bool = True,
         exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
+        disliked: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = None,
     ) -> Recommendations:
         """The best items for a user, from their record, their history and nothing else.
 
@@ -54,12 +56,17 @@ class Readers:
             where: A condition on the items, such as ``field("year") >= 1990``.
             exclude_seen: Leave out the items of their stored events.
             exclude: More items to leave out.
-            rerank: A second stage that orders the best candidates anew.
+            disliked: Items that they dislike, the latest last, beside their events with a rating of at most
+                ``dislike_rating``. None of them comes, whatever ``exclude_seen`` says, and what is like them comes
+                later: the user's vector is turned away from them.
+            rerank: A second stage that orders the best candidates anew, such as `vecrec.rerankers.MMRReranker`; the
+                release's own by default, ``False`` for none.
 
         Raises:
             NotFittedError: when there is no live release.
         """
-        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), [check_id(user_id, "user id")]
+        request = Request.of(k, where, exclude_seen, exclude, disliked=disliked, rerank=rerank)
+        ids = [check_id(user_id, "user id")]
         return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))[0]
 
     def recommend_many(
@@ -70,10 +77,12 @@ class Readers:
         where: Filter | None = None,
         exclude_seen: bool = True,
         exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
+        disliked: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = None,
     ) -> list[Recommendations]:
         """What `recommend` gives for each of many users, in their order, in batched calls to the stores."""
-        request, ids = Request.of(k, where, exclude_seen, exclude, rerank), check_ids(user_ids, "user id")
+        request = Request.of(k, where, exclude_seen, exclude, disliked=disliked, rerank=rerank)
+        ids = check_ids(user_ids, "user id")
         return self._watch.ask(lambda live: self._server.for_ids(live, ids, request))
 
     def recommend_for(
@@ -84,7 +93,8 @@ class Readers:
         where: Filter | None = None,
         exclude_seen: bool = True,
         exclude: Iterable[Id] = (),
-        rerank: Reranker | None = None,
+        disliked: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = None,
     ) -> Recommendations:
         """What `recommend` gives, for somebody who is not stored: by a profile, a history, or both.
 
@@ -93,7 +103,7 @@ class Readers:
         """
         if not isinstance(user, User):
             raise InvalidDataError(f"recommend_for takes a User, got {user!r}: recommend takes an id")
-        request = Request.of(k, where, exclude_seen, exclude, rerank)
+        request = Request.of(k, where, exclude_seen, exclude, disliked=disliked, rerank=rerank)
         return self._watch.ask(lambda live: self._server.for_user(live, user, request))
 
     def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
@@ -102,8 +112,33 @@ class Readers:
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        request, key = Request.of(k, where), check_id(item_id, "item id")
+        request, key = Request.of(k, where, rerank=False), check_id(item_id, "item id")
         return self._watch.ask(lambda live: self._server.similar(live, key, request))
+
+    def rank(
+        self,
+        user: User | Id,
+        item_ids: Sequence[Id],
+        *,
+        disliked: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = None,
+    ) -> Recommendations:
+        """Given items in order for somebody: the second stage alone, for candidates that come from elsewhere.
+
+        Args:
+            user: The id of a stored user, or somebody who is not stored.
+            item_ids: What to put in order, seen and disliked items as well; those that are not in the catalogue are
+                left out, and ``shortfall`` says so. Of an id given twice the first counts.
+            disliked: As for `recommend`.
+            rerank: As for `recommend`. It is handed all of the items, however many it wants.
+
+        Raises:
+            NotFittedError: when there is no live release.
+        """
+        ids = list(dict.fromkeys(check_ids(item_ids, "item id")))
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        request = Request.of(max(len(ids), 1), exclude_seen=False, disliked=disliked, rerank=rerank)
+        return self._watch.ask(lambda live: self._server.rank(live, whom, ids, request))
 
     def ask(self, question: Callable[[Live], _T]) -> _T:
         """What ``question`` makes of the live release: its encoder, schema, collection and popular items.
@@ -135,7 +170,8 @@ class Readers:
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
-            became of the held-out items: found, or lost to the model, the index, the filter or a missing record.
+            became of the held-out items: found, or lost to the model, the index, the second stage, the filter or a
+            missing record.
 
         Raises:
             InvalidDataError: for a k or a filter that is none, or a test without events.
@@ -145,10 +181,14 @@ class Readers:
 
         def measure(live: Live) -> LiveEvaluation:
             path = LivePath(
-                encoder=live.encoder,
+                encode_users=lambda users: self._server.vectors(live, users),
+                dim=live.encoder.dim,
                 collection=live.collection,
                 vectors=self.vector_store,
                 serve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where)),
+                retrieve=None
+                if live.reranker is None
+                else lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where, rerank=False)),
                 read_users=lambda ids: self._server.users(live, ids),
                 with_record=lambda ids: self.metadata_store.get(ITEM, ids),
                 where=where,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from typing_extensions import Self
 
@@ -12,21 +12,11 @@ from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_ids
 from vecrec.recommender.checks import check_flag
-from vecrec.types import Recommendation, User
+from vecrec.recommender.generation import Live
+from vecrec.rerankers.base import Reranks
 from vecrec.vector_stores.checks import check_count
 
-__all__ = ["Request", "Reranker"]
-
-
-@runtime_checkable
-class Reranker(Protocol):
-    """A second stage that orders the best candidates anew."""
-
-    depth: int
-    """How many candidates it wants to see, at least k."""
-
-    def rerank(self, user: User, candidates: Sequence[Recommendation]) -> Sequence[Recommendation]:
-        """The candidates in their new order, best first, with the scores that they shall carry."""
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +27,10 @@ class Request:
     where: Filter | None = None
     exclude_seen: bool = True
     exclude: frozenset[Id] = frozenset()
-    rerank: Reranker | None = None
+    disliked: tuple[Id, ...] = ()
+    """Items that the users dislike, beside those that their events tell of; the latest last."""
+    rerank: Reranks | Literal[False] | None = None
+    """A second stage for this call; ``None`` for the release's own, ``False`` for none."""
 
     @classmethod
     def of(
@@ -46,6 +39,8 @@ class Request:
         where: Any = None,
         exclude_seen: Any = True,
         exclude: Iterable[Any] = (),
+        *,
+        disliked: Iterable[Any] = (),
         rerank: Any = None,
     ) -> Self:
         """The request of a call's arguments, as far as they can be checked without knowing the live release.
@@ -55,37 +50,46 @@ class Request:
         """
         if where is not None and not isinstance(where, Filter):
             raise InvalidDataError(f'where is {where!r}: build a filter from fields, such as field("year") >= 1990')
-        if rerank is not None:
-            if isinstance(rerank, type) or not isinstance(rerank, Reranker):
-                raise InvalidDataError(f"rerank is {rerank!r}: give an object with depth and rerank(user, candidates)")
-            check_count(rerank.depth, "the depth of the reranker")
         return cls(
             check_count(k, "k"),
             where,
             check_flag(exclude_seen, "exclude_seen"),
             frozenset(check_ids(exclude, "item id")),
-            rerank,
+            tuple(dict.fromkeys(check_ids(disliked, "item id"))),
+            _checked_stage(rerank),
         )
 
-    @property
-    def depth(self) -> int:
-        """How many candidates to find."""
-        return self.k if self.rerank is None else max(self.k, self.rerank.depth)
-
-    def rerank_checked(self, user: User, candidates: Sequence[Recommendation]) -> list[Recommendation]:
-        """What the reranker makes of the candidates.
+    def stage(self, live: Live) -> Reranks | None:
+        """The second stage, if there is one.
 
         Raises:
-            InvalidDataError: when it gives something else than candidates, or one of them twice.
+            InvalidDataError: when it has learnt from the vectors of another encoder than the live release's.
         """
+        if self.rerank is False:
+            return None
         if self.rerank is None:
-            return list(candidates)
-        left = {candidate.item_id for candidate in candidates}
-        ordered: list[Any] = list(self.rerank.rerank(user, candidates))
-        for item in ordered:
-            if not isinstance(item, Recommendation) or item.item_id not in left:
-                raise InvalidDataError(
-                    f"{type(self.rerank).__name__} gave {item!r}: it must give each of its candidates once at most"
-                )
-            left.discard(item.item_id)
-        return ordered
+            return live.reranker
+        wanted = getattr(self.rerank, "encoder_fingerprint", None)
+        if wanted not in (None, live.release.fingerprint):
+            raise InvalidDataError(
+                f"the {type(self.rerank).__name__} has learnt from the vectors of another encoder than the one of the "
+                f"live release {live.release.id}: fit it with that one, or let the recommender fit both"
+            )
+        return self.rerank
+
+    def depth(self, live: Live) -> int:
+        """How many candidates to find."""
+        stage = self.stage(live)
+        return self.k if stage is None else max(self.k, stage.depth)
+
+
+def _checked_stage(rerank: Any) -> Reranks | Literal[False] | None:
+    if rerank is None or rerank is False:
+        return None if rerank is None else False
+    if isinstance(rerank, type) or not isinstance(rerank, Reranks):
+        raise InvalidDataError(
+            f"rerank is {rerank!r}: give an object with depth and rerank(user, candidates), such as MMRReranker(), "
+            "or False for the order of the vectors"
+        )
+    check_count(rerank.depth, "the depth of the reranker")
+    return rerank

@@ -14,10 +14,13 @@ from vecrec.errors import ItemNotFoundError, StoreUnavailableError
 from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, id_order
 from vecrec.metadata_stores.base import MetadataStore
+from vecrec.recommender import dislikes
 from vecrec.recommender.catalogue import ITEM, USER, Catalogue, batches
 from vecrec.recommender.generation import DIGEST, Live, fitting
 from vecrec.recommender.request import Request
+from vecrec.recommender.reranking import Vectors, reranked
 from vecrec.records import Record
+from vecrec.rerankers.base import Candidates
 from vecrec.types import Hit, Item, Recommendation, Recommendations, User
 from vecrec.vector_stores.base import Entry, VectorStore
 
@@ -42,6 +45,8 @@ class _Query:
     """Items that must not come."""
     based_on: tuple[str, ...] = ()
     """What the vector was made from."""
+    disliked: tuple[Id, ...] = ()
+    """Items that the user dislikes, the latest last; they are excluded too."""
     notes: tuple[str, ...] = ()
     found: list[Hit] = field(default_factory=list)
     """Hits with a record, not excluded, best first."""
@@ -52,15 +57,22 @@ class _Query:
 class Server:
     """Answers requests from one vector store and one metadata store, each by one release from beginning to end."""
 
-    def __init__(self, vectors: VectorStore, metadata: MetadataStore, catalogue: Catalogue, max_history: int) -> None:
+    def __init__(
+        self,
+        vectors: VectorStore,
+        metadata: MetadataStore,
+        catalogue: Catalogue,
+        max_history: int,
+        dislike_rating: float | None = None,
+    ) -> None:
         self._vectors, self._metadata, self._catalogue = vectors, metadata, catalogue
-        self._max_history = max_history
+        self._max_history, self._dislike_rating = max_history, dislike_rating
 
     def for_ids(self, live: Live, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as it takes."""
         found: list[Recommendations] = []
         for part in batches(ids, _USERS_AT_A_TIME):
-            found += self._serve(live, _queries(live, self._read(part), request), request)
+            found += self._serve(live, self._queries(live, self._read(part), request), request)
         return found
 
     def users(self, live: Live, ids: Sequence[Id]) -> list[User]:
@@ -72,7 +84,39 @@ class Server:
     def for_user(self, live: Live, user: User, request: Request) -> Recommendations:
         """Ranked items for somebody who is not stored."""
         live.schema.check_user(user)
-        return self._serve(live, _queries(live, [user], request), request)[0]
+        return self._serve(live, self._queries(live, [user], request), request)[0]
+
+    def vectors(self, live: Live, users: Sequence[User]) -> NDArray[np.float32]:
+        """The vectors that users are searched with, shape (n, dim): turned away from what they dislike."""
+        pairs = [dislikes.apart(user, self._dislike_rating) for user in users]
+        vectors = live.encoder.encode_users([user for user, _ in pairs])
+        for row, away in zip(vectors, self._directions(live, [disliked for _, disliked in pairs])):
+            if away is not None:
+                row[:] = dislikes.turned(row, away)
+        return vectors
+
+    def rank(self, live: Live, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
+        """Given items in order for somebody, stored or not; those that are not in the catalogue are left out."""
+        if isinstance(user, User):
+            live.schema.check_user(user)
+        query = self._queries(live, [user if isinstance(user, User) else self._read([user])[0]], request)[0]
+        held = self._vectors.fetch(live.collection, ids)
+        vectors = {key: entry.vector for key in ids if (entry := held.get(key)) and entry.vector is not None}
+        away = dislikes.direction(query.disliked, self._held(live, query.disliked)) if query.disliked else None
+        if query.vector is None:
+            shares = dict(zip(live.popularity.ids, live.popularity.shares))
+            hits = [Hit(key, shares.get(key, 0.0)) for key in vectors]
+            hits = hits if away is None else dislikes.demoted(hits, away, vectors)
+        else:
+            query.vector = query.vector if away is None else dislikes.turned(query.vector, away)
+            hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
+        records = self._metadata.get(ITEM, list(vectors))
+        # Sorted stably, so that equal ones stay in the order given.
+        query.found = sorted((hit for hit in hits if hit.id in records), key=lambda hit: -hit.score)
+        query.missing = [key for key in vectors if key not in records]
+        found = self._answers(live, [query], request, records)[0]
+        absent = f"{len(query.found)} of {len(ids)}: the others are not in the catalogue"
+        return replace(found, shortfall=absent) if len(query.found) < len(ids) else found
 
     def similar(self, live: Live, item_id: Id, request: Request) -> Recommendations:
         """The items nearest to an item by angle."""
@@ -94,12 +138,48 @@ class Server:
         records, events = self._metadata.read_users(USER, ids, self._max_history)
         return [User(key, records.get(key), events[key]) for key in ids]
 
+    def _queries(self, live: Live, users: Sequence[User], request: Request) -> list[_Query]:
+        schema = live.schema
+        pairs = [dislikes.apart(user, self._dislike_rating, request.disliked) for user in users]
+        # What was stored under an earlier schema may not fit this one.
+        fitted = [fitting(user, schema.users, schema.check_user) for user, _ in pairs]
+        bases = [_based_on(live, user) for user in fitted]
+        vectors = iter(live.encoder.encode_users([user for user, base in zip(fitted, bases) if base]))
+        queries = []
+        for user, given, base, (_, disliked) in zip(fitted, users, bases, pairs):
+            seen = {event.item_id for event in given.history} if request.exclude_seen else ()
+            excluded = request.exclude.union(seen, disliked) if seen or disliked else request.exclude
+            vector, notes = next(vectors) if base else None, _notes(given, user, base, disliked)
+            queries.append(_Query(replace(user, history=given.history), vector, excluded, base, disliked, notes))
+        return queries
+
+    def _turn(self, live: Live, queries: Sequence[_Query]) -> None:
+        """Turn the vectors of those who dislike something away from it."""
+        concerned = [query for query in queries if query.disliked and query.vector is not None]
+        try:
+            directions = self._directions(live, [query.disliked for query in concerned])
+        except StoreUnavailableError as error:
+            raise _VectorStoreDownError(error) from error
+        for query, away in zip(concerned, directions):
+            if away is not None and query.vector is not None:
+                query.vector, query.based_on = dislikes.turned(query.vector, away), (*query.based_on, "dislikes")
+
+    def _directions(self, live: Live, disliked: Sequence[Sequence[Id]]) -> list[NDArray[np.float32] | None]:
+        """What each of some users dislikes, read in one batch."""
+        held = self._held(live, [key for keys in disliked for key in keys[-dislikes.LATEST :]])
+        return [dislikes.direction(keys, held) for keys in disliked]
+
+    def _held(self, live: Live, ids: Sequence[Id]) -> dict[Id, NDArray[np.float32]]:
+        entries = self._vectors.fetch(live.collection, list(dict.fromkeys(ids))) if ids else {}
+        return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
+
     def _serve(self, live: Live, queries: Sequence[_Query], request: Request) -> list[Recommendations]:
-        where = _where(live, request)
+        where, depth = _where(live, request), request.depth(live)
         records: dict[Id, Record] = {}
         by_vector = [query for query in queries if query.vector is not None]
         try:
-            self._search(live, by_vector, request.depth, where, records)
+            self._turn(live, by_vector)
+            self._search(live, by_vector, depth, where, records)
         except _VectorStoreDownError as error:
             _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
             for query in by_vector:
@@ -107,7 +187,7 @@ class Server:
                 query.notes += (f"the vector store does not answer, popularity serves: {error.reason}",)
         for query in queries:
             if query.vector is None:
-                query.found = list(self._popular(live, query, request.depth, where, records))
+                query.found = self._popular_unlike(live, query, depth, where, records)
         return self._answers(live, queries, request, records)
 
     def _answers(
@@ -116,7 +196,9 @@ class Server:
         missing = list(dict.fromkeys(key for query in queries for key in query.missing))
         if missing:
             self._catalogue.mark_missing(live, missing)
-        return [_recommendations(live, query, request, records) for query in queries]
+        found = list(dict.fromkeys(hit.id for query in queries for hit in query.found))
+        vectors = Vectors(self._vectors, live, found)
+        return [_recommendations(live, query, request, records, vectors) for query in queries]
 
     def _search(
         self, live: Live, queries: Sequence[_Query], depth: int, where: Filter | None, records: dict[Id, Record]
@@ -150,6 +232,20 @@ class Server:
         for query, hits in zip(queries, candidates):
             query.missing += [hit.id for hit in hits if hit.id in absent]
 
+    def _popular_unlike(
+        self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
+    ) -> list[Hit]:
+        """The most popular items that may come, those further down that are like what the user dislikes."""
+        if not query.disliked:
+            return list(self._popular(live, query, depth, where, records))
+        hits = list(self._popular(live, query, max(_GROWTH * depth, 100), where, records))
+        try:
+            held = self._held(live, [*(hit.id for hit in hits), *query.disliked[-dislikes.LATEST :]])
+        except StoreUnavailableError:
+            return hits[:depth]
+        away = dislikes.direction(query.disliked, held)
+        return (hits if away is None else dislikes.demoted(hits, away, held))[:depth]
+
     def _popular(
         self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> Iterator[Hit]:
@@ -174,24 +270,11 @@ class _VectorStoreDownError(Exception):
         self.reason = reason
 
 
-def _queries(live: Live, users: Sequence[User], request: Request) -> list[_Query]:
-    schema = live.schema
-    # What was stored under an earlier schema may not fit this one.
-    fitted = [fitting(user, schema.users, schema.check_user) for user in users]
-    bases = [_based_on(live, user) for user in fitted]
-    vectors = iter(live.encoder.encode_users([user for user, base in zip(fitted, bases) if base]))
-    queries = []
-    for user, given, base in zip(fitted, users, bases):
-        seen = {event.item_id for event in user.history} if request.exclude_seen else ()
-        excluded = request.exclude.union(seen) if seen else request.exclude
-        queries.append(_Query(user, next(vectors) if base else None, excluded, base, _notes(given, user, base)))
-    return queries
-
-
-def _notes(given: User, user: User, based_on: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(given: User, user: User, based_on: tuple[str, ...], disliked: tuple[Id, ...]) -> tuple[str, ...]:
     left_out = sorted(given.features.keys() - user.features.keys())
     unfit = f"the stored features {left_out} do not fit the live release and were left out"
-    unknown = "nothing is known about this user, popularity serves"
+    known = "only what they dislike" if disliked else "nothing"
+    unknown = f"{known} is known about this user, popularity serves"
     return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
 
 
@@ -228,10 +311,15 @@ def _matches(live: Live, key: Id, record: Record, where: Filter | None) -> bool:
     return where is None or where.matches(live.schema.attributes(Item(key, record)))
 
 
-def _recommendations(live: Live, query: _Query, request: Request, records: dict[Id, Record]) -> Recommendations:
+def _recommendations(
+    live: Live, query: _Query, request: Request, records: dict[Id, Record], vectors: Vectors
+) -> Recommendations:
     items = [Recommendation(rank, hit.id, hit.score, records[hit.id]) for rank, hit in enumerate(query.found, 1)]
-    if request.rerank is not None:
-        items = [replace(item, rank=rank) for rank, item in enumerate(request.rerank_checked(query.user, items), 1)]
+    stage = request.stage(live)
+    if stage is not None:
+        candidates = Candidates(items, request.k, query.vector, lambda: vectors.of([hit.id for hit in query.found]))
+        items, error = reranked(stage, query.user, candidates)
+        query.notes += () if error is None else (f"the vector store does not answer, nothing was reranked: {error}",)
     by_vector = query.vector is not None
     return Recommendations(
         items=tuple(items[: request.k]),

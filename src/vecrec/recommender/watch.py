@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from vecrec.encoders.base import Encoder
 from vecrec.errors import (
     CollectionNotFoundError,
     NotFittedError,
@@ -17,7 +16,7 @@ from vecrec.errors import (
     StoreUnavailableError,
     VecrecError,
 )
-from vecrec.recommender.generation import Live, load_live
+from vecrec.recommender.generation import Classes, Live, load_live
 from vecrec.releases import Archive
 from vecrec.vector_stores.base import VectorStore
 
@@ -30,11 +29,9 @@ _T = TypeVar("_T")
 class Watch:
     """Knows the live release, and looks every ``refresh_seconds`` whether it still is."""
 
-    def __init__(
-        self, archive: Archive, vectors: VectorStore, refresh_seconds: float, encoder_class: type[Encoder] | None
-    ) -> None:
+    def __init__(self, archive: Archive, vectors: VectorStore, refresh_seconds: float, classes: Classes) -> None:
         self._archive, self._vectors = archive, vectors
-        self._refresh_seconds, self._encoder_class = refresh_seconds, encoder_class
+        self._refresh_seconds, self._classes = refresh_seconds, classes
         self._live: Live | None = None
         self._next_look = 0.0
         self._lock = threading.Lock()
@@ -127,7 +124,7 @@ class Watch:
         Raises:
             ReleaseError: when it is damaged or its collection is gone.
         """
-        live = load_live(self._archive, release_id, self._encoder_class)
+        live = load_live(self._archive, release_id, self._classes)
         try:
             held = self._vectors.collections()
         except StoreUnavailableError as error:

@@ -6,7 +6,8 @@
                      building.json        which release is being built, if any
                      catalogue.lock       held while the catalogue changes
                      build.lock           held while a release is trained and built
-                     releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json
+                     releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json,
+                                           and reranker/ where it has a second stage
 """
 
 from __future__ import annotations

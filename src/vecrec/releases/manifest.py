@@ -18,7 +18,7 @@ _PACKAGES = ("vecrec", "numpy", "paddlepaddle", "pymilvus", "milvus-lite", "redi
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A trained generation: its encoder, the collection of its item vectors, and how it was checked. Never changed."""
+    """A trained generation: encoder, second stage if any, the collection of the item vectors, checks. Never changed."""
 
     id: str
     """Sorts by the time of its making."""
@@ -48,6 +48,10 @@ class Release:
     """The Python and the packages that made it."""
     checksums: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of each of its files."""
+    reranker: str = ""
+    """The name that its second stage is registered under; empty where it has none."""
+    reranker_fingerprint: str = ""
+    """The second stage's fingerprint."""
     format: int = FORMAT
     """The layout of its directory."""
 

@@ -178,6 +178,7 @@ class RecommendIn(WhoIn):
     where: Where | None = Field(None, description="A condition on the items.", examples=[_COMEDIES])
     exclude_seen: bool = Field(True, description="Leave out the items of their events.")
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
+    rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
     explain: bool = Field(False, description="Say for each item which liked one it is nearest to.")
 
 
@@ -269,6 +270,7 @@ class RankingIn(WhoIn):
     """Items to be put in order for somebody."""
 
     item_ids: Annotated[list[IdIn], Field(min_length=1)] = Field(examples=[[1, 50, 260]])
+    rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
 
 
 class RankingOut(BaseModel):

@@ -13,7 +13,7 @@ from vecrec.serving.ids import IdType, UserPath, path_id
 from vecrec.serving.models import Because, ListOut, RecommendIn  # fmt: skip
 from vecrec.serving.problems import request_id
 from vecrec.serving.service import Conditions, K, Ours, Person, Service
-from vecrec.serving.space import Away, nearest
+from vecrec.serving.space import nearest
 from vecrec.serving.where import compile_where
 from vecrec.types import Recommendations
 
@@ -32,11 +32,14 @@ def for_user(
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     exclude_seen: bool = True,
     explain: bool = False,
+    rerank: bool = True,
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; somebody of whom nothing is known gets popular items."""
     key = path_id(user_id, id_type, "user id")
-    who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=exclude_seen, explain=explain)
+    who = RecommendIn(
+        user_id=key, k=service.check_k(k), where=None, exclude_seen=exclude_seen, explain=explain, rerank=rerank
+    )
     return _answer(service, who, service.conditions(where), request)
 
 
@@ -50,14 +53,14 @@ def for_anybody(body: RecommendIn, request: Request, service: Ours) -> ListOut:
 
 def _answer(service: Service, who: RecommendIn, where: Filter | None, request: Request) -> ListOut:
     person = service.person(who)
-    away = Away(service.recommender, person.disliked, max(4 * who.k, 100)) if person.disliked else None
     found = service.recommender.recommend_for(
         person.user,
         who.k,
         where=where,
         exclude_seen=who.exclude_seen,
-        exclude=[*who.exclude, *person.disliked],
-        rerank=away,
+        exclude=who.exclude,
+        disliked=person.disliked,
+        rerank=None if who.rerank else False,
     )
     service.metrics.served([found])
     return ListOut.of(found, request_id(request), _because(service, found, person) if who.explain else ())

@@ -1,55 +1,18 @@
-"""What vectors say: which liked item is nearest, what lies away from the disliked ones, how given pairs score."""
+"""What vectors say: which liked item is nearest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.errors import StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.types import Recommendation, User
 
-__all__ = ["Away", "nearest", "vectors_of"]
+__all__ = ["nearest", "vectors_of"]
 
-_DISLIKES = 50
 _LIKES = 50
-_TURN = 0.5
-
-
-@dataclass(slots=True)
-class Away:
-    """A reranker that turns the user's vector away from what they dislike.
-
-    Each candidate's score is its inner product with ``user - 0.5 * |user| * dislike``, where ``dislike`` is the mean
-    direction of the latest disliked items (Rocchio's rule). So encoders that know no dislikes can heed them.
-    """
-
-    recommender: Recommender
-    disliked: tuple[Id, ...]
-    depth: int
-
-    def rerank(self, user: User, candidates: Sequence[Recommendation]) -> Sequence[Recommendation]:
-        """The candidates, those like disliked ones further down."""
-        if not candidates or not (user.features or user.history):
-            return candidates  # popular ones, whose scores are shares
-        own = self.recommender.ask(lambda live: live.encoder.encode_users([user]))[0]
-        try:
-            found = vectors_of(self.recommender, [*(each.item_id for each in candidates), *self.disliked[-_DISLIKES:]])
-        except StoreUnavailableError:
-            return candidates  # popular ones too, since there was nobody to search
-        away = [_unit(found[key]) for key in self.disliked[-_DISLIKES:] if key in found]
-        if not away:
-            return candidates
-        turn = _TURN * float(np.linalg.norm(own)) * np.mean(away, axis=0)
-        scored = [
-            replace(each, score=each.score - float(turn @ found[each.item_id]) if each.item_id in found else each.score)
-            for each in candidates
-        ]
-        return sorted(scored, key=lambda each: -each.score)
 
 
 def nearest(recommender: Recommender, ids: Sequence[Id], liked: Sequence[Id]) -> list[tuple[Id, float] | None]:

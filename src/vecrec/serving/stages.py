@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import ArrayLike
 
 from vecrec.errors import InvalidDataError
 from vecrec.filters import check_filter
-from vecrec.ids import Id
 from vecrec.recommender import Live
 from vecrec.serving.models import HitOut, RankingIn, RankingOut, RetrievalIn, RetrievalOut
 from vecrec.serving.problems import request_id
 from vecrec.serving.service import Ours, Service
-from vecrec.serving.space import vectors_of
 from vecrec.serving.where import compile_where
 from vecrec.types import User
 
@@ -41,13 +35,17 @@ def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut
 
 @router.post("/ranking", summary="Put given items in order")
 def rank(body: RankingIn, request: Request, service: Ours) -> RankingOut:
-    """The scores of given items for somebody: the inner products of their vectors."""
+    """The second stage, where the release has one, or else the inner products of the vectors, for given items."""
     service.check_batch(body.item_ids, "item_ids")
-    user, ids = service.person(body).user, list(dict.fromkeys(body.item_ids))
-    return service.recommender.ask(
-        lambda live: RankingOut(
-            request_id=request_id(request), release=live.release.id, **_ranked(service, live, user, ids)
-        )
+    person, ids = service.person(body), list(dict.fromkeys(body.item_ids))
+    found = service.recommender.rank(person.user, ids, disliked=person.disliked, rerank=None if body.rerank else False)
+    known = {item.item_id for item in found}
+    return RankingOut(
+        request_id=request_id(request),
+        release=found.release,
+        served_by=found.served_by,
+        items=[HitOut(item_id=item.item_id, score=item.score) for item in found],
+        unknown=[key for key in ids if key not in known],
     )
 
 
@@ -65,20 +63,3 @@ def _known(user: User) -> User:
     if user.id is None and not user.features and not user.history:
         raise InvalidDataError("nobody and nothing was given: give a vector, an item_id, a user_id or a profile")
     return user
-
-
-def _ranked(service: Service, live: Live, user: User, ids: Sequence[Id]) -> dict[str, Any]:
-    found = vectors_of(service.recommender, ids)
-    known, by_vector = [key for key in ids if key in found], bool(user.features or user.history)
-    if by_vector and known:
-        vector = live.encoder.encode_users([user])[0]
-        scores = (np.stack([found[key] for key in known]) @ vector).tolist()
-    else:
-        shares = dict(zip(live.popularity.ids, live.popularity.shares))
-        scores = [shares.get(key, 0.0) for key in known]
-    ranked = sorted(zip(known, scores), key=lambda pair: -pair[1])
-    return {
-        "served_by": "vectors" if by_vector else "popularity",
-        "items": [HitOut(item_id=key, score=score) for key, score in ranked],
-        "unknown": [key for key in ids if key not in found],
-    }
