@@ -7,17 +7,20 @@ from vecrec.rerankers.base import Candidates, Reranker, Reranks
 if TYPE_CHECKING:
     from vecrec.rerankers.chain import ChainReranker
     from vecrec.rerankers.mmr import MMRReranker
+    from vecrec.rerankers.rating import RatingReranker, RatingSettings
 
 __all__ = [
     "Candidates",
     "ChainReranker",
     "MMRReranker",
+    "RatingReranker",
+    "RatingSettings",
     "Reranker",
     "Reranks",
 ]
 
 # `import vecrec` can do without them.
-_LATER = {"ChainReranker": "chain", "MMRReranker": "mmr"}
+_LATER = {"ChainReranker": "chain", "MMRReranker": "mmr", "RatingReranker": "rating", "RatingSettings": "rating"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,100 @@
+"""The settings of the rating reranker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from typing_extensions import Self
+
+from vecrec.errors import InvalidDataError
+
+__all__ = ["RatingSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class RatingSettings:
+    """How a `RatingReranker` is built and trained. The defaults were chosen on the validation part of MovieLens 1M.
+
+    Raises:
+        InvalidDataError: for a value that cannot be used; the message says what can.
+    """
+
+    width: int = 32
+    """Length of what is made of a user, and of an item, before the hidden layers."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Widths of the hidden layers."""
+    history: int = 1_000
+    """How many of a user's latest rated events are read."""
+    folds: int = 5
+    """Parts of the ratings. What is known of a user and of an item when a rating is learnt comes from the other parts,
+    as it comes from other ratings when one is predicted. The encoder makes this many vectors of each user."""
+    max_users: int = 50_000
+    """Users, at most, whose ratings are learnt from; a random choice, where there are more."""
+    users: int = 200
+    """Users a training step; fewer where there are so few that an epoch would have under 20 steps."""
+    epochs: int = 15
+    """Passes over the ratings, at most."""
+    patience: int = 3
+    """Epochs without a smaller validation error before training stops."""
+    learning_rate: float = 0.002
+    """The highest step size of Adam; it falls along a cosine."""
+    decay: float = 4.0
+    """Share of what users and items are made of that every step takes off, times the step size (decoupled weight decay:
+    Loshchilov and Hutter, ICLR 2019)."""
+    dropout: float = 0.4
+    """Share of a hidden layer's numbers that a training step leaves out."""
+    unknown: float = 0.3
+    """Share of the users, and of the items, that a training step sees without their id, so that new ones get a sensible
+    rating."""
+    validation: float = 0.05
+    """Share of the ratings kept from training to choose the best epoch by; 0 trains all epochs on everything."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hidden, (tuple, list)):
+            raise InvalidDataError(f"hidden is {self.hidden!r}: give a tuple of widths, such as (128, 64)")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for width in self.hidden:
+            _check_integer("a width in hidden", width, 1)
+        for name, least in _LEAST.items():
+            _check_integer(name, getattr(self, name), least)
+        for name, (low, high) in _RANGES.items():
+            _check_number(name, getattr(self, name), low, high)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object, which `from_json` reads."""
+        return asdict(self) | {"hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The settings that `to_json` has written.
+
+        Raises:
+            InvalidDataError: for names or values that are no settings.
+        """
+        unknown = sorted(set(value) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InvalidDataError(f"{unknown} are no settings of a rating reranker: upgrade vecrec, or remove them")
+        return cls(**value)
+
+
+_LEAST = {"width": 1, "history": 1, "folds": 2, "max_users": 1, "users": 1, "epochs": 1, "patience": 1}
+_RANGES = {
+    "learning_rate": (1e-8, 1.0),
+    "decay": (0.0, 10.0),
+    "dropout": (0.0, 0.95),
+    "unknown": (0.0, 0.95),
+    "validation": (0.0, 0.5),
+}
+
+
+def _check_integer(name: str, value: Any, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")
