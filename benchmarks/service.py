@@ -47,7 +47,7 @@ NAME = "bench"
 _WARMUP = 20
 
 _WRK = """
-function request() return wrk.format("GET", "/v1/users/" .. math.random(0, USERS - 1) .. "/recommendations?k=K") end
+function request() return wrk.format("GET", "/v1/users/" .. math.random(FIRST, LAST) .. "/recommendations?k=K") end
 function done(summary, latency, requests)
   local e = summary.errors
   local errors = e.connect + e.read + e.write + e.status + e.timeout
@@ -107,14 +107,14 @@ def measure(recommender: Recommender, settings: Settings, folder: Path, options:
 
 
 @contextlib.contextmanager
-def service(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def service(settings: Settings, python: str = sys.executable) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """The service as a process, and the seconds from its start until it was ready."""
     names = ("name", "artifacts", "vector_store", "metadata_store", "port", "max_in_flight")
     environment = os.environ | {f"VECREC_{name.upper()}": str(getattr(settings, name)) for name in names}
     # As where PaddlePaddle is not installed: an import of it fails.
     script = "import sys; sys.modules['paddle'] = None; from vecrec.cli import main; sys.exit(main(['serve']))"
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([python, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     try:
         while not is_ready(settings.port):
             if process.poll() is not None or time.monotonic() - began > 120:
@@ -173,10 +173,10 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wrk(port: int, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+def wrk(port: int, connections: int, seconds: int, folder: Path, users: range = range(USERS)) -> dict[str, float]:
     """What wrk measures over so many connections."""
     script = folder / "wrk.lua"
-    script.write_text(_WRK.replace("USERS", str(USERS)).replace("k=K", f"k={K}"))
+    script.write_text(_WRK.replace("FIRST", str(users[0])).replace("LAST", str(users[-1])).replace("k=K", f"k={K}"))
     program = provision.require("wrk", ["wrk"])
     options = [f"-t{min(connections, 2)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
     command = [str(program), *options, f"http://127.0.0.1:{port}"]

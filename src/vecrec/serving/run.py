@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    # Arrow's own allocator takes huge pages, 30 MB and more that nobody fills. Read when Arrow is first imported.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with _ending_by_sigterm(), compose(settings) as recommender:
         _warm_up(recommender)
         app = create_app(recommender, settings=settings)
