@@ -145,8 +145,8 @@ class Recommendations(Sequence[Recommendation]):
     missing: tuple[Id, ...] = ()
     """Items that were found but have no record; they were skipped, replaced and marked for repair."""
     based_on: tuple[str, ...] = ()
-    """What the user's vector was made from: ``"features"``, ``"history"``, ``"dislikes"`` that it was turned away from;
-    ``"item"`` for similar items."""
+    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items; and
+    ``"dislikes"`` where what is like them was put further down."""
     notes: tuple[str, ...] = ()
     """What else happened on the way, such as a fallback and its reason."""
 

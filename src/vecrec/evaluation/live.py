@@ -39,7 +39,7 @@ class LiveEvaluation(Evaluation):
     - ``filter``: it does not pass the filter.
     - ``popularity``: popularity served, because nothing is known of the user or the vector store did not answer.
     - ``index``: an exact search would have had it among the first k, the index did not.
-    - ``reranker``: the vectors had it among the first k, the second stage put it behind.
+    - ``reranker``: the index had it among the first k, the second stage or a likeness to a dislike put it behind.
     - ``model``: the vectors rank it below k.
     """
 
@@ -73,10 +73,12 @@ class LivePath:
     """The users as the live path reads them: profile and history."""
     with_record: Callable[[Sequence[Id]], Collection[Id]]
     """Those of some items that have a record."""
+    retrieve: Callable[[Sequence[Id], int], list[Recommendations]]
+    """Recommends without the second stage, and what is like a dislike in its place."""
+    reranked: bool
+    """Whether there is a second stage."""
     where: Filter | None = None
     """The filter under which everything is served."""
-    retrieve: Callable[[Sequence[Id], int], list[Recommendations]] | None = None
-    """Recommends without the second stage; ``None`` where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
     served = path.serve(ids, max(depths))
     asked = _Asked(targets, rows, path.read_users(ids), path.vectors.fetch(path.collection, targets))
     ranks = _places(served, rows, targets)
-    plain = ranks if path.retrieve is None else _places(path.retrieve(ids, max(depths)), rows, targets)
+    moved = path.reranked or any("dislikes" in each.based_on for each in served)
+    plain = _places(path.retrieve(ids, max(depths)), rows, targets) if moved else ranks
     reasons = _reasons(path, asked, served)
     left_out = np.array([reason in ("missing", "seen", "filter") for reason in reasons])
     exact = np.where(left_out, 0, _exact_ranks(path, asked))

@@ -57,8 +57,9 @@ class Readers:
             exclude_seen: Leave out the items of their stored events.
             exclude: More items to leave out.
             disliked: Items that they dislike, the latest last, beside their events with a rating of at most
-                ``dislike_rating``. None of them comes, whatever ``exclude_seen`` says, and what is like them comes
-                later: the user's vector is turned away from them.
+                ``dislike_rating``. None of them comes, whatever ``exclude_seen`` says, they are no part of the history
+                that makes the user's vector, and what is like them comes later: a candidate's score loses its largest
+                cosine to one of them, above 0.3, as a share of the span of the candidates' scores.
             rerank: A second stage that orders the best candidates anew, such as `vecrec.rerankers.MMRReranker`; the
                 release's own by default, ``False`` for none.
 
@@ -186,9 +187,8 @@ class Readers:
                 collection=live.collection,
                 vectors=self.vector_store,
                 serve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where)),
-                retrieve=None
-                if live.reranker is None
-                else lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where, rerank=False)),
+                retrieve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where).plain),
+                reranked=live.reranker is not None,
                 read_users=lambda ids: self._server.users(live, ids),
                 with_record=lambda ids: self.metadata_store.get(ITEM, ids),
                 where=where,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from typing_extensions import Self
@@ -31,6 +31,8 @@ class Request:
     """Items that the users dislike, beside those that their events tell of; the latest last."""
     rerank: Reranks | Literal[False] | None = None
     """A second stage for this call; ``None`` for the release's own, ``False`` for none."""
+    heed: bool = True
+    """Whether what is like something disliked comes later."""
 
     @classmethod
     def of(
@@ -58,6 +60,11 @@ class Request:
             tuple(dict.fromkeys(check_ids(disliked, "item id"))),
             _checked_stage(rerank),
         )
+
+    @property
+    def plain(self) -> Self:
+        """The same, with the order of the vectors: no second stage, and dislikes only left out."""
+        return replace(self, rerank=False, heed=False)
 
     def stage(self, live: Live) -> Reranks | None:
         """The second stage, if there is one.

@@ -21,13 +21,15 @@ from vecrec.recommender.request import Request
 from vecrec.recommender.reranking import Vectors, reranked
 from vecrec.records import Record
 from vecrec.rerankers.base import Candidates
-from vecrec.types import Hit, Item, Recommendation, Recommendations, User
+from vecrec.types import Event, Hit, Item, Recommendation, Recommendations, User
 from vecrec.vector_stores.base import Entry, VectorStore
 
 __all__ = ["Server"]
 
 _USERS_AT_A_TIME = 256
 _GROWTH = 4
+_UNLIKE = 100
+"""Candidates at least for somebody who dislikes something."""
 _SIMILAR = 200
 """Items by inner product whose angles are compared: on MovieLens 1M the answer is that of comparing all angles."""
 
@@ -87,13 +89,8 @@ class Server:
         return self._serve(live, self._queries(live, [user], request), request)[0]
 
     def vectors(self, live: Live, users: Sequence[User]) -> NDArray[np.float32]:
-        """The vectors that users are searched with, shape (n, dim): turned away from what they dislike."""
-        pairs = [dislikes.apart(user, self._dislike_rating) for user in users]
-        vectors = live.encoder.encode_users([user for user, _ in pairs])
-        for row, away in zip(vectors, self._directions(live, [disliked for _, disliked in pairs])):
-            if away is not None:
-                row[:] = dislikes.turned(row, away)
-        return vectors
+        """The vectors that users are searched with, shape (n, dim): made without what they dislike."""
+        return live.encoder.encode_users([dislikes.apart(user, self._dislike_rating)[0] for user in users])
 
     def rank(self, live: Live, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for somebody, stored or not; those that are not in the catalogue are left out."""
@@ -102,17 +99,16 @@ class Server:
         query = self._queries(live, [user if isinstance(user, User) else self._read([user])[0]], request)[0]
         held = self._vectors.fetch(live.collection, ids)
         vectors = {key: entry.vector for key in ids if (entry := held.get(key)) and entry.vector is not None}
-        away = dislikes.direction(query.disliked, self._held(live, query.disliked)) if query.disliked else None
         if query.vector is None:
             shares = dict(zip(live.popularity.ids, live.popularity.shares))
             hits = [Hit(key, shares.get(key, 0.0)) for key in vectors]
-            hits = hits if away is None else dislikes.demoted(hits, away, vectors)
         else:
-            query.vector = query.vector if away is None else dislikes.turned(query.vector, away)
             hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
-        records = self._metadata.get(ITEM, list(vectors))
         # Sorted stably, so that equal ones stay in the order given.
-        query.found = sorted((hit for hit in hits if hit.id in records), key=lambda hit: -hit.score)
+        query.found = sorted(hits, key=lambda hit: -hit.score)
+        self._demote(live, [query], len(ids))
+        records = self._metadata.get(ITEM, list(vectors))
+        query.found = [hit for hit in query.found if hit.id in records]
         query.missing = [key for key in vectors if key not in records]
         found = self._answers(live, [query], request, records)[0]
         absent = f"{len(query.found)} of {len(ids)}: the others are not in the catalogue"
@@ -140,7 +136,8 @@ class Server:
 
     def _queries(self, live: Live, users: Sequence[User], request: Request) -> list[_Query]:
         schema = live.schema
-        pairs = [dislikes.apart(user, self._dislike_rating, request.disliked) for user in users]
+        threshold = self._dislike_rating
+        pairs = [dislikes.apart(user, threshold, request.disliked) for user in users]
         # What was stored under an earlier schema may not fit this one.
         fitted = [fitting(user, schema.users, schema.check_user) for user, _ in pairs]
         bases = [_based_on(live, user) for user in fitted]
@@ -150,24 +147,29 @@ class Server:
             seen = {event.item_id for event in given.history} if request.exclude_seen else ()
             excluded = request.exclude.union(seen, disliked) if seen or disliked else request.exclude
             vector, notes = next(vectors) if base else None, _notes(given, user, base, disliked)
-            queries.append(_Query(replace(user, history=given.history), vector, excluded, base, disliked, notes))
+            whole = user
+            if disliked:
+                # The second stage sees everything, what was said in the call as events of the lowest rating.
+                said = [Event(given.id, key, rating=threshold) for key in request.disliked]
+                whole = User(user.id, user.features, [*given.history, *said])
+            heeded = disliked if request.heed else ()
+            queries.append(_Query(whole, vector, excluded, base, heeded, notes))
         return queries
 
-    def _turn(self, live: Live, queries: Sequence[_Query]) -> None:
-        """Turn the vectors of those who dislike something away from it."""
-        concerned = [query for query in queries if query.disliked and query.vector is not None]
+    def _demote(self, live: Live, queries: Sequence[_Query], depth: int) -> None:
+        """Put what is like something disliked further down, and keep the first ``depth``; one round trip for all."""
+        concerned = [query for query in queries if query.disliked and query.found]
+        keys = [key for query in concerned for key in query.disliked[-dislikes.LATEST :]]
         try:
-            directions = self._directions(live, [query.disliked for query in concerned])
+            held = self._held(live, [*keys, *(hit.id for query in concerned for hit in query.found)])
         except StoreUnavailableError as error:
-            raise _VectorStoreDownError(error) from error
-        for query, away in zip(concerned, directions):
-            if away is not None and query.vector is not None:
-                query.vector, query.based_on = dislikes.turned(query.vector, away), (*query.based_on, "dislikes")
-
-    def _directions(self, live: Live, disliked: Sequence[Sequence[Id]]) -> list[NDArray[np.float32] | None]:
-        """What each of some users dislikes, read in one batch."""
-        held = self._held(live, [key for keys in disliked for key in keys[-dislikes.LATEST :]])
-        return [dislikes.direction(keys, held) for keys in disliked]
+            _log.warning("the vectors of what is disliked cannot be read: %s", error)
+            held = {}
+        for query in concerned:
+            alike = dislikes.likeness([hit.id for hit in query.found], query.disliked, held)
+            query.found = dislikes.demoted(query.found, alike, shares=query.vector is None)[:depth]
+            if any(key in held for key in query.disliked):
+                query.based_on = (*query.based_on, "dislikes")
 
     def _held(self, live: Live, ids: Sequence[Id]) -> dict[Id, NDArray[np.float32]]:
         entries = self._vectors.fetch(live.collection, list(dict.fromkeys(ids))) if ids else {}
@@ -178,7 +180,6 @@ class Server:
         records: dict[Id, Record] = {}
         by_vector = [query for query in queries if query.vector is not None]
         try:
-            self._turn(live, by_vector)
             self._search(live, by_vector, depth, where, records)
         except _VectorStoreDownError as error:
             _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
@@ -187,7 +188,8 @@ class Server:
                 query.notes += (f"the vector store does not answer, popularity serves: {error.reason}",)
         for query in queries:
             if query.vector is None:
-                query.found = self._popular_unlike(live, query, depth, where, records)
+                query.found = list(self._popular(live, query, _wanted(query, depth), where, records))
+        self._demote(live, queries, depth)
         return self._answers(live, queries, request, records)
 
     def _answers(
@@ -203,8 +205,9 @@ class Server:
     def _search(
         self, live: Live, queries: Sequence[_Query], depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> None:
-        """Search deeper and deeper until each query has ``depth`` hits with records, or has seen all there is."""
-        open_, limit = list(queries), depth + max((_head_room(query, depth) for query in queries), default=0)
+        """Search deeper and deeper until each query has its hits with records, or has seen all there is."""
+        open_ = list(queries)
+        limit = max((_wanted(query, depth) + _head_room(query, depth) for query in queries), default=0)
         while open_:
             vectors = np.stack([query.vector for query in open_ if query.vector is not None])
             try:
@@ -213,17 +216,21 @@ class Server:
                 raise _VectorStoreDownError(error) from error
             candidates = [[hit for hit in row if hit.id not in query.excluded] for row, query in zip(rows, open_)]
             self._read_records(open_, candidates, depth, records)
-            open_ = [query for query, row in zip(open_, rows) if len(query.found) < depth and len(row) >= limit]
+            open_ = [
+                query
+                for query, row in zip(open_, rows)
+                if len(query.found) < _wanted(query, depth) and len(row) >= limit
+            ]
             limit *= _GROWTH
 
     def _read_records(
         self, queries: Sequence[_Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
     ) -> None:
-        """Read the records of each query's first ``depth`` candidates in one batch; again where one is missing."""
+        """Read the records of each query's first candidates in one batch; again where one is missing."""
         absent: set[Id] = set()
         while True:
             for query, hits in zip(queries, candidates):
-                query.found = [hit for hit in hits if hit.id not in absent][:depth]
+                query.found = [hit for hit in hits if hit.id not in absent][: _wanted(query, depth)]
             unread = {hit.id: None for query in queries for hit in query.found if hit.id not in records}
             if not unread:
                 break
@@ -231,20 +238,6 @@ class Server:
             absent.update(key for key in unread if key not in records)
         for query, hits in zip(queries, candidates):
             query.missing += [hit.id for hit in hits if hit.id in absent]
-
-    def _popular_unlike(
-        self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
-    ) -> list[Hit]:
-        """The most popular items that may come, those further down that are like what the user dislikes."""
-        if not query.disliked:
-            return list(self._popular(live, query, depth, where, records))
-        hits = list(self._popular(live, query, max(_GROWTH * depth, 100), where, records))
-        try:
-            held = self._held(live, [*(hit.id for hit in hits), *query.disliked[-dislikes.LATEST :]])
-        except StoreUnavailableError:
-            return hits[:depth]
-        away = dislikes.direction(query.disliked, held)
-        return (hits if away is None else dislikes.demoted(hits, away, held))[:depth]
 
     def _popular(
         self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
@@ -282,6 +275,11 @@ def _based_on(live: Live, user: User) -> tuple[str, ...]:
     """What is known about a user that the encoder can read."""
     profile = any(user.features.get(feature.name) is not None for feature in live.schema.users)
     return (("features",) if profile else ()) + (("history",) if user.history else ())
+
+
+def _wanted(query: _Query, depth: int) -> int:
+    """How many hits to find: more where some of them may have to make room for others."""
+    return max(_GROWTH * depth, _UNLIKE) if query.disliked else depth
 
 
 def _head_room(query: _Query, depth: int) -> int:
@@ -326,7 +324,7 @@ def _recommendations(
         user_id=query.user.id,
         release=live.release.id,
         served_by="vectors" if by_vector else "popularity",
-        based_on=query.based_on if by_vector else (),
+        based_on=query.based_on if by_vector else tuple(base for base in query.based_on if base == "dislikes"),
         request_id=os.urandom(16).hex(),
         shortfall=_shortfall(len(items), query, request),
         missing=tuple(dict.fromkeys(query.missing)),
