@@ -102,6 +102,15 @@ def test_batches_cross_the_slots_of_a_cluster(redis_cluster_url: str) -> None:
         node.execute_command("MGET", "a", "b", "c", "d")
 
 
+def test_a_node_that_is_taken_for_a_server_says_so(redis_cluster_url: str) -> None:
+    """The message names the cure, instead of a slot's number."""
+    events = [Event(user, 1, 1.0) for user in range(20)]
+    with RedisMetadataStore(redis_cluster_url, prefix=fresh()) as store:
+        # Some of them belong to the node that was asked.
+        with pytest.raises(StoreError, match=r"node of a cluster: give redis\+cluster://"):
+            store.append_events(events)
+
+
 def test_a_cluster_spreads_its_load(redis_cluster_url: str) -> None:
     """Records and histories lie on every node, not in one slot."""
     prefix = fresh()

@@ -49,6 +49,10 @@ def _unknown_script(where: str, error: Exception) -> StoreError:
     return UnknownScriptError(f"{where} does not know the script")
 
 
+def _node_of_cluster(where: str, error: Exception) -> StoreError:
+    return StoreError(f"{where} is a node of a cluster: give redis+cluster:// instead of redis://, or cluster=True")
+
+
 def _away(where: str, error: Exception) -> StoreError:
     if "No connection available" in str(error):
         return StoreTimeoutError(f"all connections to {where} stayed busy: raise max_connections")
@@ -59,11 +63,12 @@ def _refused(where: str, error: Exception) -> StoreError:
     return StoreError(f"{where} refused the operation: {error}")
 
 
-# From the special to the general, since redis-py derives the first three from others further down.
+# From the special to the general, since redis-py derives the first four from others further down.
 _TABLE: tuple[tuple[tuple[str, ...], Callable[[str, Exception], StoreError]], ...] = (
     (("AuthenticationError", "AuthorizationError", "NoPermissionError"), _refused_credentials),
     (("OutOfMemoryError",), _full),
     (("NoScriptError",), _unknown_script),
+    (("MovedError",), _node_of_cluster),
     (("ConnectionError", "ClusterDownError", "RedisClusterException", "ReadOnlyError", "TryAgainError"), _away),
     ((), _away),
     (("RedisError",), _refused),
