@@ -104,11 +104,10 @@ def test_batches_cross_the_slots_of_a_cluster(redis_cluster_url: str) -> None:
 
 def test_a_node_that_is_taken_for_a_server_says_so(redis_cluster_url: str) -> None:
     """The message names the cure, instead of a slot's number."""
-    events = [Event(user, 1, 1.0) for user in range(20)]
-    with RedisMetadataStore(redis_cluster_url, prefix=fresh()) as store:
-        # Some of them belong to the node that was asked.
-        with pytest.raises(StoreError, match=r"node of a cluster: give redis\+cluster://"):
-            store.append_events(events)
+    events = [Event(user, 1, 1.0) for user in range(20)]  # some of them belong to the node that is asked
+    refused = pytest.raises(StoreError, match=r"node of a cluster: give redis\+cluster://")
+    with RedisMetadataStore(redis_cluster_url, prefix=fresh()) as store, refused:
+        store.append_events(events)
 
 
 def test_a_cluster_spreads_its_load(redis_cluster_url: str) -> None:
