@@ -264,16 +264,23 @@ def test_while_the_vectors_are_away_popularity_serves_without_the_disliked(
     rec: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing can be turned then; the disliked items still do not come."""
+    waited = []
 
     def away(*given: object) -> object:
+        waited.append(given)
         raise StoreUnavailableError("nobody answers")
 
     monkeypatch.setattr(rec.vector_store, "fetch", away)
     monkeypatch.setattr(rec.vector_store, "search", away)
     for user in (User(None, None, [1, Event(None, 0, rating=0.0)]), User(None, None, [Event(None, 0, rating=0.0)])):
+        waited.clear()
         found = rec.recommend_for(user, 5)
         assert (found.served_by, len(found)) == ("popularity", 5)
         assert 0 not in _places(found)
+        assert len(waited) == 1
+    waited.clear()
+    assert len(rec.recommend_for(User(None, None, [1]), 5, rerank=MMRReranker(0.3))) == 5
+    assert len(waited) == 1
 
 
 def test_dislikes_count_when_the_live_path_is_measured(rec: Recommender) -> None:

@@ -1,8 +1,8 @@
 """The facade over the three interfaces, and what it is made of.
 
 ``facade`` is the `Recommender`, ``readers`` its half that only reads. ``lifecycle`` makes releases with ``loading`` and
-``building``, ``watch`` follows the live one, ``serving`` answers each ``request`` with ``dislikes`` and ``reranking``,
-``catalogue`` changes the items in both stores.
+``building``, ``watch`` follows the live one, ``serving`` answers each ``request`` by ``query``, ``dislikes``,
+``reranking`` and ``answers``, ``catalogue`` changes the items in both stores.
 """
 
 from vecrec.recommender.building import ReleaseChecks

@@ -70,7 +70,7 @@ def demoted(hits: Sequence[Hit], alike: NDArray[np.float32], *, shares: bool = F
     One that is just like it falls behind all others, one half as like by half that way: a score loses the likeness
     times the span from the first to the last. Nothing else changes. (Turning the user's vector away from what they
     dislike, as Rocchio's rule has it, moves the whole space: on MovieLens 1M a single dislike left one of the first ten
-    items, where this leaves nine.)
+    items, where this leaves eight.)
 
     Args:
         hits: With scores.

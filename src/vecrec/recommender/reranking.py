@@ -23,12 +23,17 @@ _log = logging.getLogger("vecrec")
 class Vectors:
     """The vectors of all candidates of one call, read in one batch when the first of them is asked for."""
 
-    def __init__(self, store: VectorStore, live: Live, ids: Sequence[Id]) -> None:
-        self._store, self._live, self._ids = store, live, ids
+    def __init__(
+        self, store: VectorStore, live: Live, ids: Sequence[Id], away: StoreUnavailableError | None = None
+    ) -> None:
+        """``away`` is the error of a store that is known to be down, so that nobody waits for it once more."""
+        self._store, self._live, self._ids, self._away = store, live, ids, away
         self._held: dict[Id, NDArray[np.float32]] | None = None
 
     def of(self, ids: Sequence[Id]) -> NDArray[np.float32]:
         """The vectors of some of the items, shape (n, dim); zeros for one that is gone."""
+        if self._away is not None:
+            raise self._away
         if self._held is None:
             found = self._store.fetch(self._live.collection, self._ids)
             self._held = {key: entry.vector for key, entry in found.items() if entry.vector is not None}

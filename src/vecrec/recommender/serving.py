@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +14,24 @@ from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, id_order
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender import dislikes
+from vecrec.recommender.answers import answer
 from vecrec.recommender.catalogue import ITEM, USER, Catalogue, batches
 from vecrec.recommender.generation import DIGEST, Live, fitting
+from vecrec.recommender.query import Query, head_room, known_of, notes_on, wanted
 from vecrec.recommender.request import Request
-from vecrec.recommender.reranking import Vectors, reranked
+from vecrec.recommender.reranking import Vectors
 from vecrec.records import Record
-from vecrec.rerankers.base import Candidates
-from vecrec.types import Event, Hit, Item, Recommendation, Recommendations, User
+from vecrec.types import Event, Hit, Item, Recommendations, User
 from vecrec.vector_stores.base import Entry, VectorStore
 
 __all__ = ["Server"]
 
 _USERS_AT_A_TIME = 256
 _GROWTH = 4
-_UNLIKE = 100
-"""Candidates at least for somebody who dislikes something."""
 _SIMILAR = 200
 """Items by inner product whose angles are compared: on MovieLens 1M the answer is that of comparing all angles."""
 
 _log = logging.getLogger("vecrec")
-
-
-@dataclass(slots=True)
-class _Query:
-    """Whom to serve, and how far that has come."""
-
-    user: User
-    vector: NDArray[np.float32] | None
-    """Shape (dim,); ``None`` for somebody about whom nothing is known."""
-    excluded: Collection[Id]
-    """Items that must not come."""
-    based_on: tuple[str, ...] = ()
-    """What the vector was made from."""
-    disliked: tuple[Id, ...] = ()
-    """Items that the user dislikes, the latest last; they are excluded too."""
-    notes: tuple[str, ...] = ()
-    found: list[Hit] = field(default_factory=list)
-    """Hits with a record, not excluded, best first."""
-    missing: list[Id] = field(default_factory=list)
-    """Hits without a record."""
 
 
 class Server:
@@ -120,7 +98,7 @@ class Server:
         if entry is None or entry.vector is None:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue: upsert_items adds one")
         where, limit = _where(live, request), max(_GROWTH * request.k, _SIMILAR) + 1
-        query, records = _Query(User(), entry.vector, frozenset(), ("item",)), dict[Id, Record]()
+        query, records = Query(User(), entry.vector, frozenset(), ("item",)), dict[Id, Record]()
         while True:
             row = self._vectors.search(live.collection, entry.vector[None], limit, where)[0]
             held = self._vectors.fetch(live.collection, [hit.id for hit in row if hit.id != item_id])
@@ -134,29 +112,29 @@ class Server:
         records, events = self._metadata.read_users(USER, ids, self._max_history)
         return [User(key, records.get(key), events[key]) for key in ids]
 
-    def _queries(self, live: Live, users: Sequence[User], request: Request) -> list[_Query]:
+    def _queries(self, live: Live, users: Sequence[User], request: Request) -> list[Query]:
         schema = live.schema
         threshold = self._dislike_rating
         pairs = [dislikes.apart(user, threshold, request.disliked) for user in users]
         # What was stored under an earlier schema may not fit this one.
         fitted = [fitting(user, schema.users, schema.check_user) for user, _ in pairs]
-        bases = [_based_on(live, user) for user in fitted]
+        bases = [known_of(live, user) for user in fitted]
         vectors = iter(live.encoder.encode_users([user for user, base in zip(fitted, bases) if base]))
         queries = []
         for user, given, base, (_, disliked) in zip(fitted, users, bases, pairs):
             seen = {event.item_id for event in given.history} if request.exclude_seen else ()
             excluded = request.exclude.union(seen, disliked) if seen or disliked else request.exclude
-            vector, notes = next(vectors) if base else None, _notes(given, user, base, disliked)
+            vector, notes = next(vectors) if base else None, notes_on(given, user, base, disliked)
             whole = user
             if disliked:
                 # The second stage sees everything, what was said in the call as events of the lowest rating.
                 said = [Event(given.id, key, rating=threshold) for key in request.disliked]
                 whole = User(user.id, user.features, [*given.history, *said])
             heeded = disliked if request.heed else ()
-            queries.append(_Query(whole, vector, excluded, base, heeded, notes))
+            queries.append(Query(whole, vector, excluded, base, heeded, notes))
         return queries
 
-    def _demote(self, live: Live, queries: Sequence[_Query], depth: int) -> None:
+    def _demote(self, live: Live, queries: Sequence[Query], depth: int) -> None:
         """Put what is like something disliked further down, and keep the first ``depth``; one round trip for all."""
         concerned = [query for query in queries if query.disliked and query.found]
         keys = [key for query in concerned for key in query.disliked[-dislikes.LATEST :]]
@@ -175,9 +153,10 @@ class Server:
         entries = self._vectors.fetch(live.collection, list(dict.fromkeys(ids))) if ids else {}
         return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
 
-    def _serve(self, live: Live, queries: Sequence[_Query], request: Request) -> list[Recommendations]:
+    def _serve(self, live: Live, queries: Sequence[Query], request: Request) -> list[Recommendations]:
         where, depth = _where(live, request), request.depth(live)
         records: dict[Id, Record] = {}
+        away: StoreUnavailableError | None = None
         by_vector = [query for query in queries if query.vector is not None]
         try:
             self._search(live, by_vector, depth, where, records)
@@ -186,28 +165,36 @@ class Server:
             for query in by_vector:
                 query.vector, query.found = None, []
                 query.notes += (f"the vector store does not answer, popularity serves: {error.reason}",)
+            for query in queries:
+                query.disliked = ()  # nobody waits for the store twice: what is like a dislike stays where it is
+            away = error.reason
         for query in queries:
             if query.vector is None:
-                query.found = list(self._popular(live, query, _wanted(query, depth), where, records))
+                query.found = list(self._popular(live, query, wanted(query, depth), where, records))
         self._demote(live, queries, depth)
-        return self._answers(live, queries, request, records)
+        return self._answers(live, queries, request, records, away)
 
     def _answers(
-        self, live: Live, queries: Sequence[_Query], request: Request, records: dict[Id, Record]
+        self,
+        live: Live,
+        queries: Sequence[Query],
+        request: Request,
+        records: dict[Id, Record],
+        away: StoreUnavailableError | None = None,
     ) -> list[Recommendations]:
         missing = list(dict.fromkeys(key for query in queries for key in query.missing))
         if missing:
             self._catalogue.mark_missing(live, missing)
         found = list(dict.fromkeys(hit.id for query in queries for hit in query.found))
-        vectors = Vectors(self._vectors, live, found)
-        return [_recommendations(live, query, request, records, vectors) for query in queries]
+        vectors = Vectors(self._vectors, live, found, away)
+        return [answer(live, query, request, records, vectors) for query in queries]
 
     def _search(
-        self, live: Live, queries: Sequence[_Query], depth: int, where: Filter | None, records: dict[Id, Record]
+        self, live: Live, queries: Sequence[Query], depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> None:
         """Search deeper and deeper until each query has its hits with records, or has seen all there is."""
         open_ = list(queries)
-        limit = max((_wanted(query, depth) + _head_room(query, depth) for query in queries), default=0)
+        limit = max((wanted(query, depth) + head_room(query, depth) for query in queries), default=0)
         while open_:
             vectors = np.stack([query.vector for query in open_ if query.vector is not None])
             try:
@@ -219,18 +206,18 @@ class Server:
             open_ = [
                 query
                 for query, row in zip(open_, rows)
-                if len(query.found) < _wanted(query, depth) and len(row) >= limit
+                if len(query.found) < wanted(query, depth) and len(row) >= limit
             ]
             limit *= _GROWTH
 
     def _read_records(
-        self, queries: Sequence[_Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
+        self, queries: Sequence[Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
     ) -> None:
         """Read the records of each query's first candidates in one batch; again where one is missing."""
         absent: set[Id] = set()
         while True:
             for query, hits in zip(queries, candidates):
-                query.found = [hit for hit in hits if hit.id not in absent][: _wanted(query, depth)]
+                query.found = [hit for hit in hits if hit.id not in absent][: wanted(query, depth)]
             unread = {hit.id: None for query in queries for hit in query.found if hit.id not in records}
             if not unread:
                 break
@@ -240,7 +227,7 @@ class Server:
             query.missing += [hit.id for hit in hits if hit.id in absent]
 
     def _popular(
-        self, live: Live, query: _Query, depth: int, where: Filter | None, records: dict[Id, Record]
+        self, live: Live, query: Query, depth: int, where: Filter | None, records: dict[Id, Record]
     ) -> Iterator[Hit]:
         """The most popular items that may come."""
         left, popularity = depth, live.popularity
@@ -263,30 +250,6 @@ class _VectorStoreDownError(Exception):
         self.reason = reason
 
 
-def _notes(given: User, user: User, based_on: tuple[str, ...], disliked: tuple[Id, ...]) -> tuple[str, ...]:
-    left_out = sorted(given.features.keys() - user.features.keys())
-    unfit = f"the stored features {left_out} do not fit the live release and were left out"
-    known = "only what they dislike" if disliked else "nothing"
-    unknown = f"{known} is known about this user, popularity serves"
-    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
-
-
-def _based_on(live: Live, user: User) -> tuple[str, ...]:
-    """What is known about a user that the encoder can read."""
-    profile = any(user.features.get(feature.name) is not None for feature in live.schema.users)
-    return (("features",) if profile else ()) + (("history",) if user.history else ())
-
-
-def _wanted(query: _Query, depth: int) -> int:
-    """How many hits to find: more where some of them may have to make room for others."""
-    return max(_GROWTH * depth, _UNLIKE) if query.disliked else depth
-
-
-def _head_room(query: _Query, depth: int) -> int:
-    # What somebody has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
-    return min(len(query.excluded), 3 * depth + 100)
-
-
 def _where(live: Live, request: Request) -> Filter | None:
     return check_filter(request.where, {name: kind for name, kind in live.fields().items() if name != DIGEST})
 
@@ -307,39 +270,3 @@ def _by_angle(vector: NDArray[np.float32], held: Mapping[Id, Entry]) -> list[Hit
 
 def _matches(live: Live, key: Id, record: Record, where: Filter | None) -> bool:
     return where is None or where.matches(live.schema.attributes(Item(key, record)))
-
-
-def _recommendations(
-    live: Live, query: _Query, request: Request, records: dict[Id, Record], vectors: Vectors
-) -> Recommendations:
-    items = [Recommendation(rank, hit.id, hit.score, records[hit.id]) for rank, hit in enumerate(query.found, 1)]
-    stage = request.stage(live)
-    if stage is not None:
-        candidates = Candidates(items, request.k, query.vector, lambda: vectors.of([hit.id for hit in query.found]))
-        items, error = reranked(stage, query.user, candidates)
-        query.notes += () if error is None else (f"the vector store does not answer, nothing was reranked: {error}",)
-    by_vector = query.vector is not None
-    return Recommendations(
-        items=tuple(items[: request.k]),
-        user_id=query.user.id,
-        release=live.release.id,
-        served_by="vectors" if by_vector else "popularity",
-        based_on=query.based_on if by_vector else tuple(base for base in query.based_on if base == "dislikes"),
-        request_id=os.urandom(16).hex(),
-        shortfall=_shortfall(len(items), query, request),
-        missing=tuple(dict.fromkeys(query.missing)),
-        notes=query.notes,
-    )
-
-
-def _shortfall(count: int, query: _Query, request: Request) -> str | None:
-    if count >= request.k:
-        return None
-    if count < len(query.found):
-        return f"{count} of {request.k}: the reranker kept no more"
-    source = "no more items were found" if query.vector is not None else "the list of popular items has no more"
-    conditions = [
-        *(["pass the filter"] if request.where is not None else []),
-        *(["were neither seen nor excluded"] if query.excluded else []),
-    ]
-    return f"{count} of {request.k}: {source}" + (f" that {' and '.join(conditions)}" if conditions else "")
