@@ -17,13 +17,13 @@ from typing_extensions import Self, override
 
 from vecrec.data import Dataset
 from vecrec.encoders import Encoder
-from vecrec.encoders.storage import array_digest, load_parts, save_parts
 from vecrec.errors import StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
 from vecrec.progress import Progress
 from vecrec.records import Record
 from vecrec.rerankers import Candidates, Reranker
+from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.testing import MetadataStoreTests, VectorStoreTests
 from vecrec.types import Recommendation, User
 from vecrec.vector_stores import MemoryVectorStore, VectorStore

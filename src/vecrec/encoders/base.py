@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from vecrec.errors import InvalidDataError, NotFittedError, VecrecError
+from vecrec.errors import InvalidDataError
+from vecrec.fitted import FittedPart
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Item, User
 
@@ -24,7 +24,7 @@ __all__ = ["Encoder"]
 _T = TypeVar("_T", Item, User)
 
 
-class Encoder(ABC):
+class Encoder(FittedPart):
     """Turns users and items into vectors of one space, whose inner product is the score.
 
     The public methods check what they are given, the same way for every encoder, and hand plain values to the methods
@@ -53,16 +53,6 @@ class Encoder(ABC):
     def metric(self) -> str:
         """How the vectors compare, as a `vecrec.vector_stores.base.Metric`."""
         return "ip"
-
-    @property
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits that stand for everything that the vectors depend on.
-
-        Raises:
-            NotFittedError: before ``fit`` or ``load``.
-        """
-        self._check_fitted()
-        return self._fingerprint()
 
     @property
     def schema(self) -> Schema:
@@ -116,32 +106,6 @@ class Encoder(ABC):
             self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
 
-    def save(self, directory: str | Path) -> None:
-        """Write the encoder into a directory, which is made if it is not there.
-
-        Raises:
-            NotFittedError: before ``fit`` or ``load``.
-        """
-        self._check_fitted()
-        path = Path(directory)
-        path.mkdir(parents=True, exist_ok=True)
-        self._save(path)
-
-    @classmethod
-    def load(cls, directory: str | Path) -> Self:
-        """The encoder that `save` has written.
-
-        Raises:
-            InvalidDataError: when the directory holds none, or its files are damaged or of a newer version.
-        """
-        path = Path(directory)
-        try:
-            return cls._load(path)
-        except VecrecError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidDataError(f"{path} holds no readable {cls.__name__}: {error}") from error
-
     # -- what an encoder implements
 
     @abstractmethod
@@ -154,29 +118,8 @@ class Encoder(ABC):
     def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]: ...
 
     @abstractmethod
-    def _save(self, directory: Path) -> None: ...
-
-    @classmethod
-    @abstractmethod
-    def _load(cls, directory: Path) -> Self: ...
-
-    @abstractmethod
-    def _fingerprint(self) -> str: ...
-
-    @abstractmethod
     def _schema(self) -> Schema:
         """The schema; only called once the encoder is fitted."""
-
-    @property
-    @abstractmethod
-    def is_fitted(self) -> bool:
-        """Whether the encoder can encode."""
-
-    def _check_fitted(self) -> None:
-        if not self.is_fitted:
-            raise NotFittedError(
-                f"this {type(self).__name__} has learnt nothing yet: call fit(data), or load(directory)"
-            )
 
     def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         # An encoder of a third party is not trusted here: a bad vector would be found much later, in a store.

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.storage import array_digest
 from vecrec.errors import InvalidDataError, NotFittedError
-from vecrec.files import read_json, write_json
 from vecrec.progress import Step
 from vecrec.registry import find_part
+from vecrec.storage import array_digest, load_values, save_values
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["CombinedEncoder"]
-
-_FORMAT = 1
 
 
 class CombinedEncoder(Encoder):
@@ -158,17 +155,12 @@ class CombinedEncoder(Encoder):
         for place, member in enumerate(self.members):
             member.save(directory / f"member_{place}")
         names = [member.name for member in self.members]
-        write_json(
-            directory / "encoder.json",
-            {"format": _FORMAT, "encoder": self.name, "members": names, "weights": list(self.weights)},
-        )
+        save_values(directory, self.name, {"members": names, "weights": list(self.weights)}, "encoder")
 
     @classmethod
     @override
     def _load(cls, directory: Path) -> Self:
-        values = read_json(directory / "encoder.json")
-        if not isinstance(values, dict) or values.get("encoder") != cls.name or values.get("format") != _FORMAT:
-            raise InvalidDataError(f"{directory} holds no encoder {cls.name!r} of format {_FORMAT}")
+        values = load_values(directory, cls.name, "encoder")
         classes: list[Any] = [find_part("vecrec.encoders", name) for name in values["members"]]
         members = [kind.load(directory / f"member_{place}") for place, kind in enumerate(classes)]
         return cls.of(members, weights=values["weights"])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
+from typing_extensions import Self, override
 
-from vecrec.errors import InvalidDataError, NotFittedError, VecrecError
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.fitted import FittedPart
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Recommendation, User
 
@@ -98,7 +98,7 @@ class Reranks(Protocol):
         """The candidates in their new order, best first, with the scores that they shall carry."""
 
 
-class Reranker(ABC):
+class Reranker(FittedPart):
     """Orders the best candidates of a user anew; kept in a release beside the encoder, or handed to a single call.
 
     The public methods check what they are given and what comes back, and call the methods with a leading underscore,
@@ -123,6 +123,7 @@ class Reranker(ABC):
         """How many candidates it wants to see, at least 1."""
 
     @property
+    @override
     def is_fitted(self) -> bool:
         """Whether it can rerank. One that has nothing to learn always can."""
         return True
@@ -131,16 +132,6 @@ class Reranker(ABC):
     def encoder_fingerprint(self) -> str | None:
         """The fingerprint of the encoder whose vectors it has learnt from; ``None`` where any encoder will do."""
         return None
-
-    @property
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits that stand for everything that the order depends on.
-
-        Raises:
-            NotFittedError: before ``fit`` or ``load``.
-        """
-        self._check_fitted()
-        return self._fingerprint()
 
     def fit(self, data: Dataset, encoder: Encoder, *, progress: ProgressLike = None) -> Self:
         """Learn from a data set and the vectors of a fitted encoder, forgetting what was learnt before.
@@ -178,55 +169,13 @@ class Reranker(ABC):
         _check_kind(candidates, Candidates)
         return check_order(self, candidates, self._rerank(user, candidates))
 
-    def save(self, directory: str | Path) -> None:
-        """Write the reranker into a directory, which is made if it is not there.
-
-        Raises:
-            NotFittedError: before ``fit`` or ``load``.
-        """
-        self._check_fitted()
-        path = Path(directory)
-        path.mkdir(parents=True, exist_ok=True)
-        self._save(path)
-
-    @classmethod
-    def load(cls, directory: str | Path) -> Self:
-        """The reranker that `save` has written.
-
-        Raises:
-            InvalidDataError: when the directory holds none, or its files are damaged or of a newer version.
-        """
-        path = Path(directory)
-        try:
-            return cls._load(path)
-        except VecrecError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidDataError(f"{path} holds no readable {cls.__name__}: {error}") from error
-
     # -- what a reranker implements
 
-    def _fit(self, data: Dataset, encoder: Encoder, progress: Progress) -> None:  # noqa: B027 - many learn nothing
+    def _fit(self, data: Dataset, encoder: Encoder, progress: Progress) -> None:
         """Learn, where there is something to learn."""
 
     @abstractmethod
     def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]: ...
-
-    @abstractmethod
-    def _save(self, directory: Path) -> None: ...
-
-    @classmethod
-    @abstractmethod
-    def _load(cls, directory: Path) -> Self: ...
-
-    @abstractmethod
-    def _fingerprint(self) -> str: ...
-
-    def _check_fitted(self) -> None:
-        if not self.is_fitted:
-            raise NotFittedError(
-                f"this {type(self).__name__} has learnt nothing yet: call fit(data, encoder), or load(directory)"
-            )
 
 
 def _check_kind(value: Any, kind: type) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self, override
 
-from vecrec.encoders.storage import FORMAT, array_digest
 from vecrec.errors import InvalidDataError
-from vecrec.files import read_json, write_json
 from vecrec.registry import find_part
 from vecrec.rerankers.base import Candidates, Reranker
+from vecrec.storage import array_digest, load_values, save_values
 from vecrec.types import Recommendation, User
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["ChainReranker"]
-
-_FILE = "reranker.json"
 
 
 class ChainReranker(Reranker):
@@ -75,14 +72,12 @@ class ChainReranker(Reranker):
         for number, stage in enumerate(self.stages):
             stage.save(directory / str(number))
         names: list[Any] = [stage.name for stage in self.stages]
-        write_json(directory / _FILE, {"format": FORMAT, "reranker": self.name, "stages": names})
+        save_values(directory, self.name, {"stages": names}, "reranker")
 
     @classmethod
     @override
     def _load(cls, directory: Path) -> Self:
-        value = read_json(directory / _FILE)
-        if not isinstance(value, dict) or value.get("reranker") != cls.name or value.get("format") != FORMAT:
-            raise InvalidDataError(f"{directory} holds no reranker {cls.name!r}: name the directory that save() wrote")
+        value = load_values(directory, cls.name, "reranker")
         kinds: list[Any] = [find_part("vecrec.rerankers", name) for name in value["stages"]]
         return cls([kind.load(directory / str(number)) for number, kind in enumerate(kinds)])
 

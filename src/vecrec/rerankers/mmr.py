@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.encoders.storage import FORMAT, array_digest
 from vecrec.errors import InvalidDataError
-from vecrec.files import read_json, write_json
 from vecrec.rerankers.base import Candidates, Reranker
+from vecrec.storage import array_digest, load_values, save_values
 from vecrec.types import Recommendation, User
 
 __all__ = ["MMRReranker", "maximal_marginal_relevance"]
-
-_FILE = "reranker.json"
 
 
 class MMRReranker(Reranker):
@@ -69,14 +66,12 @@ class MMRReranker(Reranker):
 
     @override
     def _save(self, directory: Path) -> None:
-        write_json(directory / _FILE, {"format": FORMAT, "reranker": self.name, **self._settings()})
+        save_values(directory, self.name, self._settings(), "reranker")
 
     @classmethod
     @override
     def _load(cls, directory: Path) -> Self:
-        value = read_json(directory / _FILE)
-        if not isinstance(value, dict) or value.get("reranker") != cls.name or value.get("format") != FORMAT:
-            raise InvalidDataError(f"{directory} holds no reranker {cls.name!r}: name the directory that save() wrote")
+        value = load_values(directory, cls.name, "reranker")
         return cls(value["balance"], value["depth"])
 
     @override

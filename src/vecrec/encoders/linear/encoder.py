@@ -15,9 +15,9 @@ from vecrec.encoders.linear.features import FeatureMap
 from vecrec.encoders.linear.learning import Learnt, learn
 from vecrec.encoders.linear.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear.settings import LinearSequenceSettings
-from vecrec.encoders.storage import array_digest, load_parts, save_parts
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
+from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:

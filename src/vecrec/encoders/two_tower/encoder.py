@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.data import Schema, Vocabulary
+from vecrec.arguments import check_integer
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.two_tower import curve
-from vecrec.encoders.two_tower.features import FeatureSpace
-from vecrec.encoders.two_tower.preparation import Language, prepare
+from vecrec.encoders.two_tower.language import Language
+from vecrec.encoders.two_tower.preparation import prepare
 from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.errors import InvalidDataError, MissingDependencyError, NotFittedError
+from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
-    from vecrec.data import Dataset
+    from vecrec.data import Dataset, Schema
     from vecrec.progress import Progress
 
 __all__ = ["TwoTowerEncoder"]
@@ -66,12 +66,12 @@ class TwoTowerEncoder(Encoder):
     ) -> None:
         if settings is not None and not isinstance(settings, TwoTowerSettings):
             raise InvalidDataError(f"settings is {settings!r}: give TwoTowerSettings(...)")
-        self._dim = _check_integer("dim", dim, 2)
-        self.seed = _check_integer("seed", seed, 0)
+        self._dim = check_integer("dim", dim, 2)
+        self.seed = check_integer("seed", seed, 0)
         """Where all chance comes from."""
         self.settings = settings or TwoTowerSettings()
         """How it is built and trained."""
-        self.threads = None if threads is None else _check_integer("threads", threads, 1)
+        self.threads = None if threads is None else check_integer("threads", threads, 1)
         """Threads for matrix products while fitting."""
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         """Where an interrupted `fit` can go on from."""
@@ -146,7 +146,7 @@ class TwoTowerEncoder(Encoder):
             "settings": self.settings.to_json(),
             "scale": towers.scale,
             "curve": [epoch.to_json() for epoch in self._curve],
-            **_language_to_json(language),
+            **language.to_json(),
         }
         save_parts(directory, self.name, values, towers.weights)
 
@@ -157,7 +157,7 @@ class TwoTowerEncoder(Encoder):
         loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
         towers = Towers(weights, loaded.settings, values["scale"])
         epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
-        loaded._take(_language_from_json(values), towers, epochs)
+        loaded._take(Language.from_json(values), towers, epochs)
         return loaded
 
     @override
@@ -174,7 +174,7 @@ class TwoTowerEncoder(Encoder):
         read = (self.settings.decays, self.settings.history)
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
-        self._print = array_digest([self.name, read, towers.scale, names, _language_to_json(language)], *arrays)
+        self._print = array_digest([self.name, read, towers.scale, names, language.to_json()], *arrays)
 
     def _parts(self) -> tuple[Language, Towers]:
         if self._language is None or self._towers is None:
@@ -198,27 +198,6 @@ def _training() -> Any:
     return training
 
 
-def _language_to_json(language: Language) -> dict[str, Any]:
-    return {
-        "schema": language.schema.to_json(),
-        "items": language.items.to_json(),
-        "users": language.users.to_json(),
-        "item_space": language.item_space.to_json(),
-        "user_space": language.user_space.to_json(),
-    }
-
-
-def _language_from_json(values: dict[str, Any]) -> Language:
-    schema = Schema.from_json(values["schema"])
-    return Language(
-        schema,
-        Vocabulary.from_json(values["items"]),
-        Vocabulary.from_json(values["users"]),
-        FeatureSpace.from_json(values["item_space"], schema.items),
-        FeatureSpace.from_json(values["user_space"], schema.users),
-    )
-
-
 def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
     rows = {
         "item_ids": language.items.size,
@@ -232,9 +211,3 @@ def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
             raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit: the files were changed")
     if towers.dim != dim:
         raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}: the files were changed")
-
-
-def _check_integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
-    return value

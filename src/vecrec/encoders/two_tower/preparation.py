@@ -8,31 +8,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data import Dataset, Schema, Vocabulary
+from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
+from vecrec.encoders.two_tower.language import Language
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.errors import InvalidDataError
 
-__all__ = ["Language", "Material", "Validation", "prepare"]
+__all__ = ["Material", "Validation", "prepare"]
 
 Rows: TypeAlias = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """How ids and features are numbered: saved with the model."""
-
-    schema: Schema
-    """What the records were checked against."""
-    items: Vocabulary
-    """Ids of the items that have an event to learn from."""
-    users: Vocabulary
-    """Likewise of the users; empty for a model without user ids."""
-    item_space: FeatureSpace
-    """The items' features."""
-    user_space: FeatureSpace
-    """The users' features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +85,11 @@ def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Language, Rows]
     """The language of the events to learn from, and the codes of the items in the order of its rows."""
     items, users = np.unique(train.item_codes), np.unique(train.user_codes)
     language = Language(
-        train.schema,
-        Vocabulary(train.item_ids[code] for code in items),
-        Vocabulary(train.user_ids[code] for code in users) if settings.user_ids else Vocabulary(()),
-        FeatureSpace.learn(train.schema.items, [train.item_records[code] for code in items]),
-        FeatureSpace.learn(train.schema.users, [train.user_records[code] for code in users]),
+        schema=train.schema,
+        items=Vocabulary(train.item_ids[code] for code in items),
+        users=Vocabulary(train.user_ids[code] for code in users) if settings.user_ids else Vocabulary(()),
+        item_space=FeatureSpace.learn(train.schema.items, [train.item_records[code] for code in items]),
+        user_space=FeatureSpace.learn(train.schema.users, [train.user_records[code] for code in users]),
     )
     rows = language.items.indexes(train.item_ids[code] for code in items)
     return language, items[np.argsort(rows)].astype(np.int64)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from typing_extensions import Self
 
+from vecrec.arguments import check_integer, check_number
 from vecrec.errors import InvalidDataError
 
 __all__ = ["TwoTowerSettings"]
@@ -68,9 +68,9 @@ class TwoTowerSettings:
         if not isinstance(self.user_ids, bool):
             raise InvalidDataError(f"user_ids is {self.user_ids!r}: use True or False")
         for name, least in _LEAST.items():
-            _check_integer(name, getattr(self, name), least)
+            check_integer(name, getattr(self, name), least)
         for name, (low, high) in _RANGES.items():
-            _check_number(name, getattr(self, name), low, high)
+            check_number(name, getattr(self, name), low, high)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
@@ -114,19 +114,7 @@ def _decays(values: Any) -> tuple[float, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, (tuple, list)):
         raise InvalidDataError(f"decays is {values!r}: give a tuple of numbers from 0 to below 1, such as (0, .6, .9)")
     for value in values:
-        _check_number("a decay", value, 0.0, 0.999)
+        check_number("a decay", value, 0.0, 0.999)
     if len(set(values)) < len(values):
         raise InvalidDataError(f"decays is {values!r}: name each of them once")
     return tuple(map(float, values))
-
-
-def _check_integer(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")
-    if not low <= value <= high:
-        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data import Schema, Vocabulary
-from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
+from vecrec.encoders.two_tower.features import SparseRows
 
-__all__ = ["SHRINK_ITEM", "SHRINK_USER", "STATISTICS", "Language", "Scale", "Statistics", "past", "statistics"]
+__all__ = ["SHRINK_ITEM", "SHRINK_USER", "STATISTICS", "Scale", "Statistics", "past", "statistics"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
@@ -22,40 +20,6 @@ STATISTICS = 5
 
 SHRINK_USER, SHRINK_ITEM = 10.0, 10.0
 """As many ratings of the average user, and of the average item, are added to those that there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """How ids and features are numbered: saved with the model."""
-
-    schema: Schema
-    """What the records were checked against."""
-    users: Vocabulary
-    """Ids of the users with a rating to learn from."""
-    items: Vocabulary
-    """Likewise of the items."""
-    user_space: FeatureSpace
-    """The users' features."""
-    item_space: FeatureSpace
-    """The items' features."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The language as a JSON object, which `from_json` reads."""
-        return {
-            name: getattr(self, name).to_json() for name in ("schema", "users", "items", "user_space", "item_space")
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Language:
-        """The language that `to_json` has written."""
-        schema = Schema.from_json(value["schema"])
-        return cls(
-            schema,
-            Vocabulary.from_json(value["users"]),
-            Vocabulary.from_json(value["items"]),
-            FeatureSpace.from_json(value["user_space"], schema.users),
-            FeatureSpace.from_json(value["item_space"], schema.items),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
+from vecrec.encoders.two_tower.language import Language
 from vecrec.errors import InvalidDataError
 from vecrec.progress import Progress, Step
-from vecrec.rerankers.rating.language import Language, Scale, Statistics, past
+from vecrec.rerankers.rating.language import Scale, Statistics, past
 from vecrec.rerankers.rating.settings import RatingSettings
 from vecrec.types import User
 
@@ -83,11 +84,11 @@ def prepare(data: Dataset, encoder: Encoder, settings: RatingSettings, seed: int
     chosen = _chosen(data, settings.max_users, rng)
     users, items = np.unique(chosen.user_codes), np.unique(chosen.item_codes)
     language = Language(
-        data.schema,
-        Vocabulary(data.user_ids[code] for code in users),
-        Vocabulary(data.item_ids[code] for code in items),
-        FeatureSpace.learn(data.schema.users, [data.user_records[code] for code in users]),
-        FeatureSpace.learn(data.schema.items, [data.item_records[code] for code in items]),
+        schema=data.schema,
+        items=Vocabulary(data.item_ids[code] for code in items),
+        users=Vocabulary(data.user_ids[code] for code in users),
+        item_space=FeatureSpace.learn(data.schema.items, [data.item_records[code] for code in items]),
+        user_space=FeatureSpace.learn(data.schema.users, [data.user_records[code] for code in users]),
     )
     drawing = _Drawing(chosen, encoder, users, language.items.indexes(data.item_ids).astype(np.int64), settings)
     folds, validation = drawing.views(rng, progress)

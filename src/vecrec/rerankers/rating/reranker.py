@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec.arguments import check_integer
 from vecrec.data import Feature
-from vecrec.encoders.storage import array_digest, load_parts, save_parts
+from vecrec.encoders.two_tower.language import Language
 from vecrec.errors import DimensionMismatchError, InvalidDataError, MissingDependencyError, NotFittedError
 from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.rerankers.rating.language import Language, Scale, Statistics, past, statistics
+from vecrec.rerankers.rating.language import Scale, Statistics, past, statistics
 from vecrec.rerankers.rating.runtime import Head
 from vecrec.rerankers.rating.settings import RatingSettings
+from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Recommendation, User
 
 if TYPE_CHECKING:
@@ -62,12 +64,12 @@ class RatingReranker(Reranker):
     ) -> None:
         if settings is not None and not isinstance(settings, RatingSettings):
             raise InvalidDataError(f"settings is {settings!r}: give RatingSettings(...)")
-        self._depth = _check_integer("depth", depth, 1)
-        self.seed = _check_integer("seed", seed, 0)
+        self._depth = check_integer("depth", depth, 1)
+        self.seed = check_integer("seed", seed, 0)
         """Where all chance comes from."""
         self.settings = settings or RatingSettings()
         """How it is built and trained."""
-        self.threads = None if threads is None else _check_integer("threads", threads, 1)
+        self.threads = None if threads is None else check_integer("threads", threads, 1)
         """Threads for matrix products while fitting."""
         self._language: Language | None = None
         self._head: Head | None = None
@@ -257,9 +259,3 @@ def _check_shapes(language: Language, head: Head, items: Statistics) -> None:
             raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit: the files were changed")
     if len(items.residuals) != language.items.size or len(items.counts) != language.items.size:
         raise InvalidDataError(f"there are {len(items.counts)} statistics for {language.items.size} items: save again")
-
-
-def _check_integer(name: str, value: Any, least: int) -> int:
-    if type(value) is not int or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
-    return value

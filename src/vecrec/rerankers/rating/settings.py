@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from typing_extensions import Self
 
+from vecrec.arguments import check_integer, check_number
 from vecrec.errors import InvalidDataError
 
 __all__ = ["RatingSettings"]
@@ -57,11 +57,11 @@ class RatingSettings:
             raise InvalidDataError(f"hidden is {self.hidden!r}: give a tuple of widths, such as (128, 64)")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for width in self.hidden:
-            _check_integer("a width in hidden", width, 1)
+            check_integer("a width in hidden", width, 1)
         for name, least in _LEAST.items():
-            _check_integer(name, getattr(self, name), least)
+            check_integer(name, getattr(self, name), least)
         for name, (low, high) in _RANGES.items():
-            _check_number(name, getattr(self, name), low, high)
+            check_number(name, getattr(self, name), low, high)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
@@ -88,13 +88,3 @@ _RANGES = {
     "unknown": (0.0, 0.95),
     "validation": (0.0, 0.5),
 }
-
-
-def _check_integer(name: str, value: Any, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vecrec.errors import InvalidDataError
 from vecrec.files import read_json, write_json
 
-__all__ = ["FORMAT", "array_digest", "load_parts", "save_parts"]
+__all__ = ["array_digest", "load_parts", "load_values", "save_parts", "save_values"]
 
 FORMAT = 1
 """The layout of the files; a reader refuses a newer one."""
@@ -37,7 +37,7 @@ def save_parts(
         kind: What it is, which is also the name of the JSON file.
     """
     np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
-    write_json(directory / f"{kind}.json", {"format": FORMAT, kind: name, **values})
+    save_values(directory, name, values, kind)
 
 
 def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -46,6 +46,26 @@ def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[
     Raises:
         InvalidDataError: when there is none, or it is damaged, another part's or of a newer layout.
     """
+    values = load_values(directory, name, kind)
+    try:
+        # Opened here, because NumPy leaves a file open that turns out to be no archive.
+        with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return values, {key: held[key] for key in held.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the {kind} again") from error
+
+
+def save_values(directory: Path, name: str, values: Mapping[str, Any], kind: str) -> None:
+    """Write a part that has no arrays, as `save_parts` does."""
+    write_json(directory / f"{kind}.json", {"format": FORMAT, kind: name, **values})
+
+
+def load_values(directory: Path, name: str, kind: str) -> dict[str, Any]:
+    """Read what `save_values` has written.
+
+    Raises:
+        InvalidDataError: when there is none, or it is another part's or of a newer layout.
+    """
     values = read_json(directory / f"{kind}.json")
     if not isinstance(values, dict) or values.get(kind) != name:
         raise InvalidDataError(f"{directory} holds no {kind} {name!r}: name the directory that save() wrote")
@@ -53,12 +73,7 @@ def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[
         raise InvalidDataError(
             f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
         )
-    try:
-        # Opened here, because NumPy leaves a file open that turns out to be no archive.
-        with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return values, {key: held[key] for key in held.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the {kind} again") from error
+    return values
 
 
 def array_digest(values: Any, *arrays: NDArray[Any]) -> str:
