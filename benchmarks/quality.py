@@ -72,8 +72,9 @@ def fitted(
 ) -> tuple[Encoder, str]:
     """An encoder that has learnt from ``split.train``, and a line about what it settled on.
 
-    ``linear+two-tower`` is both side by side, with equal parts of the dimensions and weights learnt on the validation
-    part of ``chooser``; where that is another split, the members learn from its train part first.
+    ``linear+two-tower`` is both in one vector of as many dimensions as each has, with weights learnt on the validation
+    part of ``chooser``; where that is another split, the members learn from its train part first. A model that is named
+    twice is there with two seeds.
     """
     names = name.split("+")
     members = _members(names, dim, seed, options)
@@ -81,18 +82,19 @@ def fitted(
         member.fit(chooser.train if len(members) > 1 else split.train, progress=_shown(f"{name}, seed {seed}"))
     if len(members) == 1:
         return members[0], ""
-    combined = CombinedEncoder.of(members, chooser)
+    combined = CombinedEncoder.of(members, chooser, dim=dim)
     settled = f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
     if chooser is not split:
-        combined = CombinedEncoder(_members(names, dim, seed, options), weights=combined.weights).fit(split.train)
+        members = _members(names, dim, seed, options)
+        combined = CombinedEncoder(members, dim=dim, weights=combined.weights).fit(split.train)
     return combined, settled
 
 
 def _members(names: list[str], dim: int, seed: int, options: Mapping[str, Any]) -> list[Encoder]:
-    # Popularity needs two dimensions, whatever there is; the others share the rest.
-    others = max(len(names) - names.count("popularity"), 1)
-    share = (dim - 2 * names.count("popularity") if len(names) > 1 else dim) // others
-    return [MAKERS[each](share, seed, dict(options.get(each, {}))) for each in names]
+    return [
+        MAKERS[each](dim, seed * names.count(each) + names[:place].count(each), dict(options.get(each, {})))
+        for place, each in enumerate(names)
+    ]
 
 
 def _shown(label: str) -> Callable[[Step], None]:

@@ -24,6 +24,13 @@ class TestCombinedEncoder(EncoderTests):
         return CombinedEncoder([ContentEncoder(dim=8, seed=seed), LinearSequenceEncoder(dim=8)], dim=16)
 
 
+class TestReducedEncoder(EncoderTests):
+    @classmethod
+    def make(cls, seed: int = 0) -> CombinedEncoder:
+        members = [ContentEncoder(dim=8, seed=seed), LinearSequenceEncoder(dim=8), PopularityEncoder()]
+        return CombinedEncoder(members, dim=10)
+
+
 class Cosine(ContentEncoder):
     """Compares by cosine, with vectors that are not of length 1."""
 
@@ -96,6 +103,38 @@ def test_users_with_one_event_give_equal_weights() -> None:
     assert combined.weights == (1.0, 1.0)
 
 
+def test_fewer_dimensions_keep_the_order_of_the_scores(data: Dataset) -> None:
+    """Two models of 24 dimensions in 24: what is recommended is what both together would recommend."""
+    split = splits.leave_last_out(data)
+    members = [LinearSequenceEncoder(dim=24).fit(split.train), ContentEncoder(dim=24).fit(split.train)]
+    whole = CombinedEncoder.of(members, split)
+    reduced = CombinedEncoder.of(members, split, dim=24)
+    assert reduced.encode_users([User(1)]).shape == (1, 24)
+    expected, found = scores(whole, split.train), scores(reduced, split.train)
+    met = split.train.popularity() > 0
+    assert np.corrcoef(expected[:, met].ravel(), found[:, met].ravel())[0, 1] > 0.97
+    figures = [evaluate(each, split, k=10, baselines=())["recall@10"] for each in (reduced, whole)]
+    assert figures[0] > 0.9 * figures[1] > 0.3
+
+
+def test_as_many_dimensions_as_the_scores_have_change_nothing(data: Dataset) -> None:
+    """Popularity needs one dimension of the two that it has."""
+    split = splits.leave_last_out(data)
+    members = [LinearSequenceEncoder(dim=12).fit(split.train), PopularityEncoder().fit(split.train)]
+    whole = CombinedEncoder.of(members, split, weights=(1, 2))
+    reduced = CombinedEncoder.of(members, split, weights=(1, 2), dim=13)
+    assert (whole.dim, reduced.dim) == (14, 13)
+    np.testing.assert_allclose(scores(reduced, split.train), scores(whole, split.train), atol=2e-3)
+
+
+def test_damaged_maps_are_refused(data: Dataset, tmp_path: Path) -> None:
+    CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], dim=3, weights=(1, 1)).fit(data).save(tmp_path)
+    for maps in ({"users": np.ones((6, 4), np.float32)}, {"users": np.full((6, 3), np.nan, np.float32)}):
+        np.savez(tmp_path / "arrays.npz", allow_pickle=False, **maps, items=np.ones((6, 3), np.float32))
+        with pytest.raises(InvalidDataError, match="save the encoder again"):
+            CombinedEncoder.load(tmp_path)
+
+
 def test_it_nests(data: Dataset, tmp_path: Path) -> None:
     inner = CombinedEncoder([ContentEncoder(dim=4), PopularityEncoder()], weights=(1, 1))
     combined = CombinedEncoder([inner, LinearSequenceEncoder(dim=4)], dim=10, weights=(1, 1)).fit(data)
@@ -118,6 +157,9 @@ def test_what_cannot_be_combined_is_refused(data: Dataset) -> None:
             CombinedEncoder(members)  # type: ignore[arg-type]
     with pytest.raises(InvalidDataError, match=r"2 \+ 4 = 6"):
         CombinedEncoder([one, other], dim=256)
+    for dim in (0, -1, 2.0, True, "4"):
+        with pytest.raises(InvalidDataError, match="dim is"):
+            CombinedEncoder([one, other], dim=dim)  # type: ignore[arg-type]
     for weights in ((1,), (1, 0), (1, -1), (1, float("nan")), (1, float("inf")), "12", (1, True), 1):
         with pytest.raises(InvalidDataError, match="weights is"):
             CombinedEncoder([one, other], weights=weights)  # type: ignore[arg-type]
@@ -130,8 +172,9 @@ def test_what_cannot_be_combined_is_refused(data: Dataset) -> None:
         _ = combined.weights
     with pytest.raises(NotFittedError):
         CombinedEncoder.of([one, other], weights=(1, 1))
-    with pytest.raises(InvalidDataError, match="either a split"):
-        CombinedEncoder.of([one.fit(data), other.fit(data)])
+    for few in ({}, {"weights": (1, 1), "dim": 4}):
+        with pytest.raises(InvalidDataError, match="give a split"):
+            CombinedEncoder.of([one.fit(data), other.fit(data)], **few)  # type: ignore[arg-type]
 
 
 def _counting(fit: object, fits: list[int]) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec.arguments import check_integer
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.reduction import Reduction, reduce_scores
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.progress import Step
 from vecrec.registry import find_part
-from vecrec.storage import array_digest, load_values, save_values
+from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["CombinedEncoder"]
+
+_MOST_USERS = 20_000
+"""Users, at most, whose vectors the maps into fewer dimensions are learnt from."""
+
+_KNOWN_PER_NEW = 20
+"""How many users with a history stand beside one of whom only the profile is known."""
+
+_ITEMS_AT_A_TIME = 10_000
 
 
 class CombinedEncoder(Encoder):
@@ -34,9 +44,13 @@ class CombinedEncoder(Encoder):
     are kept, and the members are fitted again on everything. Members that are fitted already, which would be costly to
     fit twice, are put together by `of`.
 
+    Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
+    dimensions as said, by the two linear maps after which the scores of the users in the data change least (see
+    `vecrec.encoders.reduction`): several models for the price of one in the store and in the search.
+
     Args:
-        members: Two encoders or more, of different make, dimension or settings. They are fitted in place.
-        dim: The length of every vector, to be checked: the sum of the members' dimensions.
+        members: Two encoders or more, of different make, dimension, settings or seed. They are fitted in place.
+        dim: The length of every vector, at most the sum of the members' dimensions, which ``None`` stands for.
         weights: What each member's score counts, above 0; learnt where it is ``None``.
 
     Raises:
@@ -50,11 +64,13 @@ class CombinedEncoder(Encoder):
     ) -> None:
         self.members = _check_members(members)
         total = sum(member.dim for member in self.members)
-        if dim not in (None, total):
+        self._dim = total if dim is None else check_integer("dim", dim, 1)
+        if self._dim > total:
             dims = " + ".join(str(member.dim) for member in self.members)
-            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: change one of them")
+            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: give no more than that")
         self._given = None if weights is None else _check_weights(weights, len(self.members))
         self._weights: tuple[float, ...] | None = None
+        self._reduction: Reduction | None = None
 
     @classmethod
     def of(
@@ -63,24 +79,30 @@ class CombinedEncoder(Encoder):
         split: Split | None = None,
         *,
         weights: Sequence[float] | None = None,
+        dim: int | None = None,
     ) -> Self:
         """Put fitted encoders together.
 
         Args:
             members: Encoders that were fitted on ``split.train``.
-            split: The weights are learnt on its validation part; not needed where they are given.
+            split: The weights are learnt on its validation part, and the maps into fewer dimensions on its train part;
+                not needed where the weights are given and the vectors stay as long as they are.
             weights: What each member's score counts.
+            dim: The length of every vector.
 
         Raises:
-            InvalidDataError: when there is neither a split nor weights, or both.
+            InvalidDataError: when a split is needed and there is none.
             NotFittedError: when a member has learnt nothing.
         """
-        if (split is None) == (weights is None):
-            raise InvalidDataError("give either a split to learn the weights on, or the weights")
-        made = cls(members, weights=weights)
+        made = cls(members, dim, weights)
+        if split is None and (weights is None or made._reduces):
+            raise InvalidDataError("give a split to learn the weights and the maps into fewer dimensions on")
         for member in made.members:
             _ = member.fingerprint  # raises for one that has learnt nothing
-        made._weights = made._given if split is None else made._best_weights(split, "validation")
+        made._weights = made._given
+        if split is not None:
+            made._weights = made._given or made._best_weights(split, "validation")
+            made._reduction = made._reduced(split.train)
         return made
 
     @property
@@ -97,12 +119,16 @@ class CombinedEncoder(Encoder):
     @property
     @override
     def dim(self) -> int:
-        return sum(member.dim for member in self.members)
+        return self._dim
 
     @property
     @override
     def is_fitted(self) -> bool:
         return self._weights is not None and all(member.is_fitted for member in self.members)
+
+    @property
+    def _reduces(self) -> bool:
+        return self._dim < sum(member.dim for member in self.members)
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
@@ -110,6 +136,7 @@ class CombinedEncoder(Encoder):
         for member in self.members:
             member.fit(data, progress=_labelled(progress, member.name))
         self._weights = weights
+        self._reduction = self._reduced(data)
 
     def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...]:
         from vecrec.data import splits
@@ -127,14 +154,38 @@ class CombinedEncoder(Encoder):
         dims = [member.dim for member in self.members]
         return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part)
 
+    def _reduced(self, data: Dataset) -> Reduction | None:
+        """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""
+        if not self._reduces:
+            return None
+        chosen = np.unique(np.linspace(0, data.n_users - 1, min(data.n_users, _MOST_USERS)).astype(int)).tolist()
+        users = [data.user(code, history=True) for code in chosen]
+        users += [User(features=user.features) for user in users[::_KNOWN_PER_NEW]]
+        popularity = data.popularity()
+
+        def items() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+            for start in range(0, data.n_items, _ITEMS_AT_A_TIME):
+                codes = range(start, min(start + _ITEMS_AT_A_TIME, data.n_items))
+                yield self._wide_items([*map(data.item, codes)]), popularity[codes.start : codes.stop]
+
+        return reduce_scores(self._wide_users(users), items(), self._dim)
+
     # -- encoding
 
     @override
     def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
-        return self._side_by_side(lambda member: member.encode_items(items))
+        vectors = self._wide_items(items)
+        return vectors if self._reduction is None else vectors @ self._reduction.items
 
     @override
     def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        vectors = self._wide_users(users)
+        return vectors if self._reduction is None else vectors @ self._reduction.users
+
+    def _wide_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        return self._side_by_side(lambda member: member.encode_items(items))
+
+    def _wide_users(self, users: Sequence[User]) -> NDArray[np.float32]:
         return self._side_by_side(lambda member: member.encode_users(users))
 
     def _side_by_side(self, encode: Callable[[Encoder], NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -155,19 +206,31 @@ class CombinedEncoder(Encoder):
         for place, member in enumerate(self.members):
             member.save(directory / f"member_{place}")
         names = [member.name for member in self.members]
-        save_values(directory, self.name, {"members": names, "weights": list(self.weights)}, "encoder")
+        values = {"members": names, "weights": list(self.weights), "dim": self._dim}
+        save_parts(directory, self.name, values, self._maps())
 
     @classmethod
     @override
     def _load(cls, directory: Path) -> Self:
-        values = load_values(directory, cls.name, "encoder")
+        values, maps = load_parts(directory, cls.name)
         classes: list[Any] = [find_part("vecrec.encoders", name) for name in values["members"]]
         members = [kind.load(directory / f"member_{place}") for place, kind in enumerate(classes)]
-        return cls.of(members, weights=values["weights"])
+        loaded = cls(members, values["dim"], values["weights"])
+        loaded._weights = loaded._given
+        if loaded._reduces:
+            loaded._reduction = Reduction(maps["users"], maps["items"])
+            shape = (sum(member.dim for member in members), loaded.dim)
+            if any(each.shape != shape or not np.isfinite(each).all() for each in maps.values()):
+                raise InvalidDataError(f"{directory} has maps that do not fit the members: save the encoder again")
+        return loaded
+
+    def _maps(self) -> dict[str, NDArray[np.float32]]:
+        return {} if self._reduction is None else {"users": self._reduction.users, "items": self._reduction.items}
 
     @override
     def _fingerprint(self) -> str:
-        return array_digest([self.name, [member.fingerprint for member in self.members], self.weights])
+        members = [member.fingerprint for member in self.members]
+        return array_digest([self.name, members, self.weights], *self._maps().values())
 
     @override
     def _schema(self) -> Schema:
