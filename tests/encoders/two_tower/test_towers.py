@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, quick
 from vecrec.encoders.two_tower import TwoTowerSettings
 from vecrec.encoders.two_tower.objective import Objective
+from vecrec.encoders.two_tower.pauses import STEPS, History
 from vecrec.encoders.two_tower.preparation import Material, prepare
 from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
@@ -26,12 +27,25 @@ def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Obj
     weights = {
         name: rng.standard_normal(w.shape).astype(np.float32) * 0.3 for name, w in objective.network.weights().items()
     }
-    weights["history"][:2] = 0
+    for name in {"history", "events"} & set(weights):
+        weights[name][:2] = 0
     objective.network.set_weights(weights)
     return objective
 
 
-@pytest.mark.parametrize("changes", [{}, {"hidden": 8}, {"decays": (0.0, 0.7)}, {"user_ids": False}, {"history": 5}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"hidden": 8},
+        {"decays": (0.0, 0.7)},
+        {"user_ids": False},
+        {"history": 5},
+        {"layers": 1, "width": 6},
+        {"layers": 2, "width": 5, "hidden": 8, "history": 7},
+        {"layers": 3, "width": 4, "decays": ()},
+    ],
+)
 def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     """Both towers, for every user and item, to 1e-5."""
     settings = TwoTowerSettings(**{**QUICK, **changes})
@@ -42,15 +56,15 @@ def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     found = towers.items(rows, material.item_features)
     np.testing.assert_allclose(found, objective.items(rows).numpy(), atol=CLOSE, rtol=CLOSE)
 
-    histories = [
-        material.histories.items[a:b] for a, b in zip(material.histories.offsets, material.histories.offsets[1:])
-    ]
-    read = np.zeros((21, N_USERS), np.int64)
+    rng = np.random.default_rng(1)
+    past = [material.histories.items[a:b] for a, b in zip(material.histories.offsets, material.histories.offsets[1:])]
+    histories = [History(items, rng.integers(0, STEPS, len(items))) for items in [*past[:-1], past[-1][:0]]]
+    read, pauses = np.zeros((21, N_USERS), np.int64), np.zeros((21, N_USERS), np.int64)
     for number, history in enumerate(histories):
-        latest = history[-settings.history :]
-        read[20 - len(latest) : 20, number] = latest
+        latest = History(*(each[-settings.history :] for each in history))
+        read[20 - len(latest.items) : 20, number], pauses[20 - len(latest.items) : 20, number] = latest
     everybody = np.arange(N_USERS)
-    wanted = objective.users(everybody, read).numpy()
+    wanted = objective.users(everybody, read, pauses).numpy()
     found = towers.users(material.users, material.profiles.rows(everybody), histories)
     np.testing.assert_allclose(found, wanted, atol=CLOSE, rtol=CLOSE)
 
@@ -70,7 +84,8 @@ def test_one_user_takes_no_time() -> None:
 
 def histories(*lengths: int) -> Histories:
     """Users with so many events each, no two events of the same item."""
-    return Histories(np.arange(sum(lengths)) + 2, None, np.concatenate(([0], np.cumsum(lengths))))
+    events = sum(lengths)
+    return Histories(np.arange(events) + 2, None, np.arange(events) % STEPS, np.concatenate(([0], np.cumsum(lengths))))
 
 
 @pytest.mark.parametrize("lengths", [(1,), (0, 3, 0, 1), (PLACES,), (PLACES + 1, 2), (5 * PLACES + 7, PLACES - 1, 40)])
@@ -90,6 +105,7 @@ def test_every_event_is_predicted_once_from_what_came_before(lengths: tuple[int,
                 moment = len(piece.read) - len(piece.targets) + place
                 past = _real(piece.read[:moment, column]) - 2
                 assert owner[target] == user
+                assert piece.pauses[moment, column] == target % STEPS
                 assert past.tolist() == list(range(target - len(past), target))
                 assert len(past) == target - first[user] or len(past) >= 60
     assert sorted(seen) == list(range(sum(lengths)))

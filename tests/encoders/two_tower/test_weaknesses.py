@@ -114,7 +114,7 @@ def test_weakness_03_invalid_values_of_a_profile_are_refused(
     assert repr(value) in str(caught.value)
 
 
-@pytest.mark.parametrize("settings", [{}, {"hidden": 8}, {"loss": "rating"}])
+@pytest.mark.parametrize("settings", [{}, {"hidden": 8}, {"layers": 1, "width": 8}, {"loss": "rating"}])
 def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_training(
     data: Dataset, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -133,7 +133,8 @@ def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_trainin
     objective = Objective(material, encoder.settings, encoder.dim, np.random.default_rng(0))
     weights = encoder._towers.weights if encoder._towers else {}
     objective.network.set_weights(weights)
-    users = objective.users(np.arange(N_USERS), np.zeros((1, N_USERS), np.int64)).numpy()
+    nothing = np.zeros((1, N_USERS), np.int64)
+    users = objective.users(np.arange(N_USERS), nothing, nothing).numpy()
     items = objective.items(material.language.items.indexes(range(40)).astype(np.int64)).numpy()
     if encoder.settings.loss == "rating":
         users, items = (

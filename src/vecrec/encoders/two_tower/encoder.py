@@ -15,6 +15,7 @@ from vecrec.arguments import check_integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.two_tower import curve
 from vecrec.encoders.two_tower.language import Language
+from vecrec.encoders.two_tower.pauses import STEPS, History, history_of
 from vecrec.encoders.two_tower.preparation import prepare
 from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
@@ -34,8 +35,9 @@ class TwoTowerEncoder(Encoder):
 
     Both towers are trained together to predict each event from those before it, among sampled items (a softmax with
     shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
-    at several rates, which keeps its order and costs little. What can be missing was missing in part of the training,
-    so features alone, or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
+    at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
+    time between the events and cost more. What can be missing was missing in part of the training, so features alone,
+    or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
     give equal vectors, bit for bit. The time of the request is no input.
@@ -132,10 +134,11 @@ class TwoTowerEncoder(Encoder):
         histories = [self._history(language, user) for user in users]
         return towers.users(ids, profiles, histories)
 
-    def _history(self, language: Language, user: User) -> NDArray[np.int64]:
+    def _history(self, language: Language, user: User) -> History:
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
-        return language.items.indexes(event.item_id for event in latest).astype(np.int64)
+        times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
+        return history_of(language.items.indexes(event.item_id for event in latest).astype(np.int64), times)
 
     @override
     def _save(self, directory: Path) -> None:
@@ -171,7 +174,7 @@ class TwoTowerEncoder(Encoder):
     def _take(self, language: Language, towers: Towers, epochs: tuple[curve.Epoch, ...]) -> None:
         _check_shapes(language, towers, self.dim)
         self._language, self._towers, self._curve = language, towers, epochs
-        read = (self.settings.decays, self.settings.history)
+        read = (self.settings.decays, self.settings.layers, self.settings.history)
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
         self._print = array_digest([self.name, read, towers.scale, names, language.to_json()], *arrays)
@@ -202,6 +205,8 @@ def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
     rows = {
         "item_ids": language.items.size,
         "history": language.items.size,
+        "events": language.items.size,
+        "pauses": STEPS,
         "user_ids": language.users.size,
         "item_features": language.item_space.size,
         "user_features": language.user_space.size,

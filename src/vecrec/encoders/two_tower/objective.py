@@ -13,6 +13,7 @@ from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.features import SparseRows
 from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
 from vecrec.encoders.two_tower.network import Sizes, TwoTowers
+from vecrec.encoders.two_tower.pauses import UNKNOWN
 from vecrec.encoders.two_tower.preparation import Material
 from vecrec.encoders.two_tower.sampling import Batch, Negatives
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
@@ -23,6 +24,9 @@ Rows: TypeAlias = NDArray[np.int64]
 
 BLANK_SHARE = 0.1
 """How often the features are hidden too where the id is."""
+
+TIMELESS_SHARE = 0.1
+"""How often the time between the events is hidden, so that a history without times can be read too."""
 
 
 class Objective:
@@ -66,9 +70,9 @@ class Objective:
         """The vectors of rows of the item table, nothing hidden, shape (n, dim)."""
         return self.network.item_vectors(rows, self._item_features[rows])
 
-    def users(self, users: Rows, read: Rows) -> paddle.Tensor:
+    def users(self, users: Rows, read: Rows, pauses: Rows) -> paddle.Tensor:
         """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
-        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, 1)
+        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, pauses, 1)
 
     def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
         if batch.ratings is None or self._material.top_rating is None or bool(np.isnan(batch.ratings).all()):
@@ -93,7 +97,9 @@ class Objective:
         # The last row of the profiles is a user of whom nothing is known.
         profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
-        return self.network.user_vectors(ids, profiles, read, len(batch.targets), rng)
+        timeless = rng.random(count) < TIMELESS_SHARE
+        pauses = np.where(timeless, UNKNOWN, batch.pauses)
+        return self.network.user_vectors(ids, profiles, read, pauses, len(batch.targets), rng)
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from paddle.autograd import PyLayer
 from scipy.sparse import csr_matrix
 
-from vecrec.encoders.two_tower.runtime import EPSILON
+from vecrec.encoders.two_tower.runtime import normalised
 
-__all__ = ["Correction", "DecayedSums", "Repeated", "SampledSoftmax", "SparseProduct"]
+__all__ = ["Correction", "DecayedSums", "Repeated", "SampledSoftmax", "SparseProduct", "array_of", "tensor_of"]
 
 Array = NDArray[np.float32]
 
@@ -30,12 +30,12 @@ class Repeated(PyLayer):  # type: ignore[misc]
     def forward(ctx: Any, rows: paddle.Tensor, times: int) -> paddle.Tensor:
         """(times * n, d), from (n, d)."""
         ctx.shape = (times, *rows.shape)
-        return _tensor(np.tile(_array(rows), (times, 1)))
+        return tensor_of(np.tile(array_of(rows), (times, 1)))
 
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
         """Of the rows."""
-        return _tensor(_array(gradient).reshape(ctx.shape).sum(axis=0))
+        return tensor_of(array_of(gradient).reshape(ctx.shape).sum(axis=0))
 
 
 class SparseProduct(PyLayer):  # type: ignore[misc]
@@ -45,12 +45,12 @@ class SparseProduct(PyLayer):  # type: ignore[misc]
     def forward(ctx: Any, table: paddle.Tensor, rows: csr_matrix) -> paddle.Tensor:
         """(n, m)."""
         ctx.rows = rows
-        return _tensor(rows @ _array(table))
+        return tensor_of(rows @ array_of(table))
 
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
         """Of the table."""
-        return _tensor(ctx.rows.T.tocsr() @ _array(gradient))
+        return tensor_of(ctx.rows.T.tocsr() @ array_of(gradient))
 
 
 class DecayedSums(PyLayer):  # type: ignore[misc]
@@ -73,7 +73,7 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
             decays: (blocks,).
             places: How many of the last places are wanted.
         """
-        events = _array(read)
+        events = array_of(read)
         length, count, blocks, dim = events.shape
         ctx.rates = np.ascontiguousarray(decays, np.float32).reshape(1, blocks, 1)
         ctx.shape, ctx.gaps, ctx.places = events.shape, gaps, places
@@ -84,12 +84,12 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
             state += events[moment - 1]
             if moment >= length - places:
                 np.add.reduce(state, axis=1, out=sums[moment - (length - places)])
-        return _tensor(sums)
+        return tensor_of(sums)
 
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
         """Of what was read."""
-        slope = _array(gradient)
+        slope = array_of(gradient)
         length, count, blocks, dim = ctx.shape
         state = np.zeros((count, blocks, dim), np.float32)
         slopes = np.empty(ctx.shape, np.float32)
@@ -100,7 +100,7 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
                 state += slope[moment - (length - ctx.places)][:, None, :]
             slopes[moment - 1] = state
         slopes[ctx.gaps] = 0
-        return _tensor(slopes)
+        return tensor_of(slopes)
 
 
 class Correction(PyLayer):  # type: ignore[misc]
@@ -111,21 +111,20 @@ class Correction(PyLayer):  # type: ignore[misc]
         ctx: Any, vectors: paddle.Tensor, inner: paddle.Tensor, outer: paddle.Tensor, mask: Array | None
     ) -> paddle.Tensor:
         """(n, d), from vectors (n, d), weights (d, hidden) and (hidden, d); the mask (n, hidden) is dropout's."""
-        rows, first, second = _array(vectors), _array(inner), _array(outer)
-        scale = 1 / np.sqrt(np.einsum("nd,nd->n", rows, rows)[:, None] / rows.shape[1] + np.float32(EPSILON))
-        scaled = rows * scale
-        hidden = scaled @ first
+        rows, first, second = array_of(vectors), array_of(inner), array_of(outer)
+        scale, scaled = normalised(rows)
+        hidden: Array = scaled @ first
         np.maximum(hidden, 0, out=hidden)
         if mask is not None:
             hidden *= mask
         ctx.held = (scale, scaled, hidden, first, second, mask)
-        return _tensor(hidden @ second)
+        return tensor_of(hidden @ second)
 
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """Of the vectors and both weights."""
         scale, scaled, hidden, first, second, mask = ctx.held
-        slope = _array(gradient)
+        slope = array_of(gradient)
         inward = slope @ second.T
         inward *= hidden > 0
         if mask is not None:
@@ -133,7 +132,7 @@ class Correction(PyLayer):  # type: ignore[misc]
         back = inward @ first.T
         back -= scaled * (np.einsum("nd,nd->n", back, scaled)[:, None] / scaled.shape[1])
         back *= scale
-        return _tensor(back), _tensor(scaled.T @ inward), _tensor(hidden.T @ slope)
+        return tensor_of(back), tensor_of(scaled.T @ inward), tensor_of(hidden.T @ slope)
 
 
 class SampledSoftmax(PyLayer):  # type: ignore[misc]
@@ -160,7 +159,7 @@ class SampledSoftmax(PyLayer):  # type: ignore[misc]
             hits: Rows and negatives where the negative is the right item, which are left out.
             weights: (n,), adding up to 1.
         """
-        user, target, negative = _array(users), _array(targets), _array(negatives)
+        user, target, negative = array_of(users), array_of(targets), array_of(negatives)
         scores = user @ negative.T
         scores -= correction
         scores[hits] = -np.inf
@@ -181,13 +180,15 @@ class SampledSoftmax(PyLayer):  # type: ignore[misc]
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """Of users, targets and negatives."""
         factor = np.float32(float(gradient))
-        return tuple(_tensor(slope if factor == 1 else slope * factor) for slope in ctx.gradients)
+        return tuple(tensor_of(slope if factor == 1 else slope * factor) for slope in ctx.gradients)
 
 
-def _array(tensor: paddle.Tensor) -> Array:
+def array_of(tensor: paddle.Tensor) -> Array:
+    """The tensor's own memory."""
     array: Any = np.from_dlpack(tensor.detach())
     return cast("Array", array)
 
 
-def _tensor(array: Array) -> paddle.Tensor:
+def tensor_of(array: Array) -> paddle.Tensor:
+    """The array's own memory, where it is contiguous."""
     return paddle.utils.dlpack.from_dlpack(np.ascontiguousarray(array))

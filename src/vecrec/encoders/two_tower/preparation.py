@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
 from vecrec.encoders.two_tower.language import Language
+from vecrec.encoders.two_tower.pauses import UNKNOWN, History, history_of, pause_steps
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.errors import InvalidDataError
@@ -28,8 +29,8 @@ class Validation:
     """Rows of the user table, shape (n,)."""
     profiles: SparseRows
     """Their features, n rows."""
-    histories: list[Rows]
-    """Rows of the items that they had before, oldest first."""
+    histories: list[History]
+    """What they did before."""
     targets: Rows
     """The row of the item that came next, shape (n,); 1 for an item that training does not know."""
     ratings: NDArray[np.float32]
@@ -71,7 +72,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
     profiles = language.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
     return Material(
         language,
-        Histories(rows[train.item_codes], train.ratings, train.user_offsets),
+        Histories(rows[train.item_codes], train.ratings, _pauses(train), train.user_offsets),
         user_rows,
         profiles,
         language.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
@@ -95,6 +96,14 @@ def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Language, Rows]
     return language, items[np.argsort(rows)].astype(np.int64)
 
 
+def _pauses(data: Dataset) -> Rows:
+    if data.times is None:
+        return np.full(data.n_events, UNKNOWN, np.int64)
+    steps = pause_steps(data.times)
+    steps[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
+    return steps
+
+
 def _top_rating(ratings: NDArray[np.float32] | None) -> float:
     top = 0.0 if ratings is None else float(np.abs(np.nan_to_num(ratings)).max(initial=0.0))
     if not top:
@@ -116,10 +125,12 @@ def _validation(data: Dataset, users: Rows, rows: Rows, user_rows: Rows, profile
     last = data.user_offsets[users + 1] - 1
     items = rows[data.item_codes]
     ratings = np.full(len(users), np.nan, np.float32) if data.ratings is None else data.ratings[last]
+    times = np.full(data.n_events, np.nan) if data.times is None else data.times
+    befores = [slice(data.user_offsets[user], end) for user, end in zip(users, last)]
     return Validation(
         user_rows[users],
         profiles.rows(users),
-        [items[data.user_offsets[user] : end] for user, end in zip(users, last)],
+        [history_of(items[before], times[before]) for before in befores],
         items[last],
         ratings,
     )

@@ -10,15 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.encoders.two_tower.features import SparseRows
+from vecrec.encoders.two_tower.pauses import History
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 
-__all__ = ["EPSILON", "Towers"]
+__all__ = ["LAYER", "Towers", "normalised", "sigmoid"]
 
 Array: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
 
 EPSILON = 1e-6
 """Keeps the scale of a vector of zeros finite."""
+
+LAYER = ("inward", "inward_bias", "outward", "inner", "outer")
+"""The parameters of a recurrent layer, whose names end in its number."""
+
+TOGETHER = 16
+"""Histories that are read side by side: more of them would leave the processor's cache."""
 
 FAINT = 1e-8
 """What is left of an event when it is no longer read."""
@@ -39,6 +46,7 @@ class Towers:
         self.scale = scale
         self._constant = weights["user_constant"][0]
         self._blocks = _blocks(weights, settings)
+        self._layers = [[weights[f"{name}_{layer}"] for name in LAYER] for layer in range(settings.layers)]
 
     @property
     def dim(self) -> int:
@@ -52,11 +60,8 @@ class Towers:
             vectors = vectors + features.times(self.weights["item_features"])
         return self._scaled(vectors)
 
-    def users(self, ids: Rows, profiles: SparseRows, histories: Sequence[Rows]) -> Array:
-        """Vectors of users, shape (n, dim), from rows of the user table, n rows of features and n histories.
-
-        A history is rows of the item table, oldest first; padding and unknown items are left out.
-        """
+    def users(self, ids: Rows, profiles: SparseRows, histories: Sequence[History]) -> Array:
+        """Vectors of users, shape (n, dim), from rows of the user table, n rows of features and n histories."""
         vectors = np.ones((len(ids), self.dim), np.float32)
         known = vectors[:, :-1]
         known[:] = self._constant
@@ -64,24 +69,36 @@ class Towers:
             known += self.weights["user_ids"][ids]
         if "user_features" in self.weights:
             known += profiles.times(self.weights["user_features"])
-        for vector, history in zip(known, histories):
-            self._add_history(vector, history)
+        latest = [History(*(each[-self.settings.history or len(each) :] for each in past)) for past in histories]
+        for vector, history in zip(known, latest):
+            self._add_history(vector, history.items)
+        if self._layers and self.settings.history:
+            self._read(known, latest)
         if "hidden_in" in self.weights:
-            known += self._correction(known)
+            known += _corrected(known, self.weights["hidden_in"], self.weights["hidden_out"])
         return self._scaled(vectors)
 
-    def _add_history(self, vector: Array, history: Rows) -> None:
-        latest = history[history > 1][-self.settings.history or len(history) :]
+    def _add_history(self, vector: Array, items: Rows) -> None:
         for table, fading in self._blocks:
-            events = latest[-len(fading) :]
+            events = items[-len(fading) :]
             if len(events):
                 vector += fading[len(fading) - len(events) :] @ table[events]
 
-    def _correction(self, vectors: Array) -> Array:
-        scale = 1 / np.sqrt(np.einsum("nd,nd->n", vectors, vectors)[:, None] / vectors.shape[1] + np.float32(EPSILON))
-        hidden = np.maximum((vectors * scale) @ self.weights["hidden_in"], 0)
-        corrected: Array = hidden @ self.weights["hidden_out"]
-        return corrected
+    def _read(self, vectors: Array, histories: Sequence[History]) -> None:
+        """Add what the recurrent layers make of the histories."""
+        lengths = np.array([len(history.items) for history in histories])
+        order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+        for start in range(0, len(order), TOGETHER):
+            some = order[start : start + TOGETHER]
+            longest = int(lengths[some[-1]])
+            items, pauses = np.zeros((longest, len(some)), np.int64), np.zeros((longest, len(some)), np.int64)
+            for column, row in enumerate(some.tolist()):
+                items[longest - lengths[row] :, column] = histories[row].items
+                pauses[longest - lengths[row] :, column] = histories[row].pauses
+            events = self.weights["events"][items] + self.weights["pauses"][pauses]
+            for layer in self._layers:
+                events = _next_events(events, items == 0, layer, only_last=layer is self._layers[-1])
+            vectors[some] += normalised(events[-1])[1] @ self.weights["readout"]
 
     def _scaled(self, vectors: Array) -> Array:
         if self.scale is None:
@@ -89,6 +106,55 @@ class Towers:
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
         scaled: Array = vectors * (np.float32(math.sqrt(self.scale)) / lengths)
         return scaled
+
+
+def normalised(vectors: Array) -> tuple[Array, Array]:
+    """One over the root mean square of each vector, shape (..., 1), and the vectors times that (RMS norm)."""
+    squares: Array = np.einsum("...d,...d->...", vectors, vectors)[..., None]
+    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(EPSILON))).astype(np.float32)
+    scaled: Array = vectors * scale
+    return scale, scaled
+
+
+def sigmoid(values: Array) -> Array:
+    """``1 / (1 + exp(-x))``, by a function that never overflows."""
+    found: Array = np.tanh(values * np.float32(0.5))
+    found += 1
+    found *= np.float32(0.5)
+    return found
+
+
+def _corrected(vectors: Array, inner: Array, outer: Array) -> Array:
+    """What a hidden layer adds to vectors."""
+    hidden: Array = normalised(vectors)[1] @ inner
+    np.maximum(hidden, 0, out=hidden)
+    corrected: Array = hidden @ outer
+    return corrected
+
+
+def _next_events(events: Array, padding: NDArray[np.bool_], layer: Sequence[Array], *, only_last: bool) -> Array:
+    """What a recurrent layer makes of events, shape (length, n, width), or (1, n, width) where the last is enough.
+
+    See `vecrec.encoders.two_tower.recurrence.GatedRecurrence`. All moments are computed side by side, each from the one
+    a step before it, then two, then four steps (Hillis and Steele, *Data parallel algorithms*, 1986).
+    """
+    inward, bias, outward, inner, outer = layer
+    width = events.shape[-1]
+    scaled = normalised(events)[1]
+    mixed = scaled @ inward[:, : 2 * width]
+    keep = sigmoid(mixed[..., :width] + bias)
+    keep[padding] = 1
+    states = (1 - keep) * mixed[..., width:]
+    step = 1
+    while step < len(states):
+        states[step:] += keep[step:] * states[:-step]
+        keep[step:] *= keep[:-step].copy()
+        step *= 2
+    if only_last:
+        events, scaled, states = events[-1:], scaled[-1:], states[-1:]
+    gate = scaled @ inward[:, 2 * width :]
+    found: Array = events + (states * gate * sigmoid(gate)) @ outward
+    return found + _corrected(found, inner, outer)
 
 
 def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tuple[Array, Array]]:

@@ -28,6 +28,8 @@ class Histories:
     """The row of each event's item in the item table, shape (n,); rows begin at 2, as in `vecrec.data.Vocabulary`."""
     ratings: NDArray[np.float32] | None
     """The rating of each event, shape (n,), NaN where there is none."""
+    pauses: Rows
+    """The step of the pause before each event, shape (n,); see `vecrec.encoders.two_tower.pauses`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
 
@@ -40,6 +42,8 @@ class Batch:
     """The user of each piece, shape (n,)."""
     read: Rows
     """The rows of the items read, shape (length, n). The last place has seen all of them but the last."""
+    pauses: Rows
+    """The steps of the pauses before them, shape (length, n)."""
     targets: Rows
     """The rows of the items to predict, shape (places, n), places <= length."""
     ratings: NDArray[np.float32] | None
@@ -55,12 +59,13 @@ class Sampler:
         histories: What to cut.
         batch: Events a step.
         decays: Those of the user tower: they say how far back a piece has to read.
+        recurrent: Whether something in it reads as far back as it can.
     """
 
-    def __init__(self, histories: Histories, batch: int, decays: Sequence[float]) -> None:
+    def __init__(self, histories: Histories, batch: int, decays: Sequence[float], *, recurrent: bool = False) -> None:
         self._histories = histories
         self._batch = batch
-        self._context = _reach(decays)
+        self._context = MOST_CONTEXT if recurrent else _reach(decays)
         self._users, self._starts, self._ends = _pieces(histories.offsets)
         self._fresh = self._starts == histories.offsets[self._users]
         self.steps = sum(1 for _ in self._groups(np.random.default_rng(0)))
@@ -92,7 +97,7 @@ class Sampler:
         read = np.where(inside, self._histories.items[events], 0)
         rated = self._histories.ratings
         ratings = None if rated is None else np.where(inside, rated[events], np.float32(np.nan))[context:]
-        return Batch(users, read, read[context:], ratings)
+        return Batch(users, read, self._histories.pauses[events], read[context:], ratings)
 
 
 class Negatives:

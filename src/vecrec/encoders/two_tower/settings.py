@@ -28,6 +28,11 @@ class TwoTowerSettings:
     decays: tuple[float, ...] = (0.0, 0.6, 0.9)
     """How much of an event's influence is left after each later one, with a table of item vectors each: 0 sees the last
     event only, .9 about the last twenty. None of them makes the user tower blind to the history."""
+    layers: int = 0
+    """Gated recurrent layers that read the history event by event, with the time between the events; each takes about
+    as long to train as everything else. They learn more slowly: give them more epochs and a smaller step size."""
+    width: int = 128
+    """How many numbers these layers keep of the history."""
     hidden: int = 256
     """Width of a hidden layer that corrects the user vector; 0 for none, which trains in two thirds of the time."""
     user_ids: bool = True
@@ -90,6 +95,8 @@ class TwoTowerSettings:
 
 
 _LEAST = {
+    "layers": 0,
+    "width": 1,
     "hidden": 0,
     "history": 0,
     "negatives": 1,

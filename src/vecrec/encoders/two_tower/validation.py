@@ -59,7 +59,7 @@ def _ranks(users: Floats, items: Floats, validation: Validation) -> NDArray[np.f
         right = scores[np.arange(len(targets)), targets].copy()
         scores[:, : Vocabulary.UNKNOWN + 1] = -np.inf
         for row, history in zip(scores, validation.histories[start : start + BLOCK]):
-            row[history] = -np.inf
+            row[history.items] = -np.inf
         # The target is one of those that score at least as much as it, unless it is in the history as well.
         scores[np.arange(len(targets)), targets] = right
         ranks = (scores >= right[:, None]).sum(axis=1).astype(np.float64)

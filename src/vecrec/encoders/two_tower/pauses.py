@@ -1,0 +1,47 @@
+"""The time between the events of a history, in steps that each stand for twice as long as the one before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STEPS", "UNKNOWN", "History", "history_of", "pause_steps"]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+UNKNOWN = 0
+"""The step of a pause that nobody knows, such as the one before the first event."""
+
+STEPS = 33
+"""How many steps there are: the last one is for pauses of 68 years and more."""
+
+
+class History(NamedTuple):
+    """What one user did, oldest first."""
+
+    items: Rows
+    """Rows of the item table, shape (n,)."""
+    pauses: Rows
+    """The step of the pause before each event, shape (n,)."""
+
+
+def pause_steps(times: NDArray[np.float64]) -> Rows:
+    """The steps of the pauses before the events of one user: 1 for none, 2 from one second on, 3 from three on.
+
+    Args:
+        times: In seconds, oldest first, NaN where nobody knows, shape (n,).
+    """
+    pauses = np.diff(times, prepend=np.nan)
+    known = ~np.isnan(pauses)
+    steps = np.full(len(times), UNKNOWN, np.int64)
+    # Without an order in time, as where clocks differ, there is no pause.
+    steps[known] = 1 + np.minimum(np.log2(1 + np.maximum(pauses[known], 0)), STEPS - 2).astype(np.int64)
+    return steps
+
+
+def history_of(items: Rows, times: NDArray[np.float64]) -> History:
+    """A history without the items that have no row, whose pauses are those between the others."""
+    known = items > 1
+    return History(items[known], pause_steps(times[known]))
