@@ -147,3 +147,28 @@ def test_it_reads_the_time_between_events() -> None:
 
     assert lean(1.0) > lean(None) > lean(3600.0)
     assert lean(1.0) > 0 > lean(3600.0)
+
+
+def drifting() -> Dataset:
+    """Everybody goes up one step after the other, from anywhere."""
+    rng = np.random.default_rng(0)
+    events = [
+        Event(number, start + step, float(step))
+        for number, start in enumerate(rng.integers(0, 40, 120).tolist())
+        for step in range(20)
+    ]
+    return Dataset(events)
+
+
+def test_a_horizon_looks_further_ahead() -> None:
+    """What comes some events later gains on what comes next."""
+    data = drifting()
+    items = [int(str(item_id)) for item_id in data.item_ids]
+
+    def lead(horizon: int) -> float:
+        fitted = quick(user_ids=False, min_steps=300, horizon=horizon).fit(data)
+        history = list(range(15, 25))
+        scores = fitted.encode_items([*data.items()]) @ fitted.encode_users([User(None, {}, history)])[0]
+        return float(np.mean([scores[items.index(number)] for number in range(27, 33)]) - scores[items.index(25)])
+
+    assert lead(6) > lead(1)

@@ -22,6 +22,7 @@ NAN = float("nan")
         ("min_steps", 0), ("patience", 0), ("learning_rate", 0), ("learning_rate", NAN), ("learning_rate", "0.1"),
         ("dropout", 1.0), ("unknown_items", -0.1), ("unknown_users", 2), ("unknown_history", None),
         ("validation_users", -1), ("sparse_above", -1),
+        ("horizon", 0), ("horizon", 1.5), ("layers", -1), ("layers", True), ("width", 0),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_refused(name: str, value: object) -> None:

@@ -111,6 +111,27 @@ def test_every_event_is_predicted_once_from_what_came_before(lengths: tuple[int,
     assert sorted(seen) == list(range(sum(lengths)))
 
 
+def test_with_a_horizon_later_events_are_predicted() -> None:
+    """Up to some events later, one event later on average, of the same user; none is where nothing comes so late."""
+    lengths = (40, 5, 90)
+    sampler = Sampler(histories(*lengths), 100, (0.9,), horizon=2)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    ahead: list[int] = []
+    missing = 0
+    for epoch in range(20):
+        for piece in sampler.epoch(np.random.default_rng(epoch)):
+            # The item read at a place is the one that would be predicted without a horizon.
+            following = piece.read[len(piece.read) - len(piece.targets) :] - 2
+            targets = piece.targets - 2
+            there = (following >= 0) & (targets >= 0)
+            assert (owner[following[there]] == owner[targets[there]]).all()
+            ahead += (targets[there] - following[there]).tolist()
+            missing += int(((following >= 0) & (targets < 0)).sum())
+    assert min(ahead) == 0
+    assert 0.9 < np.mean(ahead) < 1.05  # a little under one, since the end of a history cuts long ones off
+    assert 0 < missing < 0.05 * len(ahead)
+
+
 def test_an_epoch_is_another_order_each_time() -> None:
     """The pieces come in random order, the same for the same seed."""
     sampler = Sampler(histories(*range(1, 90)), 200, (0.5,))

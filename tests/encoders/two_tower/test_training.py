@@ -43,7 +43,9 @@ def test_the_surroundings_do_not_matter() -> None:
     assert quick(min_steps=30).fit(checkerboard()).fingerprint == first
 
 
-@pytest.mark.parametrize("settings", [{}, {"hidden": 8}, {"sparse_above": 0}, {"loss": "rating"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"hidden": 8}, {"layers": 1, "width": 8}, {"sparse_above": 0}, {"loss": "rating"}]
+)
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path: Path, settings: dict[str, Any]) -> None:
     """From its checkpoint, which is gone afterwards; nothing of the first epochs is learnt again."""
     data, whole = checkerboard(), quick(min_steps=80, **settings)

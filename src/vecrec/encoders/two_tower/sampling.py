@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
+__all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits", "leaps"]
 
 PLACES = 96
 """Events of one user, at most, that a step learns from side by side."""
@@ -53,18 +53,29 @@ class Batch:
 class Sampler:
     """Cuts histories into pieces and puts those of about the same length together, so that little is padding.
 
-    Every event is predicted once an epoch, from what the user did before it.
+    Every event is predicted once an epoch, from what the user did before it; with a horizon, every event stands for one
+    that is up to some events later, as far as the user has so many.
 
     Args:
         histories: What to cut.
         batch: Events a step.
         decays: Those of the user tower: they say how far back a piece has to read.
         recurrent: Whether something in it reads as far back as it can.
+        horizon: How far ahead the event lies, on average, that is predicted.
     """
 
-    def __init__(self, histories: Histories, batch: int, decays: Sequence[float], *, recurrent: bool = False) -> None:
+    def __init__(
+        self,
+        histories: Histories,
+        batch: int,
+        decays: Sequence[float],
+        *,
+        recurrent: bool = False,
+        horizon: int = 1,
+    ) -> None:
         self._histories = histories
         self._batch = batch
+        self._horizon = horizon
         self._context = MOST_CONTEXT if recurrent else _reach(decays)
         self._users, self._starts, self._ends = _pieces(histories.offsets)
         self._fresh = self._starts == histories.offsets[self._users]
@@ -75,7 +86,7 @@ class Sampler:
         """Every piece once, in random order."""
         groups = list(self._groups(rng))
         for place in rng.permutation(len(groups)):
-            yield self._build(groups[place])
+            yield self._build(groups[place], rng)
 
     def _groups(self, rng: np.random.Generator) -> Iterator[Rows]:
         lengths = self._ends - self._starts
@@ -88,16 +99,26 @@ class Sampler:
                 yield ordered[:count]
                 ordered = ordered[count:]
 
-    def _build(self, pieces: Rows) -> Batch:
+    def _build(self, pieces: Rows, rng: np.random.Generator) -> Batch:
         users, starts, ends = self._users[pieces], self._starts[pieces], self._ends[pieces]
         context = 0 if self._fresh[pieces[0]] else self._context
         moments = starts + np.arange(-context, int((ends - starts).max()))[:, None]
         inside = (moments >= self._histories.offsets[users]) & (moments < ends)
         events = np.where(inside, moments, 0)
         read = np.where(inside, self._histories.items[events], 0)
+        wanted, there = moments[context:], inside[context:]
+        if self._horizon > 1:
+            wanted = wanted + leaps(self._horizon, wanted.shape, rng)
+            there = there & (wanted < self._histories.offsets[users + 1])
+        targets = np.where(there, wanted, 0)
         rated = self._histories.ratings
-        ratings = None if rated is None else np.where(inside, rated[events], np.float32(np.nan))[context:]
-        return Batch(users, read, self._histories.pauses[events], read[context:], ratings)
+        return Batch(
+            users,
+            read,
+            self._histories.pauses[events],
+            np.where(there, self._histories.items[targets], 0),
+            None if rated is None else np.where(there, rated[targets], np.float32(np.nan)),
+        )
 
 
 class Negatives:
@@ -130,6 +151,11 @@ class Negatives:
         drawn = np.searchsorted(self._cumulated, rng.random(self._size))
         places = np.unique(np.minimum(drawn, len(self._rows) - 1))
         return self._rows[places], self._correction[places]
+
+
+def leaps(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> Rows:
+    """How many events are left out before the one that is predicted: 0 for the next one, ``horizon - 1`` on average."""
+    return rng.geometric(1 / horizon, shape) - 1
 
 
 def accidental_hits(targets: Rows, negatives: Rows) -> tuple[Rows, Rows]:

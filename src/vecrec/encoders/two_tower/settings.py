@@ -28,6 +28,9 @@ class TwoTowerSettings:
     decays: tuple[float, ...] = (0.0, 0.6, 0.9)
     """How much of an event's influence is left after each later one, with a table of item vectors each: 0 sees the last
     event only, .9 about the last twenty. None of them makes the user tower blind to the history."""
+    horizon: int = 1
+    """How far ahead the event lies, on average, that is predicted: 1 for always the next one. Farther ahead, what users
+    do at any time counts more than what follows what, as it should for lists that stay up for weeks."""
     layers: int = 0
     """Gated recurrent layers that read the history event by event, with the time between the events; each takes about
     as long to train as everything else. They learn more slowly: give them more epochs and a smaller step size."""
@@ -95,6 +98,7 @@ class TwoTowerSettings:
 
 
 _LEAST = {
+    "horizon": 1,
     "layers": 0,
     "width": 1,
     "hidden": 0,

@@ -66,7 +66,9 @@ class _Run:
         self, material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress, batch: int
     ) -> None:
         self.material, self.settings, self.plan, self.progress = material, settings, plan, progress
-        self.sampler = Sampler(material.histories, batch, settings.decays, recurrent=settings.layers > 0)
+        self.sampler = Sampler(
+            material.histories, batch, settings.decays, recurrent=settings.layers > 0, horizon=settings.horizon
+        )
         # An epoch is several passes where one pass is but a few steps.
         self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
         self.total = self.sampler.steps * self.passes * settings.epochs
