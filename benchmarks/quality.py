@@ -55,6 +55,12 @@ def _two_tower(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
     return TwoTowerEncoder(dim=dim, seed=seed, settings=TwoTowerSettings(**options), threads=threads)
 
 
+def _recurrent(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
+    from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
+
+    return TwoTowerEncoder(dim=dim, seed=seed, settings=TwoTowerSettings.recurrent(**options))
+
+
 def _linear(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
     return LinearSequenceEncoder(dim=dim, seed=seed, settings=LinearSequenceSettings(**options))
 
@@ -64,6 +70,7 @@ MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
     "content": lambda dim, seed, options: ContentEncoder(dim=dim, seed=seed),
     "linear": _linear,
     "two-tower": _two_tower,
+    "recurrent": _recurrent,
 }
 
 

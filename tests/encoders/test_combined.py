@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from tests.evaluation.walks import walks
 from vecrec import Item, User
 from vecrec.data import Dataset, splits
-from vecrec.encoders import CombinedEncoder, ContentEncoder, Encoder, LinearSequenceEncoder, PopularityEncoder
+from vecrec.encoders import CombinedEncoder, ContentEncoder, Encoder, LinearSequenceEncoder, PopularityEncoder, ensemble
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.evaluation import evaluate
+from vecrec.registry import find_part
 from vecrec.testing import EncoderTests
 
 
@@ -133,6 +134,17 @@ def test_damaged_maps_are_refused(data: Dataset, tmp_path: Path) -> None:
         np.savez(tmp_path / "arrays.npz", allow_pickle=False, **maps, items=np.ones((6, 3), np.float32))
         with pytest.raises(InvalidDataError, match="save the encoder again"):
             CombinedEncoder.load(tmp_path)
+
+
+def test_the_ensemble_has_one_vector_of_the_usual_length() -> None:
+    """And what it gets is what its members get: nothing else about it is worth the minutes that training it takes."""
+    made = ensemble(dim=32, seed=3)
+    assert made.dim == 32
+    assert {member.dim for member in made.members} == {32}
+    assert len({member.fingerprint for member in ensemble(8).fit(walks(20)).members}) == len(made.members)
+    assert find_part("vecrec.encoders", "ensemble") is ensemble
+    with pytest.raises(InvalidDataError, match="dim is 1"):
+        ensemble(dim=1)
 
 
 def test_it_nests(data: Dataset, tmp_path: Path) -> None:

@@ -196,8 +196,11 @@ def test_bad_arguments_are_refused() -> None:
             LinearSequenceEncoder(dim=dim)  # type: ignore[arg-type]
     with pytest.raises(InvalidDataError, match="seed is"):
         LinearSequenceEncoder(seed=-1)
+    assert LinearSequenceEncoder(settings={"ridge": 3}).settings == LinearSequenceSettings(ridge=3)
+    with pytest.raises(InvalidDataError, match="settings"):
+        LinearSequenceEncoder(settings={"bridge": 3})
     with pytest.raises(InvalidDataError, match="settings is"):
-        LinearSequenceEncoder(settings={"ridge": 3})  # type: ignore[arg-type]
+        LinearSequenceEncoder(settings=3)  # type: ignore[arg-type]
 
 
 def test_rings_are_what_the_vectors_know(fitted: LinearSequenceEncoder, data: Dataset) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from vecrec.encoders.content import ContentEncoder
     from vecrec.encoders.linear import LinearSequenceEncoder, LinearSequenceSettings
     from vecrec.encoders.popularity import PopularityEncoder
+    from vecrec.encoders.presets import ensemble
     from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PopularityEncoder",
     "TwoTowerEncoder",
     "TwoTowerSettings",
+    "ensemble",
 ]
 
 # `import vecrec` can do without them, and without the modules of data sets that some of them read.
@@ -31,6 +33,7 @@ _LATER = {
     "PopularityEncoder": "popularity",
     "TwoTowerEncoder": "two_tower",
     "TwoTowerSettings": "two_tower",
+    "ensemble": "presets",
 }
 
 

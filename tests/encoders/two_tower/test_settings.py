@@ -35,12 +35,34 @@ def test_a_setting_that_cannot_be_used_is_refused(name: str, value: object) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"dim": 1}, {"dim": 2.0}, {"dim": True}, {"seed": -1}, {"seed": "1"}, {"threads": 0}, {"settings": {"epochs": 3}}],
+    [
+        {"dim": 1},
+        {"dim": 2.0},
+        {"dim": True},
+        {"seed": -1},
+        {"seed": "1"},
+        {"threads": 0},
+        {"settings": {"epoch": 3}},
+        {"settings": 3},
+    ],
 )
 def test_an_argument_that_cannot_be_used_is_refused(arguments: dict[str, object]) -> None:
     """So does the encoder itself."""
     with pytest.raises(InvalidDataError, match=next(iter(arguments))):
         TwoTowerEncoder(**arguments)  # type: ignore[arg-type]
+
+
+def test_settings_may_be_a_dictionary_of_changes() -> None:
+    encoder = TwoTowerEncoder(settings={"epochs": 3, "decays": [0.5]})
+    assert encoder.settings == TwoTowerSettings(epochs=3, decays=(0.5,))
+
+
+def test_what_suits_recurrent_layers_can_be_changed() -> None:
+    settings = TwoTowerSettings.recurrent(width=32, epochs=2)
+    assert (settings.width, settings.epochs) == (32, 2)
+    assert settings.layers > 0
+    with pytest.raises(InvalidDataError, match="breadth"):
+        TwoTowerSettings.recurrent(breadth=3)
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +45,7 @@ class LinearSequenceEncoder(Encoder):
     Args:
         dim: The length of every vector.
         seed: Where the randomised SVD starts; it decides next to nothing.
-        settings: The rest.
+        settings: The rest; a dictionary changes some of the defaults.
 
     Raises:
         InvalidDataError: for a dimension below 1, a seed that is no whole number, or settings of another type.
@@ -53,10 +53,14 @@ class LinearSequenceEncoder(Encoder):
 
     name: ClassVar[str] = "linear_sequence"
 
-    def __init__(self, dim: int = 256, seed: int = 0, settings: LinearSequenceSettings | None = None) -> None:
+    def __init__(
+        self, dim: int = 256, seed: int = 0, settings: LinearSequenceSettings | Mapping[str, Any] | None = None
+    ) -> None:
         for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
             if type(value) is not int or value < least:
                 raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least {least}")
+        if isinstance(settings, Mapping):
+            settings = LinearSequenceSettings.from_json(settings)
         if settings is not None and not isinstance(settings, LinearSequenceSettings):
             raise InvalidDataError(f"settings is {settings!r}: give LinearSequenceSettings(...)")
         self._dim, self._seed = dim, seed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +45,7 @@ class TwoTowerEncoder(Encoder):
     Args:
         dim: The length of a vector, at least 2.
         seed: Where all chance comes from, from 0.
-        settings: How it is built and trained.
+        settings: How it is built and trained; a dictionary changes some of the defaults.
         threads: Threads for matrix products while fitting; ``None`` for as many as NumPy takes by itself, or
             for one where the data are so few that more would only wait for each other.
         checkpoint: A directory for what an interrupted `fit` can go on from: called again with the same data, settings
@@ -62,10 +62,12 @@ class TwoTowerEncoder(Encoder):
         dim: int = 256,
         *,
         seed: int = 0,
-        settings: TwoTowerSettings | None = None,
+        settings: TwoTowerSettings | Mapping[str, Any] | None = None,
         threads: int | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
+        if isinstance(settings, Mapping):
+            settings = TwoTowerSettings.from_json(settings)
         if settings is not None and not isinstance(settings, TwoTowerSettings):
             raise InvalidDataError(f"settings is {settings!r}: give TwoTowerSettings(...)")
         self._dim = check_integer("dim", dim, 2)
