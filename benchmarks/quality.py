@@ -44,6 +44,9 @@ from vecrec.progress import Step
 
 RESULTS = Path(__file__).parent / "results"
 
+DEPTHS = (10, 50, 200)
+"""How many of a list are looked at."""
+
 
 # -- the models
 
@@ -173,7 +176,7 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
             start, busy = time.perf_counter(), time.process_time()
             encoder, settled = fitted(name, args.dim, seed, args.options, split=split, chooser=chooser)
             seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
-        evaluation = evaluate(encoder, task, k=(10, 50, 200), baselines=(), name=name)
+        evaluation = evaluate(encoder, task, k=DEPTHS, baselines=(), name=name)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         found.append(
             {
@@ -192,9 +195,17 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
                 "counts": dict(evaluation.counts),
                 "metrics": {key: round(value, 6) for key, value in evaluation.metrics.items()},
                 "intervals": {key: evaluation.interval(key) for key in METRICS[args.protocol]},
+                "members": _of_members(encoder, task),
             }
         )
     return found
+
+
+def _of_members(encoder: Encoder, task: Task) -> list[dict[str, Any]]:
+    """The figures of each part of a combined encoder, in order."""
+    members = encoder.members if isinstance(encoder, CombinedEncoder) else ()
+    found = (evaluate(member, task, k=DEPTHS, baselines=()) for member in members)
+    return [{key: round(value, 6) for key, value in each.metrics.items()} for each in found]
 
 
 def _called(data: Dataset) -> str:
@@ -203,13 +214,19 @@ def _called(data: Dataset) -> str:
     return f"{data.name}, {known}" if known else data.name
 
 
-def row(name: str, runs: list[dict[str, Any]], metrics: tuple[str, ...]) -> list[str]:
-    """A line of the table: the mean over the seeds, with its standard deviation."""
+def cells_of(found: list[dict[str, float]], metrics: tuple[str, ...]) -> list[str]:
+    """The mean over the seeds, with its standard deviation, of each metric."""
     cells = []
     for metric in metrics:
-        values = [run["metrics"][metric] for run in runs]
+        values = [each[metric] for each in found]
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         cells.append(f"{statistics.mean(values):.4f}{spread}")
+    return cells
+
+
+def row(name: str, runs: list[dict[str, Any]], metrics: tuple[str, ...]) -> list[str]:
+    """A line of the table."""
+    cells = cells_of([run["metrics"] for run in runs], metrics)
     seconds, busy = (statistics.mean(run[key] for run in runs) for key in ("train_seconds", "train_cpu_seconds"))
     memory = max(run["peak_gb"] for run in runs)
     return [name, *cells, f"{seconds:,.0f} s", f"{busy:,.0f} s", f"{memory:.2f} GB"]
@@ -219,14 +236,12 @@ def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
     """Our models, then the published ones."""
     metrics = METRICS[protocol]
     names = dict.fromkeys((run["encoder"], run["task"]) for run in runs)
-    rows = [
-        row(
-            f"vecrec {name}" + (f", {task}" if task else ""),
-            [run for run in runs if (run["encoder"], run["task"]) == (name, task)],
-            metrics,
-        )
-        for name, task in names
-    ]
+    rows = []
+    for name, task in names:
+        mine = [run for run in runs if (run["encoder"], run["task"]) == (name, task)]
+        rows.append(row(f"vecrec {name}" + (f", {task}" if task else ""), mine, metrics))
+        for place, member in enumerate(name.split("+") if mine[0]["members"] else ()):
+            rows.append([f"  {member} alone", *cells_of([run["members"][place] for run in mine], metrics), "", "", ""])
     for name, values in PUBLISHED[protocol].items():
         rows.append([name, *("" if value is None else f"{value:.4f}" for value in values), "", "", ""])
     return rows

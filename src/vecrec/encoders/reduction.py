@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Reduction", "reduce_scores"]
 
-_POPULARITY_POWER = 0.5
+_POPULARITY_POWER = 0.4
 """How much less a popular item's errors count, each: by its events to the power of minus this."""
 
 _RIDGE = 1e-6
@@ -32,9 +32,9 @@ def reduce_scores(
 ) -> Reduction:
     """The maps into ``dim`` dimensions after which the inner products of users and items change least.
 
-    They minimise the sum over users u and items v of ``w_v (u v - u' v')^2``, ``w_v`` being one over the item's events:
-    a truncated singular value decomposition of the weighted scores (Eckart and Young, 1936), taken from the second
-    moments of both sides, so that the scores themselves are never written down.
+    They minimise the sum over users u and items v of ``w_v (u v - u' v')^2``, where ``w_v`` falls with the item's
+    events: a truncated singular value decomposition of the weighted scores (Eckart and Young, 1936), taken from the
+    second moments of both sides, so that the scores themselves are never written down.
 
     Args:
         users: Vectors of users, shape (n, d), n >= 1, d >= dim.

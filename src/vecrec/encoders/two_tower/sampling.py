@@ -17,9 +17,6 @@ PLACES = 96
 MOST_CONTEXT = 128
 """Events before them, at most, that are read again."""
 
-RECURRENT_CONTEXT = 64
-"""Events before them that recurrent layers read again; more would cost more and tell them little."""
-
 Rows = NDArray[np.int64]
 
 
@@ -79,7 +76,7 @@ class Sampler:
         self._histories = histories
         self._batch = batch
         self._horizon = horizon
-        self._context = max(_reach(decays), RECURRENT_CONTEXT if recurrent else 0)
+        self._context = MOST_CONTEXT if recurrent else _reach(decays)
         self._users, self._starts, self._ends = _pieces(histories.offsets)
         self._fresh = self._starts == histories.offsets[self._users]
         self.steps = sum(1 for _ in self._groups(np.random.default_rng(0)))
