@@ -24,7 +24,9 @@ def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], fi
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    # Into a file or a pipe, a table of eighty columns would cut every name.
+    console = Console()
+    Console(width=None if console.is_terminal else max(console.width, 140)).print(table)
     print(json.dumps({**figures, "versions": versions()}))
 
 

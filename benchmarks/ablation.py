@@ -1,0 +1,140 @@
+"""What each part of the encoders brings, by protocol P1: one part after the other, and one setting at a time.
+
+Run it as ``python -m benchmarks.ablation --data ml-1m/``; it takes about 45 minutes on two cores, since it trains some
+twenty models. ``--only WORD`` trains those whose name contains the word. Figures of the validation part as well, since
+that is what settings are chosen by. It writes ``benchmarks/results/ablation.json`` after each model and ends with a
+table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks._report import report, versions
+from benchmarks.quality import MAKERS, RESULTS
+from vecrec.data import Dataset, splits
+from vecrec.datasets import movielens
+from vecrec.evaluation import evaluate
+
+METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@50", "hit_rate@200")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model to train."""
+
+    encoder: str
+    options: dict[str, Any] = field(default_factory=dict)
+    dim: int = 256
+    without: frozenset[str] = frozenset()
+    """What the data set is robbed of: ``"features"``, ``"times"``."""
+
+
+PLAIN = {"hidden": 0, "decays": []}
+
+VARIANTS = {
+    "two-tower: ids only": Variant("two-tower", PLAIN, without=frozenset({"features"})),
+    "two-tower: + features": Variant("two-tower", PLAIN),
+    "two-tower: + history as a bag": Variant("two-tower", {"hidden": 0, "decays": [0.99]}),
+    "two-tower: + order, one decay": Variant("two-tower", {"hidden": 0, "decays": [0.7]}),
+    "two-tower: + order, three decays": Variant("two-tower", {"hidden": 0}),
+    "two-tower: + hidden layer (default)": Variant("two-tower"),
+    "two-tower: default without features": Variant("two-tower", without=frozenset({"features"})),
+    "two-tower: default without user ids": Variant("two-tower", {"user_ids": False}),
+    "two-tower: loss on ratings": Variant("two-tower", {"loss": "rating"}),
+    "two-tower: 1 negative": Variant("two-tower", {"negatives": 1}),
+    "two-tower: 64 negatives": Variant("two-tower", {"negatives": 64}),
+    "two-tower: all items as negatives": Variant("two-tower", {"negatives": 4096}),
+    "two-tower: negatives drawn evenly": Variant("two-tower", {"negative_power": 0.0}),
+    "two-tower: negatives by popularity": Variant("two-tower", {"negative_power": 1.0}),
+    "two-tower: 128 dimensions": Variant("two-tower", dim=128),
+    "two-tower: 64 dimensions": Variant("two-tower", dim=64),
+    "recurrent": Variant("recurrent"),
+    "recurrent: without pauses": Variant("recurrent", without=frozenset({"times"})),
+    "linear": Variant("linear"),
+    "linear: one decay": Variant("linear", {"decays": [0.7]}),
+    "linear: plain closed form": Variant("linear", {"rounds": 0}),
+    "linear: 128 dimensions": Variant("linear", dim=128),
+    "linear: 64 dimensions": Variant("linear", dim=64),
+}
+
+
+def robbed(data: Dataset, without: frozenset[str]) -> Dataset:
+    """The data set without features or times; the order of the events stays."""
+    if not without:
+        return data
+    log: dict[str, Any] = {
+        "user_id": [data.user_ids[code] for code in data.user_codes.tolist()],
+        "item_id": [data.item_ids[code] for code in data.item_codes.tolist()],
+    }
+    if "times" not in without and data.times is not None:
+        log["time"] = data.times
+    if "features" in without:
+        return Dataset(log, name=data.name)
+    return Dataset(log, list(data.items()), list(data.users()), data.schema, name=data.name)
+
+
+def measure(name: str, data_name: str, seed: int) -> dict[str, Any]:
+    """Train and measure one variant."""
+    variant = VARIANTS[name]
+    split = splits.leave_last_out(robbed(movielens.load(data_name), variant.without))
+    start, busy = time.perf_counter(), time.process_time()
+    encoder = MAKERS[variant.encoder](variant.dim, seed, dict(variant.options)).fit(split.train)
+    took, cpu = time.perf_counter() - start, time.process_time() - busy
+    parts = {
+        part: evaluate(encoder, split, k=(10, 50, 200), part=part, baselines=()) for part in ("validation", "test")
+    }
+    return {
+        "variant": name,
+        "encoder": variant.encoder,
+        "options": variant.options,
+        "dim": variant.dim,
+        "without": sorted(variant.without),
+        "seed": seed,
+        "train_seconds": round(took, 1),
+        "train_cpu_seconds": round(cpu, 1),
+        **{part: {metric: round(found[metric], 6) for metric in METRICS} for part, found in parts.items()},
+    }
+
+
+def main() -> None:
+    """Train what is asked for, one process each, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="a word in the names of the variants")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    runs: list[dict[str, Any]] = []
+    figures: dict[str, Any] = {}
+    for name in VARIANTS:
+        if args.only not in name:
+            continue
+        print(name, file=sys.stderr, flush=True)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            runs.append(pool.submit(measure, name, args.data, args.seed).result())
+        figures = {"benchmark": "ablation", "protocol": "P1", "seed": args.seed, "runs": runs}
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "ablation.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+    rows = [
+        [
+            run["variant"],
+            *(f"{run['test'][metric]:.4f}" for metric in METRICS),
+            f"{run['validation']['ndcg@10']:.4f}",
+            f"{run['train_cpu_seconds']:,.0f} s",
+        ]
+        for run in runs
+    ]
+    report("P1, one seed", ["model", *METRICS, "validation ndcg@10", "training, CPU"], rows, figures)
+
+
+if __name__ == "__main__":
+    main()

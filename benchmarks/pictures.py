@@ -1,0 +1,82 @@
+"""The figures of ``benchmarks/results/`` as pictures of the documentation: ``python -m benchmarks.pictures``.
+
+Nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rcParams
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from benchmarks._published import METRICS, PUBLISHED
+from benchmarks.quality import RESULTS
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+
+OURS, THEIRS = "tab:blue", "lightgrey"
+
+SHOWN = {
+    "popularity": "popularity",
+    "linear": "LinearSequenceEncoder",
+    "two-tower": "TwoTowerEncoder, decaying sums",
+    "recurrent": "TwoTowerEncoder, recurrent",
+    "two-tower+recurrent+linear": "ensemble()",
+}
+"""Our models, by the names of the benchmark."""
+
+
+def quality(results: Path) -> dict[str, list[float]]:
+    """NDCG@10 of each of our models in P1, one figure a seed, the newest file last."""
+    found: dict[str, list[float]] = {}
+    for file in sorted(results.glob("quality-p1-*-256.json")):
+        runs: list[dict[str, Any]] = json.loads(file.read_text())["runs"]
+        for name in dict.fromkeys(run["encoder"] for run in runs):
+            mine = [run for run in runs if run["encoder"] == name]
+            found[name] = [run["metrics"]["ndcg@10"] for run in mine]
+            if mine[0].get("members"):
+                for place, member in enumerate(name.split("+")):
+                    found[member] = [run["members"][place]["ndcg@10"] for run in mine]
+    return found
+
+
+def draw_quality(results: Path, path: Path) -> None:
+    """Our models among the published ones, the best on top."""
+    place = METRICS["P1"].index("ndcg@10")
+    bars = [(name, values[place] or 0.0, 0.0, THEIRS) for name, values in PUBLISHED["P1"].items()]
+    for name, figures in quality(results).items():
+        if name in SHOWN:
+            spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
+            bars.append((SHOWN[name], statistics.mean(figures), spread, OURS))
+    bars.sort(key=lambda bar: bar[1])
+    figure = Figure(figsize=(8.5, 0.36 * len(bars) + 0.9), layout="constrained")
+    FigureCanvasSVG(figure)
+    pane = figure.subplots()
+    names, heights, spreads, colours = zip(*bars)
+    shown = pane.barh(names, heights, xerr=spreads, color=colours, error_kw={"elinewidth": 1})
+    pane.bar_label(shown, labels=[f"{height:.4f}" for height in heights], padding=6, fontsize=8)
+    pane.set_xlabel("NDCG@10 on MovieLens 1M, protocol P1; blue: vecrec, 256 dimensions; grey: published")
+    pane.spines[["top", "right"]].set_visible(False)
+    pane.set_xlim(0, 1.12 * max(heights))
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Draw everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PICTURES)
+    args = parser.parse_args()
+    rcParams["svg.hashsalt"] = "vecrec"  # equal figures, equal file
+    rcParams["svg.fonttype"] = "none"
+    draw_quality(args.results, args.out / "quality.svg")
+
+
+if __name__ == "__main__":
+    main()
