@@ -178,6 +178,7 @@ def test_settings_are_kept_and_told_by_the_fingerprint(data: Dataset, tmp_path: 
         ("window", [0, -1, 1.5, True, "10"]),
         ("exact_items", [0, None]),
         ("rounds", [-1, 0.5]),
+        ("horizon", [0, 1.5, True]),
         ("ridge", [0, -1, float("inf"), "1", True]),
         ("background", [0, float("nan")]),
         ("feature_ridge", [0, None]),

@@ -53,6 +53,21 @@ def test_what_comes_next_is_summed_over_all_positions() -> None:
         np.testing.assert_allclose(total, block.T @ following, atol=0.005)
 
 
+@pytest.mark.parametrize("ahead", [0.5, DECAYS[-1]])
+def test_later_items_are_summed_over_all_positions(ahead: float) -> None:
+    """Each item after a position counts the less the later it comes, by the book; so does one of the same decay."""
+    codes, ages = np.array([0, 1, 2, 1, 3, 0, 2]), np.array([0, 1, 2, 3, 4, 0, 1])
+    found = next_sums(codes, ages, 4, DECAYS, 1000, ahead=ahead)
+    for decay, total in zip(DECAYS, found):
+        wanted = np.zeros((4, 4))
+        for sequence in ([0, 1, 2, 1, 3], [0, 2]):
+            for position in range(1, len(sequence)):
+                for age, before in enumerate(reversed(sequence[:position])):
+                    for later, after in enumerate(sequence[position:]):
+                        wanted[before, after] += (decay**age) * ahead**later
+        np.testing.assert_allclose(total, wanted, atol=1e-5)
+
+
 def test_items_that_take_no_part_still_make_others_older() -> None:
     codes, ages, offsets = sequences()
     hidden = np.where(codes == 2, -1, codes)
@@ -135,6 +150,25 @@ def test_positions_are_the_users_vectors_before_each_event() -> None:
         mine = np.flatnonzero((codes == item) & ~first)
         np.testing.assert_allclose(found.vectors[part], np.asarray(plain)[mine], atol=1e-5)
     assert found.weights.tolist() == [float(count > 0) for count in np.diff(found.starts)]
+
+
+def test_with_a_horizon_positions_are_those_of_earlier_events() -> None:
+    """Each is the user's vector before some event of theirs, up to the one that came; on average so many before."""
+    rng = np.random.default_rng(0)
+    offsets = np.array([0, 400, 800])
+    codes = np.arange(800)
+    tables = rng.standard_normal((len(DECAYS), 801, 3)).astype(np.float32)
+    at_once = read_positions(tables, codes, offsets, DECAYS)
+    found = read_positions(tables, codes, offsets, DECAYS, 5)
+    ahead = []
+    for item in range(800):
+        for vector in found.before(item):
+            earlier = [each for each in range(item + 1) if (at_once.before(each) == vector).all(axis=1).any()]
+            assert len(earlier) == 1
+            assert earlier[0] // 400 == item // 400
+            ahead.append(item - earlier[0])
+    assert 3.5 < np.mean(ahead) < 4.5
+    assert len(ahead) > 770
 
 
 def test_too_many_positions_are_thinned_by_item_and_weighted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,25 @@ _POPULARITY_POWER = 0.4
 """How much less a popular item's errors count in the approximation, each: by its events to the power of minus this."""
 
 
+_HORIZONS = 4
+"""How many times the horizon ahead items still count."""
+
+
 class ClosedForm:
-    """``B = (X'X + ridge I)^-1 X'Y`` for the features X and the next items Y of all positions, never written down.
+    """``B = (X'X + ridge I)^-1 X'Y`` for the features X and the later items Y of all positions, never written down.
 
     A position's features are the items before it in several blocks; see `vecrec.encoders.linear.sums`.
     """
 
     def __init__(
-        self, codes: NDArray[np.int64], ages: NDArray[np.int64], decays: Sequence[float], window: int, ridge: float
+        self,
+        codes: NDArray[np.int64],
+        ages: NDArray[np.int64],
+        decays: Sequence[float],
+        window: int,
+        ridge: float,
+        *,
+        horizon: int = 1,
     ) -> None:
         """Sum up the events and factor the matrix.
 
@@ -34,6 +45,7 @@ class ClosedForm:
             window: How far back features reach.
             ridge: What large coefficients cost; at most the mean number of events of an item, so that little data
                 is not drowned.
+            horizon: How far ahead the items of Y lie on average: those of each position count ``1 / horizon`` in all.
 
         Raises:
             numpy.linalg.LinAlgError: for a ridge that is too small to make the matrix invertible.
@@ -42,7 +54,12 @@ class ClosedForm:
         sums = next_sums(codes, ages, len(self._counts), decays, window)
         products = feature_products(sums, self._counts, decays)
         products[np.diag_indices(len(products))] += np.float32(min(ridge, float(self._counts.mean())))
+        if horizon > 1:
+            ahead = 1 - 1 / horizon
+            far = max(window, _HORIZONS * horizon)
+            sums = next_sums(codes, ages, len(self._counts), decays, far, ahead=ahead)
         self._sums = np.concatenate(sums)
+        self._sums /= np.float32(horizon)
         del sums
         self._factor = Factor(products)
         self._blocks = len(decays)

@@ -37,8 +37,11 @@ def read_positions(
     codes: NDArray[np.int64],
     offsets: NDArray[np.int64],
     decays: Sequence[float],
+    horizon: int = 1,
 ) -> Positions:
     """The users' vectors before each of their events but the first, or before some of them where there are too many.
+
+    With a horizon, they are those of some events earlier, as far as there are so many.
 
     Args:
         tables: What an item adds to a user's vector in each block, shape (len(decays), n_items + 1, dim); the last row
@@ -46,22 +49,30 @@ def read_positions(
         codes: The item of each event, shape (n_events,).
         offsets: Where each user's events begin, shape (n_users + 1,).
         decays: The decays of the blocks.
+        horizon: How far ahead of the user's vector an event lies on average.
     """
     n_items = tables.shape[1] - 1
     counts = np.diff(offsets)
     users = np.repeat(np.arange(len(counts)), counts)
-    later = np.flatnonzero(np.arange(len(codes)) > offsets[users])
+    moments = np.arange(len(codes))
+    if horizon > 1:
+        moments -= np.random.default_rng(0).geometric(1 / horizon, len(codes)) - 1
+    later = np.flatnonzero(moments > offsets[users])
     if not len(later):
         return _without_order(codes, n_items, tables.shape[2])
     order = later[np.argsort(codes[later], kind="stable")]
     totals = np.bincount(codes[later], minlength=n_items)
     chosen, kept = _thinned(order, totals, _FLOATS // tables.shape[2])
-    places = np.full(len(codes), -1, np.int64)
-    places[chosen] = np.arange(len(chosen))
+    # The rows of the result by the moment whose state they are; with a horizon several may share one, or none have it.
+    by_moment = np.argsort(moments[chosen], kind="stable")
+    starts = np.searchsorted(moments[chosen][by_moment], np.arange(len(codes) + 1))
     vectors = np.empty((len(chosen), tables.shape[2]), np.float32)
     for events, states in _walk(tables, codes, offsets, decays):
-        wanted = np.flatnonzero(places[events] >= 0)
-        vectors[places[events[wanted]]] = states[:, wanted].sum(axis=0)
+        rows = starts[events + 1] - starts[events]
+        wanted = np.flatnonzero(rows)
+        first, counts = starts[events[wanted]], rows[wanted]
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        vectors[by_moment[np.repeat(first, counts) + within]] = np.repeat(states[:, wanted].sum(axis=0), counts, axis=0)
     weights = (totals / np.maximum(kept, 1)).astype(np.float32)
     return Positions(vectors, np.concatenate(([0], np.cumsum(kept))), weights)
 

@@ -97,7 +97,9 @@ class _Learner:
         places[self.exact] = np.arange(len(self.exact))
         ages = np.arange(data.n_events) - data.user_offsets[data.user_codes]
         try:
-            return ClosedForm(places[self._codes], ages, settings.decays, settings.window, settings.ridge)
+            return ClosedForm(
+                places[self._codes], ages, settings.decays, settings.window, settings.ridge, horizon=settings.horizon
+            )
         except np.linalg.LinAlgError as error:
             raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data: raise it") from error
 
@@ -123,7 +125,8 @@ class _Learner:
 
     def positions(self, tables: NDArray[np.float32]) -> Positions:
         """The users' vectors before their events."""
-        return read_positions(tables, self._codes, self._data.user_offsets, self._settings.decays)
+        data, settings = self._data, self._settings
+        return read_positions(tables, self._codes, data.user_offsets, settings.decays, settings.horizon)
 
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""

@@ -91,7 +91,10 @@ def learn_fades(
             fades[:, place] = fades[:, max(place - 1, 0)]
         else:
             begin = data.user_offsets[users]
-            past, following = codes[begin[:, None] + np.arange(length)], codes[begin + length]
+            # With a horizon what comes later counts too, or the last event where there are not so many.
+            ahead = np.random.default_rng(length).geometric(1 / settings.horizon, len(users)) - 1
+            next_one = begin + np.minimum(length + ahead, counts[users] - 1)
+            past, following = codes[begin[:, None] + np.arange(length)], codes[next_one]
             records = [data.user_records[code] or {} for code in users.tolist()]
             by_history = _vectors_of(past, towers.tables, settings) @ vectors.T
             for row, known in enumerate((np.array([towers.profiles({})]), np.array([*map(towers.profiles, records)]))):

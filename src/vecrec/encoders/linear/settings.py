@@ -27,6 +27,10 @@ class LinearSequenceSettings:
     decays: tuple[float, ...] = (0.0, 0.7, 0.95)
     """One block of features for each: how much an event counts in it, against the event after it, in [0, 1). The block
     of 0 knows the last event alone."""
+    horizon: int = 1
+    """How far ahead the event lies, on average, that is predicted: 1 for always the next one. Farther ahead, what users
+    do at any time counts more than what follows what, as it should for lists that stay up for weeks; decays nearer to 1
+    go with it."""
     window: int = 100
     """How many of a user's last events are read."""
     ridge: float = 300.0
@@ -48,7 +52,7 @@ class LinearSequenceSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _check_decays(self.decays))
-        for name, least in (("window", 1), ("exact_items", 1), ("rounds", 0)):
+        for name, least in (("horizon", 1), ("window", 1), ("exact_items", 1), ("rounds", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise InvalidDataError(f"{name} is {value!r}: give a whole number of at least {least}")

@@ -9,6 +9,10 @@ counts, summing both sides of the recursion's outer products gives
     sum of x_a x_b' = (a C_a + b C_b' + N) / (1 - a b)
 
 where each sequence is taken to go on without events until its features have faded away.
+
+Where y is not the next item but all later ones, an item k events further on counting ``g ** k``, a feature and an item
+l events after it meet at l positions. They count ``sum of d ** m * g ** (l - 1 - m)`` over m from 0 to l - 1, which is
+``(d ** l - g ** l) / (d - g)``.
 """
 
 from __future__ import annotations
@@ -25,7 +29,13 @@ _FADED = 2e-3
 
 
 def next_sums(
-    codes: NDArray[np.int64], ages: NDArray[np.int64], n_items: int, decays: Sequence[float], window: int
+    codes: NDArray[np.int64],
+    ages: NDArray[np.int64],
+    n_items: int,
+    decays: Sequence[float],
+    window: int,
+    *,
+    ahead: float = 0.0,
 ) -> list[NDArray[np.float32]]:
     """``C_d`` for each decay: how often, and how long before it, each item came before each other one.
 
@@ -35,12 +45,13 @@ def next_sums(
         n_items: How many items take part.
         decays: The decays of the blocks.
         window: How far apart two events may be.
+        ahead: How much an item counts against the one an event before it, g above; 0 for the next item alone.
 
     Returns:
         Matrices of shape (n_items, n_items): rows came before, columns came next.
     """
     sums = [np.zeros(n_items * n_items, np.float32) for _ in decays]
-    reach = [_reach(decay, window) for decay in decays]
+    reach = [_reach(max(decay, ahead), window) for decay in decays]
     pending: list[tuple[int, NDArray[np.int64]]] = []
     for lag in range(1, max(reach) + 1):
         later = np.flatnonzero(ages >= lag)
@@ -49,7 +60,7 @@ def next_sums(
         pending.append((lag, before[both] * n_items + after[both]))
         if lag == max(reach) or sum(len(pairs) for _, pairs in pending) >= _PAIRS_AT_A_TIME:
             for total, decay, far in zip(sums, decays, reach):
-                _add(total, [(decay ** (lag - 1), pairs) for lag, pairs in pending if lag <= far])
+                _add(total, [(_weight(decay, ahead, lag), pairs) for lag, pairs in pending if lag <= far])
             pending = []
     return [total.reshape(n_items, n_items) for total in sums]
 
@@ -75,6 +86,13 @@ def feature_products(
             block[diagonal, diagonal] += counts
             block /= np.float32(1 - a * b)
     return whole
+
+
+def _weight(decay: float, ahead: float, lag: int) -> float:
+    """What a feature and an item so many events after it count together, in all positions between them."""
+    if decay == ahead:
+        return lag * decay ** (lag - 1)
+    return (decay**lag - ahead**lag) / (decay - ahead)
 
 
 def _reach(decay: float, window: int) -> int:
