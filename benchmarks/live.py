@@ -1,0 +1,83 @@
+"""Protocol P1 through the live path: what the index and the stores lose of what the vectors find.
+
+Run it as ``python -m benchmarks.live --data ml-1m/ [--encoder linear]``. An encoder is fitted and published as an
+application would do it, on Milvus Lite with SQLite and on a Milvus server (HNSW) with Redis, which it starts; the
+validation events are recorded, and `Recommender.evaluate` asks for every user. Beside what was served stands an exact
+search of the same vectors. It writes ``benchmarks/results/live.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks._report import report, versions
+from benchmarks.quality import MAKERS, RESULTS
+from tests.servers.milvus import MilvusServer
+from tests.servers.redis import RedisServer
+from vecrec import Recommender
+from vecrec.data import Split, splits
+from vecrec.datasets import movielens
+from vecrec.encoders import Encoder
+from vecrec.parts import open_metadata_store, open_vector_store
+
+DEPTHS = (10, 50, 200)
+METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@50", "hit_rate@200")
+
+
+def measure(encoder: Encoder, split: Split, stores: tuple[str, str], folder: Path) -> dict[str, Any]:
+    """Fit and publish, record the validation events, and recommend to everybody."""
+    vectors, metadata = open_vector_store(stores[0]), open_metadata_store(stores[1], "live")
+    with Recommender(encoder, vectors, metadata, name="live", artifacts=folder / "artifacts") as recommender:
+        release = recommender.fit(split.train)
+        recommender.record(event for user in split.validation.users(history=True) for event in user.history)
+        began = time.perf_counter()
+        found = recommender.evaluate(split.test, DEPTHS)
+        seconds = time.perf_counter() - began
+    print(found, flush=True)
+    exact = found.baselines[0]
+    return {
+        "served": {metric: round(found[metric], 6) for metric in METRICS},
+        "exact": {metric: round(exact[metric], 6) for metric in METRICS},
+        "fates": {
+            fate: {str(k): round(share, 6) for k, share in shares.items()} for fate, shares in found.fates.items()
+        },
+        "checks": dict(release.checks),
+        "seconds": round(seconds, 1),
+    }
+
+
+def main() -> None:
+    """Both pairs of stores."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
+    parser.add_argument("--encoder", choices=MAKERS, default="linear")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    split = splits.leave_last_out(movielens.load(args.data))
+    encoder = MAKERS[args.encoder](256, 0, {})
+    pairs: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vecrec-bench-")))
+        embedded = (str(folder / "vectors.db"), f"sqlite:///{folder / 'metadata.sqlite'}")
+        pairs["Milvus Lite, SQLite"] = measure(encoder, split, embedded, folder / "embedded")
+        servers = (stack.enter_context(MilvusServer()).url, stack.enter_context(RedisServer()).url)
+        pairs["Milvus server, Redis"] = measure(encoder, split, servers, folder / "servers")
+    figures = {"benchmark": "live", "encoder": args.encoder, "data": split.train.name, "stores": pairs}
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "live.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+    rows = [
+        [f"{name}, {what}", *(f"{found[what][metric]:.4f}" for metric in METRICS)]
+        for name, found in pairs.items()
+        for what in ("served", "exact")
+    ]
+    report(f"P1 through the live path, {args.encoder}", ["", *METRICS], rows, figures)
+
+
+if __name__ == "__main__":
+    main()
