@@ -33,10 +33,11 @@ SHOWN = {
 
 
 def quality(results: Path) -> dict[str, list[float]]:
-    """NDCG@10 of each of our models in P1, one figure a seed, the newest file last."""
+    """NDCG@10 of each of our models in P1, one figure a seed; of a part of a combined one, as it was measured there."""
     found: dict[str, list[float]] = {}
-    for file in sorted(results.glob("quality-p1-*-256.json")):
-        runs: list[dict[str, Any]] = json.loads(file.read_text())["runs"]
+    read = [json.loads(file.read_text())["runs"] for file in sorted(results.glob("quality-p1-*-256.json"))]
+    runs: list[dict[str, Any]]
+    for runs in sorted(read, key=lambda runs: "members" in runs[0]):
         for name in dict.fromkeys(run["encoder"] for run in runs):
             mine = [run for run in runs if run["encoder"] == name]
             found[name] = [run["metrics"]["ndcg@10"] for run in mine]
@@ -61,7 +62,7 @@ def draw_quality(results: Path, path: Path) -> None:
     names, heights, spreads, colours = zip(*bars)
     shown = pane.barh(names, heights, xerr=spreads, color=colours, error_kw={"elinewidth": 1})
     pane.bar_label(shown, labels=[f"{height:.4f}" for height in heights], padding=6, fontsize=8)
-    pane.set_xlabel("NDCG@10 on MovieLens 1M, protocol P1; blue: vecrec, 256 dimensions; grey: published")
+    pane.set_xlabel("NDCG@10, MovieLens 1M, protocol P1 (grey: published)")
     pane.spines[["top", "right"]].set_visible(False)
     pane.set_xlim(0, 1.12 * max(heights))
     figure.savefig(path, metadata={"Date": None})
