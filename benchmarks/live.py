@@ -1,7 +1,7 @@
 """Protocol P1 through the live path: what the index and the stores lose of what the vectors find.
 
 Run it as ``python -m benchmarks.live --data ml-1m/ [--encoder linear]``. An encoder is fitted and published as an
-application would do it, on Milvus Lite with SQLite and on a Milvus server (HNSW) with Redis, which it starts; the
+application would do it, on Milvus Lite with SQLite and on a Milvus server with Redis, which it starts; the
 validation events are recorded, and `Recommender.evaluate` asks for every user. Beside what was served stands an exact
 search of the same vectors. It writes ``benchmarks/results/live.json``.
 """

@@ -27,7 +27,7 @@ from vecrec.vector_stores.milvus.address import parse_address
 from vecrec.vector_stores.milvus.catalog import Catalog
 from vecrec.vector_stores.milvus.client import Client
 from vecrec.vector_stores.milvus.expressions import id_in
-from vecrec.vector_stores.milvus.index import HNSW, Flat, Index, check_index
+from vecrec.vector_stores.milvus.index import Flat, Index, check_index
 from vecrec.vector_stores.milvus.schema import ID, PROPERTY, VECTOR, Layout
 from vecrec.vector_stores.milvus.search import search
 from vecrec.vector_stores.milvus.table import Table
@@ -59,8 +59,9 @@ class MilvusVectorStore(VectorStore):
         uri: A path that ends in ``.db``, whose folder is made if need be, or a server's address, with credentials or
             without: ``http://``, ``https://``, ``tcp://`` or ``unix:``. Its path names the database.
         token: ``"user:password"`` or an API key.
-        index: The index of the collections that this store creates. By default `Flat` on Milvus Lite, which is exact
-            and there about as fast as the others, and `HNSW` on a server.
+        index: The index of the collections that this store creates; by default `Flat`, which is exact. Take another
+            one for more than some 100,000 items, and measure what it loses: a graph like `HNSW` is made for vectors of
+            one length, and those of a recommender, popular or not, are of many.
         timeout: Seconds in which a single request to the engine has to be answered.
         flush_timeout: Seconds that `flush` may take in all, which builds the index.
         consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
@@ -83,9 +84,7 @@ class MilvusVectorStore(VectorStore):
         address = parse_address(uri)
         if consistency not in ("Bounded", "Strong"):
             raise InvalidDataError(f'consistency is {consistency!r}: give "Bounded" or "Strong"')
-        if index is None:
-            index = Flat() if address.lite else HNSW()
-        self._index = check_index(index)
+        self._index = check_index(Flat() if index is None else index)
         self._client = Client(address, _token(token), _seconds(timeout, "timeout"))
         self._flush_timeout = _seconds(flush_timeout, "flush_timeout")
         self._consistency = consistency
