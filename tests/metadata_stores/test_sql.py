@@ -131,6 +131,33 @@ def test_processes_that_start_together_create_the_tables_once(sql_url: str) -> N
     assert _execute(sql_url, f"SELECT value FROM {prefix}meta") == [("1",)]
 
 
+def test_the_switch_to_wal_waits_for_another_process(tmp_path: Path) -> None:
+    """SQLite refuses it at once, whatever the timeout, while somebody else reads or writes a file of the older mode."""
+    path, done = tmp_path / "store.db", threading.Event()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for statement in ("CREATE TABLE other (id)", "INSERT INTO other VALUES (1)", "BEGIN IMMEDIATE"):
+        other.execute(statement)
+    with (
+        SQLMetadataStore(f"sqlite:///{path}", timeout=0.2) as impatient,
+        pytest.raises((StoreTimeoutError, StoreUnavailableError)),
+    ):
+        impatient.count("item")
+
+    with SQLMetadataStore(f"sqlite:///{path}", timeout=30) as store:
+
+        def count() -> None:
+            assert store.count("item") == 0
+            done.set()
+
+        waiting = threading.Thread(target=count)
+        waiting.start()
+        assert not done.wait(0.5)
+        other.execute("ROLLBACK")
+        other.close()
+        assert done.wait(30)
+        waiting.join(30)
+
+
 # -- batches
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
     def prepare(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
         for statement in dialect.session(connection, timeout):
-            cursor.execute(statement)
+            _execute(cursor, statement, dialect, timeout)
         cursor.close()
 
     if engine.dialect.name == "postgresql":
@@ -117,6 +118,20 @@ def listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
         @sa.event.listens_for(engine, "do_connect")
         def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
             return bounded.connect(*arguments, **options)
+
+
+def _execute(cursor: Any, statement: str, dialect: Dialect, timeout: float) -> None:
+    """Run a statement, again while another process holds the file: SQLite does not wait for the first switch to WAL."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            cursor.execute(statement)
+        except Exception as error:
+            if dialect.fault(error) != "timeout" or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def address_of(url: URL) -> str:
