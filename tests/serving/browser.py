@@ -12,6 +12,7 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -109,7 +110,8 @@ class Page:
 
     def press(self, *keys: str) -> None:
         """Press keys where the focus is."""
-        self.chrome.switch_to.active_element.send_keys(*keys)
+        # To whatever has the focus, as a keyboard does: an element that was asked for before may be gone by now.
+        ActionChains(self.chrome).send_keys(*keys).perform()
 
     def titles(self) -> list[str]:
         """The titles of the list, once it is complete."""
