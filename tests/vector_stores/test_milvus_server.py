@@ -159,6 +159,26 @@ def test_a_creation_that_was_cut_short_is_finished(server: MilvusVectorStore) ->
         server.drop(name)
 
 
+def test_what_follows_a_flush_is_searched_by_the_index(milvus_uri: str) -> None:
+    """A graph that was built to be bad is bad at once; else the server searches without it for a while."""
+    name, rng = f"test_{uuid.uuid4().hex}", np.random.default_rng(0)
+    vectors = rng.standard_normal((4000, 32)) * np.exp(rng.normal(size=(4000, 1)))
+    queries = rng.standard_normal((50, 32))
+    best = np.argsort(-queries @ vectors.T, axis=1)[:, :10]
+    shares = []
+    for index in (HNSW(m=2, ef_construction=1, ef=1), None):
+        with MilvusVectorStore(milvus_uri, index=index) as store:
+            store.create(name, CollectionSpec(32))
+            store.upsert(name, list(range(4000)), vectors)
+            store.flush(name)
+            found = store.search(name, queries, 10)
+            store.drop(name)
+        shares.append(np.mean([hit.id in wanted for hits, wanted in zip(found, best) for hit in hits]))
+    bad, default = shares
+    assert bad < 0.7
+    assert default == 1
+
+
 def test_an_index_that_the_server_lacks_leaves_nothing_behind(milvus_uri: str) -> None:
     """A creation that fails at its index is undone."""
     name = f"test_{uuid.uuid4().hex}"

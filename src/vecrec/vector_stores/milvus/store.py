@@ -241,6 +241,10 @@ class MilvusVectorStore(VectorStore):
                         "searches are slow. Give the store a longer flush_timeout"
                     )
                 time.sleep(_POLL)
+            if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
+                # Else a server searches what was written lately without its index for some ten seconds more, and who
+                # measures the index in that time measures nothing.
+                self._client.direct(doing, "refresh_load", collection, timeout=self._flush_timeout)
 
     def _write_out(self, doing: str, collection: str, deadline: float) -> None:
         if self._client.address.lite:
