@@ -137,7 +137,7 @@ def test_damaged_maps_are_refused(data: Dataset, tmp_path: Path) -> None:
 
 
 def test_the_ensemble_has_one_vector_of_the_usual_length() -> None:
-    """And what it gets is what its members get: nothing else about it is worth the minutes that training it takes."""
+    """Its members differ, each has that length too, and the command line finds it by name."""
     made = ensemble(dim=32, seed=3)
     assert made.dim == 32
     assert {member.dim for member in made.members} == {32}

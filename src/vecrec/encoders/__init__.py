@@ -1,4 +1,8 @@
-"""What turns users and items into vectors. ``base`` is the contract; then one module or folder an encoder."""
+"""What turns users and items into vectors.
+
+``base`` is the contract; then one module or folder an encoder, and what several of them share: ``tokens`` of features,
+the ``horizon`` of what is predicted, the ``reduction`` to fewer dimensions. ``presets`` puts the best together.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -17,6 +17,7 @@ from vecrec.encoders.reduction import Reduction, reduce_scores
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.progress import Step
 from vecrec.registry import find_part
+from vecrec.spread import evenly
 from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Item, User
 
@@ -158,8 +159,7 @@ class CombinedEncoder(Encoder):
         """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""
         if not self._reduces:
             return None
-        chosen = np.unique(np.linspace(0, data.n_users - 1, min(data.n_users, _MOST_USERS)).astype(int)).tolist()
-        users = [data.user(code, history=True) for code in chosen]
+        users = [data.user(code, history=True) for code in evenly(data.n_users, _MOST_USERS).tolist()]
         users += [User(features=user.features) for user in users[::_KNOWN_PER_NEW]]
         popularity = data.popularity()
 

@@ -12,6 +12,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.evaluation.metrics import ndcg, recall
 from vecrec.evaluation.protocols import Task, from_split
 from vecrec.evaluation.ranking import Ranker, Ranking, target_ranks
+from vecrec.spread import evenly
 
 __all__ = ["learn_weights"]
 
@@ -54,8 +55,7 @@ class _Search:
 
     def __init__(self, side_by_side: Encoder, dims: Sequence[int], task: Task) -> None:
         self._ranker = Ranker(task)
-        chosen = np.unique(np.linspace(0, len(task.users) - 1, min(len(task.users), _MOST_USERS)).astype(int))
-        self._users = task.users[chosen]
+        self._users = task.users[evenly(len(task.users), _MOST_USERS)]
         cuts = np.cumsum(dims)[:-1]
         self._items = np.split(self._ranker.item_vectors(side_by_side), cuts, axis=1)
         visitors = [task.visitors([code])[0] for code in self._users.tolist()]

@@ -14,6 +14,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import USER
 from vecrec.recommender.generation import Popularity
 from vecrec.records import JSON
+from vecrec.spread import evenly
 from vecrec.types import User
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def from_dataset(data: Dataset, sample: int) -> Evidence:
     popularity = Popularity.of({data.item_ids[code]: int(counts[code]) for code in np.argsort(-counts, kind="stable")})
     lengths = np.diff(data.user_offsets)
     eligible = np.flatnonzero(lengths >= 2)
-    chosen = eligible[np.linspace(0, len(eligible) - 1, min(sample, len(eligible))).astype(int)]
+    chosen = eligible[evenly(len(eligible), sample)]
     users, nexts = [], []
     for code in chosen.tolist():
         past = [

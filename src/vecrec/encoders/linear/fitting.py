@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.encoders.horizon import leaps
+
 __all__ = ["Positions", "fit_items", "read_positions"]
 
 _FLOATS = 1 << 28
@@ -56,7 +58,7 @@ def read_positions(
     users = np.repeat(np.arange(len(counts)), counts)
     moments = np.arange(len(codes))
     if horizon > 1:
-        moments -= np.random.default_rng(0).geometric(1 / horizon, len(codes)) - 1
+        moments -= leaps(horizon, len(codes), np.random.default_rng(0))
     later = np.flatnonzero(moments > offsets[users])
     if not len(later):
         return _without_order(codes, n_items, tables.shape[2])

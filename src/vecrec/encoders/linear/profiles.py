@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.encoders.horizon import leaps
 from vecrec.encoders.linear.features import FeatureMap
 from vecrec.encoders.linear.settings import LinearSequenceSettings
+from vecrec.spread import evenly
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -45,7 +47,7 @@ def learn_profiles(
         settings: The encoder's.
     """
     counts = np.diff(data.user_offsets)
-    users = _spread(np.flatnonzero(counts), _MOST_USERS)
+    users = _some(np.flatnonzero(counts), _MOST_USERS)
     means = np.zeros((len(users), vectors.shape[1]))
     for row, user in enumerate(users.tolist()):
         means[row] = vectors[codes[data.user_offsets[user] : data.user_offsets[user + 1]]].mean(axis=0)
@@ -86,13 +88,13 @@ def learn_fades(
     fades = np.ones((2, len(STOPS)), np.float32)
     most = min(_SAMPLED_USERS, max(1, _SCORES // len(vectors)))
     for place, length in enumerate(STOPS):
-        users = _spread(np.flatnonzero(counts > length), most)
+        users = _some(np.flatnonzero(counts > length), most)
         if not len(users):
             fades[:, place] = fades[:, max(place - 1, 0)]
         else:
             begin = data.user_offsets[users]
             # With a horizon what comes later counts too, or the last event where there are not so many.
-            ahead = np.random.default_rng(length).geometric(1 / settings.horizon, len(users)) - 1
+            ahead = leaps(settings.horizon, len(users), np.random.default_rng(length))
             next_one = begin + np.minimum(length + ahead, counts[users] - 1)
             past, following = codes[begin[:, None] + np.arange(length)], codes[next_one]
             records = [data.user_records[code] or {} for code in users.tolist()]
@@ -152,8 +154,6 @@ def _best_weight(
     return _WEIGHTS[int(np.flatnonzero(as_good)[-1])]
 
 
-def _spread(users: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of them, evenly spread."""
-    if len(users) <= most:
-        return users
-    return users[np.linspace(0, len(users) - 1, most).astype(np.int64)]
+def _some(users: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of them."""
+    return users[evenly(len(users), most)]

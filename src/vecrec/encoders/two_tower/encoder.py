@@ -139,7 +139,9 @@ class TwoTowerEncoder(Encoder):
     def _history(self, language: Language, user: User) -> History:
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
-        times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
+        times = None
+        if self.settings.layers:  # nothing else reads them
+            times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
         return history_of(language.items.indexes(event.item_id for event in latest).astype(np.int64), times)
 
     @override

@@ -80,12 +80,13 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             vectors = vectors + SparseProduct.apply(self.item_features, features)
         return vectors
 
-    def user_vectors(  # noqa: PLR0917 - all that is known about users
+    def user_vectors(
         self,
         ids: Rows,
         profiles: csr_matrix,
         read: Rows,
         pauses: Rows,
+        *,
         places: int,
         noise: np.random.Generator | None = None,
     ) -> paddle.Tensor:

@@ -72,7 +72,7 @@ class Objective:
 
     def users(self, users: Rows, read: Rows, pauses: Rows) -> paddle.Tensor:
         """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
-        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, pauses, 1)
+        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, pauses, places=1)
 
     def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
         if batch.ratings is None or self._material.top_rating is None or bool(np.isnan(batch.ratings).all()):
@@ -99,7 +99,7 @@ class Objective:
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
         timeless = rng.random(count) < TIMELESS_SHARE
         pauses = np.where(timeless, UNKNOWN, batch.pauses)
-        return self.network.user_vectors(ids, profiles, read, pauses, len(batch.targets), rng)
+        return self.network.user_vectors(ids, profiles, read, pauses, places=len(batch.targets), noise=rng)
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:

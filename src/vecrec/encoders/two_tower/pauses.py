@@ -41,7 +41,8 @@ def pause_steps(times: NDArray[np.float64]) -> Rows:
     return steps
 
 
-def history_of(items: Rows, times: NDArray[np.float64]) -> History:
-    """A history without the items that have no row, whose pauses are those between the others."""
+def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
+    """A history without the items that have no row, whose pauses are those between the others, if there are times."""
     known = items > 1
-    return History(items[known], pause_steps(times[known]))
+    items = items[known]
+    return History(items, np.full(len(items), UNKNOWN) if times is None else pause_steps(times[known]))

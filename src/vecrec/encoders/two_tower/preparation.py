@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Dataset, Vocabulary
+from vecrec.encoders.horizon import leaps
 from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
 from vecrec.encoders.two_tower.language import Language
 from vecrec.encoders.two_tower.pauses import UNKNOWN, History, history_of, pause_steps
-from vecrec.encoders.two_tower.sampling import Histories, leaps
+from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.errors import InvalidDataError
 
@@ -70,7 +71,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
     rows = language.items.indexes(data.item_ids).astype(np.int64)
     user_rows = language.users.indexes(data.user_ids).astype(np.int64)
     profiles = language.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
-    rng = np.random.default_rng((seed, 3))
+    left_out = leaps(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
     return Material(
         language,
         Histories(rows[train.item_codes], train.ratings, _pauses(train), train.user_offsets),
@@ -79,9 +80,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
         language.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
         np.bincount(rows[train.item_codes], minlength=language.items.size),
         _top_rating(train.ratings) if settings.loss == "rating" else None,
-        _validation(data, held_out, leaps(settings.horizon, len(held_out), rng), rows, user_rows, profiles)
-        if len(held_out)
-        else None,
+        _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
     )
 
 
@@ -124,20 +123,19 @@ def _held_out(data: Dataset, most: int, seed: int) -> Rows:
     return np.sort(np.random.default_rng((seed, 1)).choice(enough, most, replace=False))
 
 
-def _validation(  # noqa: PLR0917 - what has been numbered so far
-    data: Dataset, users: Rows, left_out: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows
+def _validation(
+    data: Dataset, users: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
 ) -> Validation:
     """The last events of the users; so many of those right before are not known yet, but one event always is."""
     last = data.user_offsets[users + 1] - 1
     items = rows[data.item_codes]
     ratings = np.full(len(users), np.nan, np.float32) if data.ratings is None else data.ratings[last]
-    times = np.full(data.n_events, np.nan) if data.times is None else data.times
     first = data.user_offsets[users]
     befores = [slice(start, end) for start, end in zip(first, np.maximum(last - left_out, first + 1))]
     return Validation(
         user_rows[users],
         profiles.rows(users),
-        [history_of(items[before], times[before]) for before in befores],
+        [history_of(items[before], None if data.times is None else data.times[before]) for before in befores],
         items[last],
         ratings,
     )

@@ -80,11 +80,10 @@ class GatedRecurrence(PyLayer):  # type: ignore[misc]
         np.multiply(of_read * states, open_ * (1 + gate * (1 - open_)), out=slopes[..., 2 * dim :])
         of_states = of_read * gate
         of_states *= open_
-        before = np.zeros_like(states[0])
         for moment in range(len(states) - 1, 0, -1):
             of_states[moment - 1] += keep[moment] * of_states[moment]
         np.multiply(of_states[1:], states[:-1] - value[1:], out=of_keep[1:])
-        np.multiply(of_states[0], before - value[0], out=of_keep[0])
+        np.multiply(of_states[0], -value[0], out=of_keep[0])
         np.multiply(of_states, 1 - keep, out=of_value)
         of_keep *= keep * (1 - keep)
         of_keep[padding] = 0

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits", "leaps"]
+from vecrec.encoders.horizon import leaps
+
+__all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
 
 PLACES = 96
 """Events of one user, at most, that a step learns from side by side."""
@@ -151,11 +153,6 @@ class Negatives:
         drawn = np.searchsorted(self._cumulated, rng.random(self._size))
         places = np.unique(np.minimum(drawn, len(self._rows) - 1))
         return self._rows[places], self._correction[places]
-
-
-def leaps(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> Rows:
-    """How many events are left out before the one that is predicted: 0 for the next one, ``horizon - 1`` on average."""
-    return rng.geometric(1 / horizon, shape) - 1
 
 
 def accidental_hits(targets: Rows, negatives: Rows) -> tuple[Rows, Rows]:
