@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks._published import METRICS
 from benchmarks._report import report, versions
-from benchmarks.quality import MAKERS, RESULTS
+from benchmarks.quality import DEPTHS, MAKERS, RESULTS
 from vecrec.data import Dataset, splits
 from vecrec.datasets import movielens
 from vecrec.evaluation import evaluate
 
-METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@50", "hit_rate@200")
+COLUMNS = METRICS["P1"]
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,7 @@ def measure(name: str, data_name: str, seed: int) -> dict[str, Any]:
     start, busy = time.perf_counter(), time.process_time()
     encoder = MAKERS[variant.encoder](variant.dim, seed, dict(variant.options)).fit(split.train)
     took, cpu = time.perf_counter() - start, time.process_time() - busy
-    parts = {
-        part: evaluate(encoder, split, k=(10, 50, 200), part=part, baselines=()) for part in ("validation", "test")
-    }
+    parts = {part: evaluate(encoder, split, k=DEPTHS, part=part, baselines=()) for part in ("validation", "test")}
     return {
         "variant": name,
         "encoder": variant.encoder,
@@ -101,7 +100,7 @@ def measure(name: str, data_name: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "train_seconds": round(took, 1),
         "train_cpu_seconds": round(cpu, 1),
-        **{part: {metric: round(found[metric], 6) for metric in METRICS} for part, found in parts.items()},
+        **{part: {metric: round(found[metric], 6) for metric in COLUMNS} for part, found in parts.items()},
     }
 
 
@@ -127,13 +126,13 @@ def main() -> None:
     rows = [
         [
             run["variant"],
-            *(f"{run['test'][metric]:.4f}" for metric in METRICS),
+            *(f"{run['test'][metric]:.4f}" for metric in COLUMNS),
             f"{run['validation']['ndcg@10']:.4f}",
             f"{run['train_cpu_seconds']:,.0f} s",
         ]
         for run in runs
     ]
-    report("P1, one seed", ["model", *METRICS, "validation ndcg@10", "training, CPU"], rows, figures)
+    report("P1, one seed", ["model", *COLUMNS, "validation ndcg@10", "training, CPU"], rows, figures)
 
 
 if __name__ == "__main__":

@@ -140,15 +140,10 @@ def _print(figures: dict[str, Any]) -> None:
 
 def draw(figures: dict[str, Any], path: Path) -> None:
     """The curve as a picture: NDCG@10 against both diversities, each point one balance."""
-    from matplotlib import rcParams
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    from benchmarks._svg import blank, save
 
-    rcParams["svg.hashsalt"] = "vecrec"  # equal figures, equal file
-    rcParams["svg.fonttype"] = "none"
     curve = figures["curve"]
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = blank(9, 4)
     panes = figure.subplots(1, 2, sharey=True)
     for pane, name, label in (
         (panes[0], "diversity_by_vectors", "diversity of the list, by the vectors"),
@@ -167,7 +162,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         pane.grid(alpha=0.3)
     panes[0].set_ylabel("NDCG@10")
     figure.suptitle("What diversity costs on MovieLens 1M", fontsize=11)
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 def _options() -> argparse.Namespace:

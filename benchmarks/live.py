@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks._published import METRICS
 from benchmarks._report import report, versions
-from benchmarks.quality import MAKERS, RESULTS
+from benchmarks.quality import DEPTHS, MAKERS, RESULTS
 from tests.servers.milvus import MilvusServer
 from tests.servers.redis import RedisServer
 from vecrec import Recommender
@@ -26,8 +27,7 @@ from vecrec.datasets import movielens
 from vecrec.encoders import Encoder
 from vecrec.parts import open_metadata_store, open_vector_store
 
-DEPTHS = (10, 50, 200)
-METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@50", "hit_rate@200")
+COLUMNS = METRICS["P1"]
 
 
 def measure(encoder: Encoder, split: Split, stores: tuple[str, str], folder: Path) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def measure(encoder: Encoder, split: Split, stores: tuple[str, str], folder: Pat
     print(found, flush=True)
     exact = found.baselines[0]
     return {
-        "served": {metric: round(found[metric], 6) for metric in METRICS},
-        "exact": {metric: round(exact[metric], 6) for metric in METRICS},
+        "served": {metric: round(found[metric], 6) for metric in COLUMNS},
+        "exact": {metric: round(exact[metric], 6) for metric in COLUMNS},
         "fates": {
             fate: {str(k): round(share, 6) for k, share in shares.items()} for fate, shares in found.fates.items()
         },
@@ -72,11 +72,11 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "live.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
     rows = [
-        [f"{name}, {what}", *(f"{found[what][metric]:.4f}" for metric in METRICS)]
+        [f"{name}, {what}", *(f"{found[what][metric]:.4f}" for metric in COLUMNS)]
         for name, found in pairs.items()
         for what in ("served", "exact")
     ]
-    report(f"P1 through the live path, {args.encoder}", ["", *METRICS], rows, figures)
+    report(f"P1 through the live path, {args.encoder}", ["", *COLUMNS], rows, figures)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rcParams
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-
 from benchmarks._published import METRICS, PUBLISHED
+from benchmarks._svg import blank, save
 from benchmarks.quality import RESULTS
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -56,8 +53,7 @@ def draw_quality(results: Path, path: Path) -> None:
             spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
             bars.append((SHOWN[name], statistics.mean(figures), spread, OURS))
     bars.sort(key=lambda bar: bar[1])
-    figure = Figure(figsize=(8.5, 0.36 * len(bars) + 0.9), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = blank(8.5, 0.36 * len(bars) + 0.9)
     pane = figure.subplots()
     names, heights, spreads, colours = zip(*bars)
     shown = pane.barh(names, heights, xerr=spreads, color=colours, error_kw={"elinewidth": 1})
@@ -65,7 +61,7 @@ def draw_quality(results: Path, path: Path) -> None:
     pane.set_xlabel("NDCG@10, MovieLens 1M, protocol P1 (grey: published)")
     pane.spines[["top", "right"]].set_visible(False)
     pane.set_xlim(0, 1.12 * max(heights))
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 def main() -> None:
@@ -74,8 +70,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=PICTURES)
     args = parser.parse_args()
-    rcParams["svg.hashsalt"] = "vecrec"  # equal figures, equal file
-    rcParams["svg.fonttype"] = "none"
     draw_quality(args.results, args.out / "quality.svg")
 
 
