@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.errors import StoreError
 from vecrec.vector_stores.milvus import lite
-from vecrec.vector_stores.milvus.schema import Layout
+from vecrec.vector_stores.milvus.schema import ID, Layout
 from vecrec.vector_stores.milvus.translation import (
     engine_errors,
+    is_loaded,
     is_not_loaded,
     is_unreachable,
     is_without_index,
@@ -27,6 +28,10 @@ __all__ = ["Client"]
 
 _PAUSE = 0.1
 _READS = frozenset({"search", "query", "describe_collection", "list_collections", "has_collection", "describe_index"})
+_ANSWERS = frozenset({"search", "query"})
+
+# A read of nothing, which is answered when everything is there.
+_LATEST: dict[str, Any] = {"filter": f'{ID} == ""', "output_fields": [ID], "consistency_level": "Strong"}
 
 # By default a lost connection is tried anew after pauses that grow to two minutes.
 _CHANNEL = {
@@ -64,12 +69,32 @@ class Client:
             StoreError: whatever went wrong, in vecrec's terms.
         """
         try:
-            return self.direct(doing, method, collection, **arguments)
+            answer = self.direct(doing, method, collection, **arguments)
         except StoreError as error:
             if not is_not_loaded(error.__cause__):
                 raise
+        else:
+            if method not in _ANSWERS or not self._may_be_unloaded(doing, collection, answer):
+                return answer
         self._load(doing, collection)
+        if not self.address.lite:
+            # A collection that was just loaded is still reading what was written lately.
+            self.direct(doing, "query", collection, **_LATEST)
         return self.direct(doing, method, collection, **arguments)
+
+    def await_visible(self, doing: str, collection: str) -> None:
+        """Return when every reader of the server sees what has been written.
+
+        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, of whichever
+        process, so that none of them has to wait. (``"Session"`` would not do: it overlooks deletions.)
+        """
+        self.call(doing, "query", collection, **_LATEST)
+
+    def _may_be_unloaded(self, doing: str, collection: str, answer: Any) -> bool:
+        # While a server takes a collection out of memory, for about a second, it finds nothing and calls that no error.
+        if self.address.lite or any(any(row.values()) if isinstance(row, dict) else row for row in answer):
+            return False
+        return not is_loaded(self.direct(doing, "get_load_state", collection))
 
     def make_index(self, doing: str, collection: str, layout: Layout) -> None:
         """Make a collection's index and load it. Each step by itself, since both in one would wait half a second."""

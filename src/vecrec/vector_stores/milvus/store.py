@@ -28,7 +28,7 @@ from vecrec.vector_stores.milvus.catalog import Catalog
 from vecrec.vector_stores.milvus.client import Client
 from vecrec.vector_stores.milvus.expressions import id_in
 from vecrec.vector_stores.milvus.index import Flat, Index, check_index
-from vecrec.vector_stores.milvus.schema import ID, PROPERTY, VECTOR, Layout
+from vecrec.vector_stores.milvus.schema import PROPERTY, VECTOR, Layout
 from vecrec.vector_stores.milvus.search import search
 from vecrec.vector_stores.milvus.table import Table
 from vecrec.vector_stores.milvus.translation import is_unanswered
@@ -274,18 +274,10 @@ class MilvusVectorStore(VectorStore):
         return CollectionExistsError(f"there is a collection {collection!r} already: drop it first or use another name")
 
     def _await_visible(self, collection: str) -> None:
-        """Return when every reader of the server sees what has been written.
-
-        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, of whichever
-        process, so that none of them has to wait. (``"Session"`` would not do: it overlooks deletions.)
-        """
         if self._client.address.lite or collection in self._bulk:
             return
         with self._catalog.about(collection):
-            self._client.call(
-                f"write to {collection!r}", "query", collection, filter=f'{ID} == ""', output_fields=[ID],
-                consistency_level="Strong",
-            )  # fmt: skip
+            self._client.await_visible(f"write to {collection!r}", collection)
 
     def _is_indexed(self, doing: str, collection: str) -> bool:
         state = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)

@@ -13,7 +13,15 @@ from vecrec.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["engine_errors", "is_not_loaded", "is_unanswered", "is_unreachable", "is_without_index", "translate"]
+__all__ = [
+    "engine_errors",
+    "is_loaded",
+    "is_not_loaded",
+    "is_unanswered",
+    "is_unreachable",
+    "is_without_index",
+    "translate",
+]
 
 _NOT_FOUND = 100
 _NOT_LOADED = (101, 103)
@@ -26,6 +34,7 @@ _NOT_READY = (
     "node offline", "node not match", "nodes not enough", "not healthy", "replica not available", "channel lacks",
     "shard leader",
 )  # fmt: skip
+_BEING_RELEASED = re.compile(r"search/query delegator .*(collection|channel) not found")
 _TOO_LATE = re.compile("retry timeout|wait for .* timeout|deadline exceeded|timed out", re.IGNORECASE)
 
 
@@ -80,7 +89,12 @@ def is_unreachable(error: BaseException | None) -> bool:
 
 def is_not_loaded(error: BaseException | None) -> bool:
     """Whether the collection has to be loaded before it can be read."""
-    return getattr(error, "code", None) in _NOT_LOADED
+    return getattr(error, "code", None) in _NOT_LOADED or bool(_BEING_RELEASED.search(_reason(error)))
+
+
+def is_loaded(answer: dict[str, Any]) -> bool:
+    """Whether the engine's answer about a collection's state says that it can be read."""
+    return getattr(answer.get("state"), "name", None) == "Loaded"
 
 
 def is_without_index(error: BaseException | None) -> bool:
