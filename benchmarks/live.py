@@ -1,9 +1,9 @@
 """Protocol P1 through the live path: what the index and the stores lose of what the vectors find.
 
 Run it as ``python -m benchmarks.live --data ml-1m/ [--encoder linear]``. An encoder is fitted and published as an
-application would do it, on Milvus Lite with SQLite and on a Milvus server with Redis, which it starts; the
-validation events are recorded, and `Recommender.evaluate` asks for every user. Beside what was served stands an exact
-search of the same vectors. It writes ``benchmarks/results/live.json``.
+application would do it: on Milvus Lite with SQLite, and on a Milvus server with Redis, which it starts, with the exact
+default and with a graph. The validation events are recorded, and `Recommender.evaluate` asks for all. Beside what
+was served stands an exact search of the same vectors. It writes ``benchmarks/results/live.json``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from vecrec import Recommender
 from vecrec.data import Split, splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder
-from vecrec.parts import open_metadata_store, open_vector_store
+from vecrec.parts import open_metadata_store
+from vecrec.vector_stores import MilvusVectorStore
+from vecrec.vector_stores.milvus import HNSW, Flat
 
 COLUMNS = METRICS["P1"]
 
 
-def measure(encoder: Encoder, split: Split, stores: tuple[str, str], folder: Path) -> dict[str, Any]:
+def measure(encoder: Encoder, split: Split, vectors: MilvusVectorStore, url: str, folder: Path) -> dict[str, Any]:
     """Fit and publish, record the validation events, and recommend to everybody."""
-    vectors, metadata = open_vector_store(stores[0]), open_metadata_store(stores[1], "live")
-    with Recommender(encoder, vectors, metadata, name="live", artifacts=folder / "artifacts") as recommender:
+    metadata = open_metadata_store(url, folder.name)
+    with Recommender(encoder, vectors, metadata, name=folder.name, artifacts=folder) as recommender:
         release = recommender.fit(split.train)
         recommender.record(event for user in split.validation.users(history=True) for event in user.history)
         began = time.perf_counter()
@@ -53,7 +55,7 @@ def measure(encoder: Encoder, split: Split, stores: tuple[str, str], folder: Pat
 
 
 def main() -> None:
-    """Both pairs of stores."""
+    """Every pair of stores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
     parser.add_argument("--encoder", choices=MAKERS, default="linear")
@@ -64,10 +66,15 @@ def main() -> None:
     pairs: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vecrec-bench-")))
-        embedded = (str(folder / "vectors.db"), f"sqlite:///{folder / 'metadata.sqlite'}")
-        pairs["Milvus Lite, SQLite"] = measure(encoder, split, embedded, folder / "embedded")
-        servers = (stack.enter_context(MilvusServer()).url, stack.enter_context(RedisServer()).url)
-        pairs["Milvus server, Redis"] = measure(encoder, split, servers, folder / "servers")
+        lite = MilvusVectorStore(folder / "vectors.db")
+        sqlite = f"sqlite:///{folder / 'metadata.sqlite'}"
+        pairs["Milvus Lite, SQLite"] = measure(encoder, split, lite, sqlite, folder / "embedded")
+        milvus, redis = stack.enter_context(MilvusServer()).url, stack.enter_context(RedisServer()).url
+        for index in (Flat(), HNSW()):
+            server = MilvusVectorStore(milvus, index=index)
+            pairs[f"Milvus server with {index.kind}, Redis"] = measure(
+                encoder, split, server, redis, folder / index.kind.lower()
+            )
     figures = {"benchmark": "live", "encoder": args.encoder, "data": split.train.name, "stores": pairs}
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "live.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")

@@ -231,7 +231,7 @@ def test_equal_vectors_do_not_shorten_a_list(tmp_path: Path) -> None:
     """The graph of an index falls apart into islands of equal vectors; the list is filled from all entries then."""
     base = np.random.default_rng(2).integers(-9, 10, (40, 16))
     ids: list[Id] = list(range(4000))
-    with MilvusVectorStore(tmp_path / "vectors.db", index=HNSW()) as store:
+    with MilvusVectorStore(tmp_path / "vectors.db", index=HNSW(m=16, ef_construction=200, ef=64)) as store:
         store.create("items", CollectionSpec(16, "ip", {"year": "integer"}))
         store.upsert("items", ids, base[np.arange(4000) % 40], [{"year": number % 2} for number in ids])
         store.flush("items")

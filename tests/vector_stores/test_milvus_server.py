@@ -20,7 +20,7 @@ from vecrec.filters import field
 from vecrec.ids import Id
 from vecrec.vector_stores import CollectionSpec, MilvusVectorStore
 from vecrec.vector_stores.milvus import HNSW, HNSWSQ, packing
-from vecrec.vector_stores.milvus.schema import Layout
+from vecrec.vector_stores.milvus.schema import VECTOR, Layout
 
 FIELDS: Any = {"year": "integer", "lang": "string", "genres": "strings"}
 
@@ -161,7 +161,7 @@ def test_a_creation_that_was_cut_short_is_finished(server: MilvusVectorStore) ->
 
 
 def test_what_follows_a_flush_is_searched_by_the_index(milvus_uri: str) -> None:
-    """A graph that was built to be bad is bad at once; else the server searches without it for a while."""
+    """A graph that was built to be bad is bad at once, and in use; else the server searches without it for a while."""
     name, rng = f"test_{uuid.uuid4().hex}", np.random.default_rng(0)
     vectors = rng.standard_normal((4000, 32)) * np.exp(rng.normal(size=(4000, 1)))
     queries = rng.standard_normal((50, 32))
@@ -172,6 +172,9 @@ def test_what_follows_a_flush_is_searched_by_the_index(milvus_uri: str) -> None:
             store.create(name, CollectionSpec(32))
             store.upsert(name, list(range(4000)), vectors)
             store.flush(name)
+            segments = store._client.engine().list_loaded_segments(name)
+            if index is not None:
+                assert [(segment.num_rows, segment.index_name) for segment in segments] == [(4000, VECTOR)]
             found = store.search(name, queries, 10)
             store.drop(name)
         shares.append(np.mean([hit.id in wanted for hits, wanted in zip(found, best) for hit in hits]))

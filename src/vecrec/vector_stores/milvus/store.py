@@ -42,6 +42,10 @@ __all__ = ["MilvusVectorStore"]
 _IDS = 2_000
 _POLL = 0.1
 
+# A server makes no index for a segment of fewer rows (its dataCoord.segment.minSegmentNumRowsToEnableIndex).
+_INDEXED_ROWS = 1024
+_TAKING = 60.0
+
 
 class MilvusVectorStore(VectorStore):
     """Vectors in Milvus: Milvus Lite inside this process, or a Milvus server, standalone or distributed.
@@ -242,9 +246,24 @@ class MilvusVectorStore(VectorStore):
                     )
                 time.sleep(_POLL)
             if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
-                # Else a server searches what was written lately without its index for some ten seconds more, and who
-                # measures the index in that time measures nothing.
-                self._client.direct(doing, "refresh_load", collection, timeout=self._flush_timeout)
+                self._take_index(doing, collection, deadline)
+
+    def _take_index(self, doing: str, collection: str, deadline: float) -> None:
+        """Return when searches use the index that was built.
+
+        By itself a server takes it some ten seconds later, and until then searches by a coarse one of its own, so that
+        who measures the index in that time measures another.
+        """
+        self._client.direct(doing, "refresh_load", collection, timeout=self._flush_timeout)
+        written = int(self._index_state(doing, collection).get("total_rows", 0))
+        # It will be taken anyway, so nobody waits for it for long.
+        deadline = min(deadline, time.monotonic() + _TAKING)
+        while time.monotonic() < deadline:
+            segments = self._client.direct(doing, "list_loaded_segments", collection)
+            indexed = all(segment.index_name or segment.num_rows < _INDEXED_ROWS for segment in segments)
+            if indexed and sum(segment.num_rows for segment in segments) >= written:
+                return
+            time.sleep(_POLL)
 
     def _write_out(self, doing: str, collection: str, deadline: float) -> None:
         if self._client.address.lite:
@@ -280,8 +299,12 @@ class MilvusVectorStore(VectorStore):
             self._client.await_visible(f"write to {collection!r}", collection)
 
     def _is_indexed(self, doing: str, collection: str) -> bool:
-        state = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)
+        state = self._index_state(doing, collection)
         return bool(state.get("state") == "Finished" and not state.get("pending_index_rows"))
+
+    def _index_state(self, doing: str, collection: str) -> dict[str, Any]:
+        state: dict[str, Any] = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)
+        return state
 
 
 def _seconds(value: Any, what: str) -> float:
