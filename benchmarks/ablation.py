@@ -3,7 +3,7 @@
 Run it as ``python -m benchmarks.ablation --data ml-1m/``; it takes about 45 minutes on two cores, since it trains some
 twenty models. ``--only WORD`` trains those whose name contains the word. Figures of the validation part as well, since
 that is what settings are chosen by. It writes ``benchmarks/results/ablation.json`` after each model and ends with a
-table.
+table. Started again, it trains only what is not in that file.
 """
 
 from __future__ import annotations
@@ -112,17 +112,17 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a word in the names of the variants")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    runs: list[dict[str, Any]] = []
-    figures: dict[str, Any] = {}
+    path = args.out / "ablation.json"
+    done = _done(path, args.seed)
     for name in VARIANTS:
-        if args.only not in name:
+        if name in done or args.only not in name:
             continue
         print(name, file=sys.stderr, flush=True)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            runs.append(pool.submit(measure, name, args.data, args.seed).result())
-        figures = {"benchmark": "ablation", "protocol": "P1", "seed": args.seed, "runs": runs}
+            done[name] = pool.submit(measure, name, args.data, args.seed).result()
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "ablation.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+        path.write_text(json.dumps({**_figures(done, args.seed), "versions": versions()}, indent=1) + "\n")
+    figures = _figures(done, args.seed)
     rows = [
         [
             run["variant"],
@@ -130,9 +130,20 @@ def main() -> None:
             f"{run['validation']['ndcg@10']:.4f}",
             f"{run['train_cpu_seconds']:,.0f} s",
         ]
-        for run in runs
+        for run in figures["runs"]
     ]
     report("P1, one seed", ["model", *COLUMNS, "validation ndcg@10", "training, CPU"], rows, figures)
+
+
+def _done(path: Path, seed: int) -> dict[str, dict[str, Any]]:
+    """The runs that an earlier start has written, by variant."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return {run["variant"]: run for run in found.get("runs", ()) if run["seed"] == seed and run["variant"] in VARIANTS}
+
+
+def _figures(done: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+    runs = [done[name] for name in VARIANTS if name in done]
+    return {"benchmark": "ablation", "protocol": "P1", "seed": seed, "runs": runs}
 
 
 if __name__ == "__main__":

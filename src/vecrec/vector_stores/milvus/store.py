@@ -254,10 +254,11 @@ class MilvusVectorStore(VectorStore):
         By itself a server takes it some ten seconds later, and until then searches by a coarse one of its own, so that
         who measures the index in that time measures another.
         """
-        self._client.direct(doing, "refresh_load", collection, timeout=self._flush_timeout)
-        written = int(self._index_state(doing, collection).get("total_rows", 0))
         # It will be taken anyway, so nobody waits for it for long.
         deadline = min(deadline, time.monotonic() + _TAKING)
+        with contextlib.suppress(StoreTimeoutError):
+            self._client.direct(doing, "refresh_load", collection, timeout=_TAKING)
+        written = int(self._index_state(doing, collection).get("total_rows", 0))
         while time.monotonic() < deadline:
             segments = self._client.direct(doing, "list_loaded_segments", collection)
             indexed = all(segment.index_name or segment.num_rows < _INDEXED_ROWS for segment in segments)
