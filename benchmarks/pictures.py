@@ -19,6 +19,8 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 OURS, THEIRS = "tab:blue", "lightgrey"
 
+KINDS = {"two-tower": "tab:blue", "recurrent": "tab:purple", "linear": "tab:green"}
+
 SHOWN = {
     "popularity": "popularity",
     "linear": "LinearSequenceEncoder",
@@ -42,6 +44,20 @@ def quality(results: Path) -> dict[str, list[float]]:
                 for place, member in enumerate(name.split("+")):
                     found[member] = [run["members"][place]["ndcg@10"] for run in mine]
     return found
+
+
+def draw_ablation(results: Path, path: Path) -> None:
+    """Each variant of the encoders, those of one kind together, in the order in which they build on each other."""
+    runs = json.loads((results / "ablation.json").read_text())["runs"][::-1]
+    figure = blank(8.5, 0.3 * len(runs) + 0.9)
+    pane = figure.subplots()
+    heights = [run["test"]["ndcg@10"] for run in runs]
+    shown = pane.barh([run["variant"] for run in runs], heights, color=[KINDS[run["encoder"]] for run in runs])
+    pane.bar_label(shown, labels=[f"{height:.4f}" for height in heights], padding=6, fontsize=8)
+    pane.set_xlabel("NDCG@10, MovieLens 1M, protocol P1, one seed")
+    pane.spines[["top", "right"]].set_visible(False)
+    pane.set_xlim(0, 1.12 * max(heights))
+    save(figure, path)
 
 
 def draw_quality(results: Path, path: Path) -> None:
@@ -71,6 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PICTURES)
     args = parser.parse_args()
     draw_quality(args.results, args.out / "quality.svg")
+    draw_ablation(args.results, args.out / "ablation.svg")
 
 
 if __name__ == "__main__":

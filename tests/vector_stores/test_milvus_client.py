@@ -124,8 +124,26 @@ def test_a_read_that_was_answered_late_or_refused_is_not_repeated(status: str) -
     assert engine.calls == ["query"]
 
 
-def test_what_is_not_loaded_is_loaded_and_read() -> None:
-    """After a reopening of Milvus Lite, and after an operator released the collection."""
-    engine = Engine(MilvusException(101, "Collection 'items' is in state 'released'; call load()"))
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MilvusException(101, "Collection 'items' is in state 'released'; call load()"),
+        MilvusException(65535, "failed to search/query delegator 1 for channel c: reason=channel not found[channel=c]"),
+        MilvusException(65535, "failed to search/query delegator 1 for channel c: reason=collection not found[5]"),
+    ],
+)
+def test_what_is_not_loaded_is_loaded_and_read(failure: MilvusException) -> None:
+    """After an operator released the collection, or while; on a server once everything that was written is there."""
+    engine = Engine(failure)
     assert connected(engine).call("read", "query", "items") == "done"
+    assert engine.calls == ["query", "load_collection", "query", "query"]
+
+
+def test_milvus_lite_has_nothing_to_wait_for() -> None:
+    """It forgets what was loaded when its process ends, and has everything in one place."""
+    engine = Engine(MilvusException(101, "Collection 'items' is in state 'released'; call load()"))
+    client = Client(parse_address("items.db"), None, 3)
+    client._engine, client._process = engine, os.getpid()
+    assert client.call("read", "query", "items") == "done"
     assert engine.calls == ["query", "load_collection", "query"]
+
