@@ -146,4 +146,3 @@ def test_milvus_lite_has_nothing_to_wait_for() -> None:
     client._engine, client._process = engine, os.getpid()
     assert client.call("read", "query", "items") == "done"
     assert engine.calls == ["query", "load_collection", "query"]
-
