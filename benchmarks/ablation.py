@@ -93,6 +93,7 @@ def measure(name: str, data_name: str, seed: int) -> dict[str, Any]:
     parts = {part: evaluate(encoder, split, k=DEPTHS, part=part, baselines=()) for part in ("validation", "test")}
     return {
         "variant": name,
+        "data": split.train.name,
         "encoder": variant.encoder,
         "options": variant.options,
         "dim": variant.dim,
@@ -113,7 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     path = args.out / "ablation.json"
-    done = _done(path, args.seed)
+    done = _done(path, movielens.load(args.data).name, args.seed)
     for name in VARIANTS:
         if name in done or args.only not in name:
             continue
@@ -135,10 +136,16 @@ def main() -> None:
     report("P1, one seed", ["model", *COLUMNS, "validation ndcg@10", "training, CPU"], rows, figures)
 
 
-def _done(path: Path, seed: int) -> dict[str, dict[str, Any]]:
-    """The runs that an earlier start has written, by variant."""
-    found = json.loads(path.read_text()) if path.exists() else {}
-    return {run["variant"]: run for run in found.get("runs", ()) if run["seed"] == seed and run["variant"] in VARIANTS}
+def _done(path: Path, data_name: str, seed: int) -> dict[str, dict[str, Any]]:
+    """The runs that an earlier start has written of the same data and settings, by variant."""
+    found = json.loads(path.read_text())["runs"] if path.exists() else []
+    mine = [run for run in found if (run["data"], run["seed"]) == (data_name, seed)]
+    return {run["variant"]: run for run in mine if _is_current(run)}
+
+
+def _is_current(run: dict[str, Any]) -> bool:
+    variant = VARIANTS.get(run["variant"])
+    return variant == Variant(run["encoder"], run["options"], run["dim"], frozenset(run["without"]))
 
 
 def _figures(done: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
