@@ -40,7 +40,7 @@ class AutoIndex(Flat):
 
 @dataclass(frozen=True, slots=True)
 class HNSW:
-    """A graph of near vectors: fast at any size, and nearly exact at the defaults.
+    """A graph of near vectors: fast at any size, and at its defaults nearly exact on MovieLens 1M; measure on more.
 
     Item vectors of a recommender are of many lengths, and users' vectors lie elsewhere than items'. That takes a far
     denser graph and a wider search than the usual settings for pictures and texts, of ``m=16`` and ``ef=64``, with

@@ -257,7 +257,8 @@ class MilvusVectorStore(VectorStore):
         # It will be taken anyway, so nobody waits for it for long.
         deadline = min(deadline, time.monotonic() + _TAKING)
         with contextlib.suppress(StoreTimeoutError):
-            self._client.direct(doing, "refresh_load", collection, timeout=_TAKING)
+            left = max(deadline - time.monotonic(), _POLL)
+            self._client.direct(doing, "refresh_load", collection, timeout=left)
         written = int(self._index_state(doing, collection).get("total_rows", 0))
         while time.monotonic() < deadline:
             segments = self._client.direct(doing, "list_loaded_segments", collection)
