@@ -33,6 +33,7 @@ from vecrec.datasets import movielens
 from vecrec.encoders import (
     CombinedEncoder,
     ContentEncoder,
+    EASEEncoder,
     Encoder,
     LinearSequenceEncoder,
     LinearSequenceSettings,
@@ -71,6 +72,7 @@ def _linear(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
 MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
     "popularity": lambda dim, seed, options: PopularityEncoder(),
     "content": lambda dim, seed, options: ContentEncoder(dim=dim, seed=seed),
+    "ease": lambda dim, seed, options: EASEEncoder(dim=dim, seed=seed, **options),
     "linear": _linear,
     "two-tower": _two_tower,
     "recurrent": _recurrent,

@@ -11,6 +11,7 @@ from vecrec.encoders.base import Encoder
 if TYPE_CHECKING:
     from vecrec.encoders.combined import CombinedEncoder
     from vecrec.encoders.content import ContentEncoder
+    from vecrec.encoders.ease import EASEEncoder
     from vecrec.encoders.linear import LinearSequenceEncoder, LinearSequenceSettings
     from vecrec.encoders.popularity import PopularityEncoder
     from vecrec.encoders.presets import ensemble
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CombinedEncoder",
     "ContentEncoder",
+    "EASEEncoder",
     "Encoder",
     "LinearSequenceEncoder",
     "LinearSequenceSettings",
@@ -32,6 +34,7 @@ __all__ = [
 _LATER = {
     "CombinedEncoder": "combined",
     "ContentEncoder": "content",
+    "EASEEncoder": "ease",
     "LinearSequenceEncoder": "linear",
     "LinearSequenceSettings": "linear",
     "PopularityEncoder": "popularity",

@@ -22,6 +22,12 @@ class EncoderKit(ConformanceTests):
     reads_features: ClassVar[bool] = True
     """Whether the vectors depend on features. ``False`` for an encoder of ids and histories only."""
 
+    reads_profiles: ClassVar[bool] = True
+    """Whether the vectors of users depend on their features. ``False`` for an encoder of their histories only."""
+
+    reads_order: ClassVar[bool] = True
+    """Whether the vectors of users depend on the order of their histories. ``False`` for an encoder of sets."""
+
     seeded: ClassVar[bool] = True
     """Whether another seed gives other vectors. ``False`` for an encoder without chance."""
 
