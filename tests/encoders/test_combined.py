@@ -111,9 +111,8 @@ def test_fewer_dimensions_keep_the_order_of_the_scores(data: Dataset) -> None:
     whole = CombinedEncoder.of(members, split)
     reduced = CombinedEncoder.of(members, split, dim=24)
     assert reduced.encode_users([User(1)]).shape == (1, 24)
-    expected, found = scores(whole, split.train), scores(reduced, split.train)
-    met = split.train.popularity() > 0
-    assert np.corrcoef(expected[:, met].ravel(), found[:, met].ravel())[0, 1] > 0.97
+    heads = [np.argsort(-scores(each, split.train), axis=1)[:, :10].tolist() for each in (reduced, whole)]
+    assert np.mean([len({*one} & {*other}) for one, other in zip(*heads)]) > 7
     figures = [evaluate(each, split, k=10, baselines=())["recall@10"] for each in (reduced, whole)]
     assert figures[0] > 0.9 * figures[1] > 0.3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +33,8 @@ _MOST_USERS = 20_000
 _KNOWN_PER_NEW = 20
 """How many users with a history stand beside one of whom only the profile is known."""
 
-_ITEMS_AT_A_TIME = 10_000
+_MOST_ITEMS = 20_000
+"""Items, at most, that the maps are learnt from: the most popular ones."""
 
 
 class CombinedEncoder(Encoder):
@@ -46,7 +47,7 @@ class CombinedEncoder(Encoder):
     fit twice, are put together by `of`.
 
     Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
-    dimensions as said, by the two linear maps after which the scores of the users in the data change least (see
+    dimensions as said, by the two linear maps after which the lists of the users in the data change least (see
     `vecrec.encoders.reduction`): several models for the price of one in the store and in the search.
 
     Args:
@@ -103,7 +104,7 @@ class CombinedEncoder(Encoder):
         made._weights = made._given
         if split is not None:
             made._weights = made._given or made._best_weights(split, "validation")
-            made._reduction = made._reduced(split.train)
+            made._reduction = made._reduced(split.train, lambda step: None)
         return made
 
     @property
@@ -137,7 +138,7 @@ class CombinedEncoder(Encoder):
         for member in self.members:
             member.fit(data, progress=_labelled(progress, member.name))
         self._weights = weights
-        self._reduction = self._reduced(data)
+        self._reduction = self._reduced(data, progress)
 
     def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...]:
         from vecrec.data import splits
@@ -155,20 +156,23 @@ class CombinedEncoder(Encoder):
         dims = [member.dim for member in self.members]
         return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part)
 
-    def _reduced(self, data: Dataset) -> Reduction | None:
+    def _reduced(self, data: Dataset, progress: Progress) -> Reduction | None:
         """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""
         if not self._reduces:
             return None
-        users = [data.user(code, history=True) for code in evenly(data.n_users, _MOST_USERS).tolist()]
-        users += [User(features=user.features) for user in users[::_KNOWN_PER_NEW]]
         popularity = data.popularity()
-
-        def items() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-            for start in range(0, data.n_items, _ITEMS_AT_A_TIME):
-                codes = range(start, min(start + _ITEMS_AT_A_TIME, data.n_items))
-                yield self._wide_items([*map(data.item, codes)]), popularity[codes.start : codes.stop]
-
-        return reduce_scores(self._wide_users(users), items(), self._dim)
+        items = np.sort(np.argsort(-popularity, kind="stable")[: min(_MOST_ITEMS, np.count_nonzero(popularity))])
+        rows = np.full(data.n_items, -1)
+        rows[items] = np.arange(len(items))
+        codes = evenly(data.n_users, _MOST_USERS).tolist()
+        users = [data.user(code, history=True) for code in codes]
+        events = [rows[data.item_codes[data.user_offsets[code] : data.user_offsets[code + 1]]] for code in codes]
+        seen = [each[each >= 0] for each in events]
+        strangers = [User(features=user.features) for user in users[::_KNOWN_PER_NEW]]
+        users += strangers
+        seen += [np.zeros(0, np.int64)] * len(strangers)
+        wide = self._wide_items([*map(data.item, items.tolist())])
+        return reduce_scores(self._wide_users(users), wide, popularity[items], seen, dim=self._dim, progress=progress)
 
     # -- encoding
 

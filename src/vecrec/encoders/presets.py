@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vecrec.encoders.combined import CombinedEncoder
+from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear import LinearSequenceEncoder
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 
@@ -12,9 +13,9 @@ __all__ = ["ensemble"]
 def ensemble(dim: int = 256, seed: int = 0) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
-    Towers that read the history as decaying sums, towers that read it by recurrent layers, and the linear encoder: what
-    one gets wrong, the others mostly do not. What each of their scores counts is learnt on the last events, for which
-    they are fitted once more before.
+    Towers that read the history as decaying sums, towers that read it by recurrent layers, the linear encoder of
+    sequences, and EASE, which knows tastes rather than sequences: what one gets wrong, the others mostly do not. What
+    each of their scores counts is learnt on the last events, for which they are fitted once more before.
 
     Args:
         dim: The length of every vector, at least 2.
@@ -27,5 +28,6 @@ def ensemble(dim: int = 256, seed: int = 0) -> CombinedEncoder:
         TwoTowerEncoder(dim, seed=seed),
         TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent()),
         LinearSequenceEncoder(dim, seed=seed),
+        EASEEncoder(dim, seed=seed, ridge=1.0),
     ]
     return CombinedEncoder(members, dim=dim)

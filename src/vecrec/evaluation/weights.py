@@ -16,8 +16,12 @@ from vecrec.spread import evenly
 
 __all__ = ["learn_weights"]
 
-_COARSE = np.arange(-3.0, 3.01, 0.5)
-_FINE = np.arange(-0.375, 0.376, 0.125)
+_STRIDES = (1.0, 0.5, 0.25, 0.125)
+"""How far apart the weights that are tried are, by their logarithms, one pass after the other."""
+
+_PASSES = 2
+"""How often, at most, all weights are tried with one stride."""
+
 _DEPTH = 10
 _MOST_USERS = 10_000
 
@@ -27,8 +31,8 @@ def learn_weights(
 ) -> tuple[float, ...]:
     """The weights with which the sum of several scores finds the held-out events most often among the first ten.
 
-    The first encoder's weight is one over the spread of its scores. The others join one after the other, each with the
-    best of a grid over the logarithm of the ratio of the spreads, first coarse, then fine. Of weights with equal
+    At first all scores have one spread. Then each encoder's weight moves to the best of five whose logarithms are a
+    stride apart, one encoder after the other, until none moves, and the stride becomes smaller. Of weights with equal
     Recall@10 those with the larger NDCG@10 are better.
 
     Args:
@@ -38,16 +42,17 @@ def learn_weights(
         part: ``"validation"`` or ``"test"``, where that is no test to report.
     """
     search = _Search(side_by_side, dims, from_split(split, part))
-    spreads = search.spreads()
-    weights = [1.0 / spreads[0]]
-    for place in range(1, len(dims)):
-        spread = search.spread_of([*weights, *[0.0] * (len(dims) - len(weights))])
-        centre = np.log(spread / spreads[place])
-        for grid in (_COARSE, _FINE):
-            tried = [[*weights, float(np.exp(centre + step))] for step in grid]
-            centre = centre + grid[int(np.argmax(search.goodness(tried)))]
-        weights.append(float(np.exp(centre)))
-    return tuple(weights)
+    logarithms = -np.log(search.spreads())
+    for stride in _STRIDES:
+        for _ in range(_PASSES):
+            before = logarithms.copy()
+            for place in range(len(dims)):
+                tried = np.tile(logarithms, (5, 1))
+                tried[:, place] += stride * np.array([0, -1, 1, -2, 2])  # what stands first wins a tie
+                logarithms = tried[int(np.argmax(search.goodness(np.exp(tried))))]
+            if (logarithms == before).all():
+                break
+    return tuple(np.exp(logarithms).tolist())
 
 
 class _Search:
@@ -61,17 +66,13 @@ class _Search:
         visitors = [task.visitors([code])[0] for code in self._users.tolist()]
         self._visitors = np.split(side_by_side.encode_users(visitors), cuts, axis=1)
 
-    def spreads(self) -> list[float]:
+    def spreads(self) -> NDArray[np.float64]:
         """The standard deviation of each encoder's scores, over the items of a user."""
-        count = len(self._items)
-        return [self.spread_of([float(place == one) for place in range(count)]) for one in range(count)]
-
-    def spread_of(self, weights: Sequence[float]) -> float:
-        """That of a weighted sum."""
         rows = slice(0, min(500, len(self._users)))
-        return float(self._scores(rows, weights).std(axis=1).mean()) or 1.0
+        pairs = zip(self._visitors, self._items)
+        return np.array([float((users[rows] @ items.T).std(axis=1).mean()) or 1.0 for users, items in pairs])
 
-    def goodness(self, tried: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    def goodness(self, tried: NDArray[np.float64]) -> NDArray[np.float64]:
         """Recall@10 and a little of NDCG@10, for each of several lists of weights; who has none is left out."""
         ranks: list[list[NDArray[np.int64]]] = [[] for _ in tried]
         counts = []
@@ -86,10 +87,6 @@ class _Search:
                 found.append(target_ranks(np.asarray(scores), targets, offsets))
         offsets = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         return np.array([_goodness(np.concatenate(found), offsets) for found in ranks])
-
-    def _scores(self, rows: slice, weights: Sequence[float]) -> NDArray[np.float32]:
-        parts = zip(weights, self._visitors, self._items)
-        return np.asarray(sum(np.float32(weight) * (users[rows] @ items.T) for weight, users, items in parts))
 
 
 def _goodness(ranks: NDArray[np.int64], offsets: NDArray[np.int64]) -> float:

@@ -87,7 +87,7 @@ class TwoTowerSettings:
         Raises:
             InvalidDataError: for a name or a value that is no setting.
         """
-        return cls.from_json({"layers": 2, "decays": (0.0,), "epochs": 12, "learning_rate": 0.004, **changes})
+        return cls.from_json({"layers": 2, "decays": (0.0,), "epochs": 16, "learning_rate": 0.004, **changes})
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
