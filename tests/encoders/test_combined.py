@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from tests.evaluation.walks import walks
 from vecrec import Item, User
 from vecrec.data import Dataset, splits
-from vecrec.encoders import CombinedEncoder, ContentEncoder, Encoder, LinearSequenceEncoder, PopularityEncoder, ensemble
+from vecrec.encoders import (
+    CombinedEncoder,
+    ContentEncoder,
+    EASEEncoder,
+    Encoder,
+    LinearSequenceEncoder,
+    PopularityEncoder,
+    ensemble,
+)
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.evaluation import evaluate
 from vecrec.registry import find_part
@@ -102,6 +110,22 @@ def test_users_with_one_event_give_equal_weights() -> None:
     data = Dataset({"user_id": [1, 2, 3], "item_id": ["a", "b", "a"]})
     combined = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=2)]).fit(data)
     assert combined.weights == (1.0, 1.0)
+
+
+def test_learnt_weights_are_better_than_equal_ones_and_than_any_member_alone(data: Dataset) -> None:
+    """On what they were learnt on, by the measure that they were learnt by; the worst member comes first."""
+    split = splits.leave_last_out(data)
+    members = [PopularityEncoder(), ContentEncoder(dim=16), LinearSequenceEncoder(dim=16), EASEEncoder(dim=16)]
+    for member in members:
+        member.fit(split.train)
+
+    def reached(encoder: Encoder) -> float:
+        return evaluate(encoder, split, k=10, part="validation", baselines=())["recall@10"]
+
+    learnt = CombinedEncoder.of(members, split)
+    equal = CombinedEncoder.of(members, weights=[1.0] * 4)
+    assert reached(learnt) > reached(equal)
+    assert reached(learnt) > max(map(reached, members))
 
 
 def test_fewer_dimensions_keep_the_order_of_the_scores(data: Dataset) -> None:

@@ -55,7 +55,7 @@ class EASEEncoder(Encoder):
     - **Learning.** Each item is predicted from the others that the same user has, by the ridge regression without a
       diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where somebody
       with many items counts less for each. It is solved, not trained, in NumPy alone, and brought into ``dim``
-      dimensions by a truncated SVD of the scores. Half a minute for a million events.
+      dimensions by a truncated SVD of the scores. About ten seconds for a million events.
     - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; somebody
       without a history gets what is popular.
     - **Items.** An item without events gets a vector from its features.
