@@ -23,10 +23,11 @@ KINDS = {"two-tower": "tab:blue", "recurrent": "tab:purple", "linear": "tab:gree
 
 SHOWN = {
     "popularity": "popularity",
+    "ease": "EASEEncoder",
     "linear": "LinearSequenceEncoder",
     "two-tower": "TwoTowerEncoder, decaying sums",
     "recurrent": "TwoTowerEncoder, recurrent",
-    "two-tower+recurrent+linear": "ensemble()",
+    "two-tower+recurrent+linear+ease": "ensemble()",
 }
 """Our models, by the names of the benchmark."""
 
