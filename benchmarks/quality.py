@@ -138,9 +138,10 @@ def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Split, Task]]:
         split = whole if args.part == "test" else inner
         yield "", split, inner, from_split(split, args.part)
     else:
-        items = splits.cold_items(data, 0.1, seed=0)
+        items, users = splits.cold_items(data, 0.1, seed=0), splits.cold_users(data, 0.1, seed=0)
+        if args.part == "validation":  # others are held out of what is left, and nothing of the test is seen
+            items, users = splits.cold_items(items.train, 0.1, seed=1), splits.cold_users(users.train, 0.1, seed=1)
         yield "new items", items, splits.leave_last_out(items.train), cold_items(items)
-        users = splits.cold_users(data, 0.1, seed=0)
         inner = splits.leave_last_out(users.train)
         for first in (None, 20):
             what = "next" if first is None else "later ones"
