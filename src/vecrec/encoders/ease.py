@@ -327,9 +327,9 @@ def _others(sets: _Sets, factor: Factor, gram: Array, tables: Array) -> Array:
 def _scale(sets: _Sets, tables: Array, vectors: Array) -> None:
     """Make a user's scores of a standard deviation of 1, and both sides of one length, in place."""
     spread, long = [], []
+    read = tables[sets.exact]
     for ones, _, _ in sets:
-        had = np.sign(ones[evenly(len(ones), 200)])
-        users = had @ tables[sets.exact]
+        users = np.sign(ones[evenly(len(ones), 200)]) @ read
         spread.append((users @ vectors.T).std(axis=1).mean())
         long.append(np.sqrt((users**2).sum(axis=1).mean()))
     wide = np.sqrt((vectors**2).sum(axis=1).mean())
