@@ -2,8 +2,8 @@
 
 Run it as ``python -m benchmarks.ablation --data ml-1m/``; it takes about an hour and a half on two cores, since it
 trains some twenty models. ``--only WORD`` trains those whose name contains the word. Figures of the validation part as
-well, since that is what settings are chosen by. It writes ``benchmarks/results/ablation.json`` after each model and ends
-with a table. Started again, it trains only what is not in that file.
+well, since that is what settings are chosen by. It writes ``benchmarks/results/ablation.json`` after each model and
+ends with a table. Started again, it trains only what is not in that file.
 """
 
 from __future__ import annotations
