@@ -1,9 +1,9 @@
 """What the indexes of a Milvus server lose and cost on a recommender's vectors, which are of many lengths.
 
-Run it as ``python -m benchmarks.graph --data ml-1m/ [--items 100000]``. The linear encoder learns the data; each index
-gets its item vectors, is built, and is asked for the best 10 and 200 of a thousand users, beside `Flat`, which compares
-with every vector. With ``--items`` the catalogue is filled up with made ones, each between two real items chosen at
-random. It writes ``benchmarks/results/graph-ITEMS.json``.
+Run it as ``python -m benchmarks.graph --data ml-1m/ [--items 100000] [--index "Flat()" "HNSW()"]``. The linear encoder
+learns the data; each index gets its item vectors, is built, and is asked for the best 10 and 200 of a thousand users,
+beside `Flat`, which compares with every vector. With ``--items`` the catalogue is filled up with made ones, each
+between two real items chosen at random. It writes ``benchmarks/results/graph-ITEMS.json``.
 """
 
 from __future__ import annotations
@@ -94,13 +94,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
     parser.add_argument("--items", type=int, default=0, help="fill the catalogue up to as many")
+    named = {repr(index): index for index in INDEXES}
+    parser.add_argument("--index", nargs="+", choices=named, default=list(named), help="all of them if none is named")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     items, users = learnt(args.data)
     items = filled_up(items, args.items)
     exact = np.stack([np.argsort(-(items @ user), kind="stable")[: max(DEPTHS)] for user in users])
     with MilvusServer() as server:
-        results = [measure(server.url, index, items, users, exact) for index in INDEXES]
+        results = [measure(server.url, named[index], items, users, exact) for index in args.index]
     figures = {"benchmark": "graph", "items": len(items), "users": len(users), "indexes": results}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"graph-{len(items)}.json"

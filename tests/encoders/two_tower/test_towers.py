@@ -10,12 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, quick
+from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower import TwoTowerSettings
 from vecrec.encoders.two_tower.objective import Objective
-from vecrec.encoders.two_tower.pauses import STEPS, History
+from vecrec.encoders.two_tower.pauses import BEGINNING, STEPS, UNKNOWN, History, begun
 from vecrec.encoders.two_tower.preparation import Material, prepare
 from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
+from vecrec.types import Event, Item, User
 
 CLOSE = 1e-5
 
@@ -28,7 +30,7 @@ def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Obj
         name: rng.standard_normal(w.shape).astype(np.float32) * 0.3 for name, w in objective.network.weights().items()
     }
     for name in {"history", "events"} & set(weights):
-        weights[name][:2] = 0
+        weights[name][0] = 0
     objective.network.set_weights(weights)
     return objective
 
@@ -61,12 +63,46 @@ def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     histories = [History(items, rng.integers(0, STEPS, len(items))) for items in [*past[:-1], past[-1][:0]]]
     read, pauses = np.zeros((21, N_USERS), np.int64), np.zeros((21, N_USERS), np.int64)
     for number, history in enumerate(histories):
-        latest = History(*(each[-settings.history :] for each in history))
+        latest = begun(history, settings.history, known=bool(material.users[number] > Vocabulary.UNKNOWN))
         read[20 - len(latest.items) : 20, number], pauses[20 - len(latest.items) : 20, number] = latest
     everybody = np.arange(N_USERS)
     wanted = objective.users(everybody, read, pauses).numpy()
     found = towers.users(material.users, material.profiles.rows(everybody), histories)
     np.testing.assert_allclose(found, wanted, atol=CLOSE, rtol=CLOSE)
+
+
+def test_a_history_has_a_beginning_where_it_is_whole() -> None:
+    """Not where its first events are left out, nor where somebody known comes without it."""
+    history = History(np.array([5, 7, 9]), np.array([UNKNOWN, 3, 4]))
+    for longest, known, rows in [
+        (4, True, [BEGINNING, 5, 7, 9]),
+        (3, False, [BEGINNING, 5, 7, 9]),
+        (2, False, [7, 9]),
+        (0, False, []),
+    ]:
+        found = begun(history, longest, known=known)
+        assert found.items.tolist() == rows
+        assert len(found.pauses) == len(rows)
+    nothing = History(history.items[:0], history.pauses[:0])
+    assert begun(nothing, 3, known=False).items.tolist() == [BEGINNING]
+    assert begun(nothing, 3, known=True).items.tolist() == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"layers": 1, "width": 8, "decays": ()}])
+def test_who_begins_gets_what_people_begin_with(changes: dict[str, Any]) -> None:
+    """Everybody's first event is of one item, which is no more popular than others and comes at no other time."""
+    rng = np.random.default_rng(0)
+    events = []
+    for number in range(80):
+        start = int(rng.integers(1, 20))
+        later = [1 + (start + step) % 20 for step in range(12)]
+        events += [Event(number, item_id, float(time)) for time, item_id in enumerate([0, *later])]
+    data = Dataset(events, [Item(number) for number in range(21)], [User(number) for number in range(80)])
+    fitted = quick(user_ids=False, min_steps=300, **changes).fit(data)
+    items = fitted.encode_items([*data.items()])
+    beginner, other = fitted.encode_users([User("new"), User("new", history=[0, 3])])
+    assert np.argmax(items @ beginner) == 0
+    assert np.argmax(items @ other) != 0
 
 
 def test_one_user_takes_no_time() -> None:
@@ -103,11 +139,14 @@ def test_every_event_is_predicted_once_from_what_came_before(lengths: tuple[int,
                 target = piece.targets[place, column] - 2
                 seen.append(int(target))
                 moment = len(piece.read) - len(piece.targets) + place
-                past = _real(piece.read[:moment, column]) - 2
+                everything = _real(piece.read[:moment, column])
+                past = everything[everything != BEGINNING] - 2
                 assert owner[target] == user
                 assert piece.pauses[moment, column] == target % STEPS
                 assert past.tolist() == list(range(target - len(past), target))
                 assert len(past) == target - first[user] or len(past) >= 60
+                begins = np.flatnonzero(everything == BEGINNING).tolist()
+                assert begins == ([0] if len(past) == target - first[user] else [])
     assert sorted(seen) == list(range(sum(lengths)))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from paddle import nn
 from scipy.sparse import csr_matrix
 
+from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct
 from vecrec.encoders.two_tower.pauses import STEPS
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
@@ -52,6 +53,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     An item's vector is the sum of its id's and its features'; its last number is the item's bias. A user's vector is
     the sum of a constant, the id's, the profile's and, for each rate of decay, the decayed sum of the vectors which
     that rate's table has for the items read, and of what recurrent layers made of them; a hidden layer may correct it.
+    A beginning is read before the first item, so that what people begin with can be told from what they go on with.
     Its last number is 1, so the inner product contains the bias.
 
     Args:
@@ -175,7 +177,7 @@ def _first_weights(
         weights["user_ids"] = np.zeros((sizes.users, free), np.float32)
     if blocks:
         weights["history"] = _normal(rng, (sizes.items, blocks * free), SPREAD)
-        # Padding and unknown items: their gradients are cut off, so they stay zero.
+        # Of padding, whose gradient is cut off, so it stays zero; and of the beginning.
         weights["history"][:2] = 0
     if settings.layers:
         weights |= _first_layers(sizes, settings, rng)
@@ -190,7 +192,7 @@ def _first_layers(sizes: Sizes, settings: TwoTowerSettings, rng: np.random.Gener
     width, free = settings.width, sizes.dim - 1
     spread = width**-0.5
     weights = {"events": _normal(rng, (sizes.items, width), spread), "pauses": np.zeros((STEPS, width), np.float32)}
-    weights["events"][:2] = 0
+    weights["events"][Vocabulary.PADDING] = 0
     lasting = np.geomspace(1.5, 60.0, width)
     for layer in range(settings.layers):
         inward = _normal(rng, (width, 3 * width), spread)

@@ -7,9 +7,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STEPS", "UNKNOWN", "History", "history_of", "pause_steps"]
+from vecrec.data import Vocabulary
+
+__all__ = ["BEGINNING", "STEPS", "UNKNOWN", "History", "begun", "history_of", "pause_steps"]
 
 Rows: TypeAlias = NDArray[np.int64]
+
+BEGINNING = Vocabulary.UNKNOWN
+"""The row that stands before the first event of a history; an unknown item, whose row it would be, is never read."""
 
 UNKNOWN = 0
 """The step of a pause that nobody knows, such as the one before the first event."""
@@ -46,3 +51,20 @@ def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
     known = items > 1
     items = items[known]
     return History(items, np.full(len(items), UNKNOWN) if times is None else pause_steps(times[known]))
+
+
+def begun(history: History, longest: int, *, known: bool) -> History:
+    """What is read of a history: the beginning, then the events; of a longer one, only its latest events.
+
+    Whoever begins chooses otherwise than somebody in the middle, so the towers are told.
+
+    Args:
+        history: What one user did.
+        longest: How many events are read, at most.
+        known: Whether it is somebody from the training data, who has begun, even if no event is given.
+    """
+    if not longest:
+        return History(history.items[:0], history.pauses[:0])
+    if len(history.items) > longest or (known and not len(history.items)):
+        return History(history.items[-longest:], history.pauses[-longest:])
+    return History(np.append(BEGINNING, history.items), np.append(UNKNOWN, history.pauses))

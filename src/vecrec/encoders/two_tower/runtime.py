@@ -9,8 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.features import SparseRows
-from vecrec.encoders.two_tower.pauses import History
+from vecrec.encoders.two_tower.pauses import History, begun
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 
 __all__ = ["LAYER", "Towers", "normalised", "sigmoid"]
@@ -63,19 +64,20 @@ class Towers:
     def users(self, ids: Rows, profiles: SparseRows, histories: Sequence[History]) -> Array:
         """Vectors of users, shape (n, dim), from rows of the user table, n rows of features and n histories."""
         vectors = np.ones((len(ids), self.dim), np.float32)
-        known = vectors[:, :-1]
-        known[:] = self._constant
+        sums = vectors[:, :-1]
+        sums[:] = self._constant
         if "user_ids" in self.weights:
-            known += self.weights["user_ids"][ids]
+            sums += self.weights["user_ids"][ids]
         if "user_features" in self.weights:
-            known += profiles.times(self.weights["user_features"])
-        latest = [History(*(each[-self.settings.history or len(each) :] for each in past)) for past in histories]
-        for vector, history in zip(known, latest):
+            sums += profiles.times(self.weights["user_features"])
+        trained = (ids != Vocabulary.UNKNOWN).tolist()
+        read = [begun(past, self.settings.history, known=known) for past, known in zip(histories, trained)]
+        for vector, history in zip(sums, read):
             self._add_history(vector, history.items)
-        if self._layers and self.settings.history:
-            self._read(known, latest)
+        if self._layers:
+            self._read(sums, read)
         if "hidden_in" in self.weights:
-            known += _corrected(known, self.weights["hidden_in"], self.weights["hidden_out"])
+            sums += _corrected(sums, self.weights["hidden_in"], self.weights["hidden_out"])
         return self._scaled(vectors)
 
     def _add_history(self, vector: Array, items: Rows) -> None:
@@ -162,7 +164,7 @@ def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tu
     if "history" not in weights or not settings.history:
         return []
     tables = weights["history"].reshape(len(weights["history"]), len(settings.decays), -1)
-    return [(tables[:, block], _fading(decay, settings.history)) for block, decay in enumerate(settings.decays)]
+    return [(tables[:, block], _fading(decay, settings.history + 1)) for block, decay in enumerate(settings.decays)]
 
 
 def _fading(decay: float, longest: int) -> Array:

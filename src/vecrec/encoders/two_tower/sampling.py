@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.data import Vocabulary
 from vecrec.encoders.horizon import leaps
+from vecrec.encoders.two_tower.pauses import BEGINNING
 
 __all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
 
@@ -38,7 +40,7 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pieces of histories, time by user, 0 where there is nothing."""
+    """Pieces of histories, time by user, 0 where there is nothing. A beginning is read before the first event."""
 
     users: Rows
     """The user of each piece, shape (n,)."""
@@ -103,11 +105,13 @@ class Sampler:
 
     def _build(self, pieces: Rows, rng: np.random.Generator) -> Batch:
         users, starts, ends = self._users[pieces], self._starts[pieces], self._ends[pieces]
-        context = 0 if self._fresh[pieces[0]] else self._context
+        context = 1 if self._fresh[pieces[0]] else self._context
         moments = starts + np.arange(-context, int((ends - starts).max()))[:, None]
-        inside = (moments >= self._histories.offsets[users]) & (moments < ends)
+        first = self._histories.offsets[users]
+        inside = (moments >= first) & (moments < ends)
         events = np.where(inside, moments, 0)
-        read = np.where(inside, self._histories.items[events], 0)
+        before = np.where(moments == first - 1, BEGINNING, Vocabulary.PADDING)
+        read = np.where(inside, self._histories.items[events], before)
         wanted, there = moments[context:], inside[context:]
         if self._horizon > 1:
             wanted = wanted + leaps(self._horizon, wanted.shape, rng)
