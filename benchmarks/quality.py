@@ -179,6 +179,8 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
             start, busy = time.perf_counter(), time.process_time()
             encoder, settled = fitted(name, args.dim, seed, args.options, split=split, chooser=chooser)
             seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
+            if args.keep is not None:
+                encoder.save(args.keep / f"{args.protocol}-{name}-{seed}")
         evaluation = evaluate(encoder, task, k=DEPTHS, baselines=(), name=name)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         found.append(
@@ -305,6 +307,9 @@ def _arguments() -> argparse.Namespace:
         "--options", type=json.loads, default={}, help='settings by encoder: {"linear": {"ridge": 100}}'
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--keep", type=Path, help="a directory for the trained encoders, which benchmarks.live can read"
+    )
     args = parser.parse_args()
     args.encoder = args.encoder or ["popularity", "linear"]
     return args

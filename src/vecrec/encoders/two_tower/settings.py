@@ -58,7 +58,7 @@ class TwoTowerSettings:
     """The highest step size of Adam; it rises at first, then falls along a cosine."""
     dropout: float = 0.2
     """Share of the hidden layer's numbers, or of the user vector's without one, that a training step leaves out."""
-    unknown_items: float = 0.02
+    unknown_items: float = 0.1
     """Share of the items that a training step sees by their features alone, so that new ones get a sensible vector."""
     unknown_users: float = 0.3
     """Share of the users that a training step sees without their id; a tenth as often, also without the profile."""
