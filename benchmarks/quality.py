@@ -94,7 +94,7 @@ def fitted(
         member.fit(chooser.train if len(members) > 1 else split.train, progress=_shown(f"{name}, seed {seed}"))
     if len(members) == 1:
         return members[0], ""
-    combined = CombinedEncoder.of(members, chooser, dim=dim)
+    combined = CombinedEncoder.of(members, chooser, dim=dim, progress=_shown(f"{name}, seed {seed}"))
     settled = f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
     if chooser is not split:
         members = _members(names, dim, seed, options)

@@ -23,6 +23,7 @@ from vecrec.encoders import (
 )
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.evaluation import evaluate
+from vecrec.progress import Step
 from vecrec.registry import find_part
 from vecrec.testing import EncoderTests
 
@@ -133,7 +134,9 @@ def test_fewer_dimensions_keep_the_order_of_the_scores(data: Dataset) -> None:
     split = splits.leave_last_out(data)
     members = [LinearSequenceEncoder(dim=24).fit(split.train), ContentEncoder(dim=24).fit(split.train)]
     whole = CombinedEncoder.of(members, split)
-    reduced = CombinedEncoder.of(members, split, dim=24)
+    steps: list[Step] = []
+    reduced = CombinedEncoder.of(members, split, dim=24, progress=steps.append)
+    assert {step.stage for step in steps if step.done == step.total} == {"weights", "fewer dimensions"}
     assert reduced.encode_users([User(1)]).shape == (1, 24)
     heads = [np.argsort(-scores(each, split.train), axis=1)[:, :10].tolist() for each in (reduced, whole)]
     assert np.mean([len({*one} & {*other}) for one, other in zip(*heads)]) > 7

@@ -15,7 +15,7 @@ from vecrec.arguments import check_integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.reduction import Reduction, reduce_scores
 from vecrec.errors import InvalidDataError, NotFittedError
-from vecrec.progress import Step
+from vecrec.progress import Step, showing
 from vecrec.registry import find_part
 from vecrec.spread import evenly
 from vecrec.storage import array_digest, load_parts, save_parts
@@ -23,7 +23,7 @@ from vecrec.types import Item, User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema, Split
-    from vecrec.progress import Progress
+    from vecrec.progress import Progress, ProgressLike
 
 __all__ = ["CombinedEncoder"]
 
@@ -82,6 +82,7 @@ class CombinedEncoder(Encoder):
         *,
         weights: Sequence[float] | None = None,
         dim: int | None = None,
+        progress: ProgressLike = None,
     ) -> Self:
         """Put fitted encoders together.
 
@@ -91,6 +92,7 @@ class CombinedEncoder(Encoder):
                 not needed where the weights are given and the vectors stay as long as they are.
             weights: What each member's score counts.
             dim: The length of every vector.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
             InvalidDataError: when a split is needed and there is none.
@@ -103,8 +105,9 @@ class CombinedEncoder(Encoder):
             _ = member.fingerprint  # raises for one that has learnt nothing
         made._weights = made._given
         if split is not None:
-            made._weights = made._given or made._best_weights(split, "validation")
-            made._reduction = made._reduced(split.train, lambda step: None)
+            with showing(progress) as show:
+                made._weights = made._given or made._best_weights(split, "validation", show)
+                made._reduction = made._reduced(split.train, show)
         return made
 
     @property
@@ -148,13 +151,13 @@ class CombinedEncoder(Encoder):
             return (1.0,) * len(self.members)
         for member in self.members:
             member.fit(split.before_test, progress=_labelled(progress, f"{member.name} for the weights"))
-        return self._best_weights(split, "test")
+        return self._best_weights(split, "test", progress)
 
-    def _best_weights(self, split: Split, part: str) -> tuple[float, ...]:
+    def _best_weights(self, split: Split, part: str, progress: Progress) -> tuple[float, ...]:
         from vecrec.evaluation.weights import learn_weights
 
         dims = [member.dim for member in self.members]
-        return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part)
+        return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part, progress)
 
     def _reduced(self, data: Dataset, progress: Progress) -> Reduction | None:
         """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""

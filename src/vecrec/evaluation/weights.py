@@ -12,6 +12,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.evaluation.metrics import ndcg, recall
 from vecrec.evaluation.protocols import Task, from_split
 from vecrec.evaluation.ranking import Ranker, Ranking, target_ranks
+from vecrec.progress import Progress, Step
 from vecrec.spread import evenly
 
 __all__ = ["learn_weights"]
@@ -27,7 +28,7 @@ _MOST_USERS = 10_000
 
 
 def learn_weights(
-    side_by_side: Encoder, dims: Sequence[int], split: Split, part: str = "validation"
+    side_by_side: Encoder, dims: Sequence[int], split: Split, part: str, progress: Progress
 ) -> tuple[float, ...]:
     """The weights with which the sum of several scores finds the held-out events most often among the first ten.
 
@@ -40,10 +41,12 @@ def learn_weights(
         dims: How long each one's part is.
         split: With something held out.
         part: ``"validation"`` or ``"test"``, where that is no test to report.
+        progress: Receives each step.
     """
     search = _Search(side_by_side, dims, from_split(split, part))
     logarithms = -np.log(search.spreads())
-    for stride in _STRIDES:
+    for done, stride in enumerate(_STRIDES):
+        progress(Step("weights", done, len(_STRIDES)))
         for _ in range(_PASSES):
             before = logarithms.copy()
             for place in range(len(dims)):
@@ -52,6 +55,7 @@ def learn_weights(
                 logarithms = tried[int(np.argmax(search.goodness(np.exp(tried))))]
             if (logarithms == before).all():
                 break
+    progress(Step("weights", len(_STRIDES), len(_STRIDES)))
     return tuple(np.exp(logarithms).tolist())
 
 
