@@ -15,6 +15,7 @@ from vecrec.vector_stores.base import VectorStore
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
+    from vecrec.rerankers.base import Reranker
 
 __all__ = ["compose", "open_metadata_store", "open_vector_store"]
 
@@ -52,7 +53,7 @@ def open_metadata_store(url: str, prefix: str) -> MetadataStore:
     return from_url(url) if url.startswith("memory:") else from_url(url, prefix=prefix)
 
 
-def compose(settings: Settings, encoder: Encoder | None = None) -> Recommender:
+def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
     """The recommender of some settings, for its caller to close. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
@@ -61,6 +62,7 @@ def compose(settings: Settings, encoder: Encoder | None = None) -> Recommender:
             encoder,
             vectors,
             metadata,
+            reranker=reranker,
             name=settings.name,
             artifacts=settings.artifacts,
             max_history=settings.max_history,

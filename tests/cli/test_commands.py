@@ -57,6 +57,21 @@ def test_releases_publish_and_rollback(tmp_path: Path, run: Run) -> None:
     assert run("repair", "--full", "--json", at=tmp_path).json == {"mended": []}
 
 
+def test_a_second_stage_is_trained_and_kept(tmp_path: Path, run: Run) -> None:
+    """It serves, is named, and stays with what is published later."""
+    log, items = write_catalogue(tmp_path)
+    given = ["--interactions", log, "--items", items, "--encoder", "content", "--dim", 8]
+    stage = ["--reranker", "mmr", "--reranker-option", "balance=0.1", "--reranker-option", "depth=40"]
+    plain = run("train", *given, "--json", at=tmp_path).json
+    before = run("recommend", "3", "--json", at=tmp_path).json["items"]
+    assert run("train", *given, *stage, "--json", at=tmp_path).json["reranker"] == "mmr"
+    after = run("recommend", "3", "--json", at=tmp_path).json["items"]
+    assert plain["reranker"] == ""
+    assert [each["item_id"] for each in after] != [each["item_id"] for each in before]
+    assert run("publish", "--json", at=tmp_path).json["reranker"] == "mmr"
+    assert run("recommend", "3", "--json", at=tmp_path).json["items"] == after
+
+
 def test_evaluate(films: Path, run: Run) -> None:
     """Metrics beside popularity's, of an encoder trained on a part of the data, or of what is served."""
     given = ["--interactions", films / "log.csv", "--items", films / "items.jsonl", "-k", "5,10"]
@@ -83,6 +98,9 @@ def test_evaluate(films: Path, run: Run) -> None:
         (["train", "--data", ".", "--encoder", "no-such"], 2),
         (["train", "--data", ".", "--encoder", "content", "--option", "no_such=1"], 2),
         (["train", "--data", ".", "--encoder", "content", "--dim", "0"], 2),
+        (["train", "--data", ".", "--encoder", "content", "--reranker", "no-such"], 2),
+        (["train", "--data", ".", "--encoder", "content", "--reranker", "mmr", "--reranker-option", "no_such=1"], 2),
+        (["train", "--data", ".", "--encoder", "content", "--reranker-option", "balance=1"], 2),
         (["export", "vectors.csv"], 2),
         (["import", "no-such.npz", "--collection", "c"], 2),
         (["import", "no-such.npz", "--collection", "a__b"], 2),

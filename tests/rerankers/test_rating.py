@@ -255,7 +255,9 @@ def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any]) -> N
         RatingSettings(**settings)
 
 
-@pytest.mark.parametrize("arguments", [{"depth": 0}, {"seed": -1}, {"settings": {}}, {"threads": 0}], ids=repr)
+@pytest.mark.parametrize(
+    "arguments", [{"depth": 0}, {"seed": -1}, {"settings": 3}, {"settings": {"no": 1}}, {"threads": 0}], ids=repr
+)
 def test_arguments_that_cannot_be_used_are_refused(arguments: dict[str, Any]) -> None:
     """Likewise."""
     with pytest.raises(InvalidDataError, match=next(iter(arguments))):

@@ -14,6 +14,7 @@ from vecrec.errors import InvalidDataError
 from vecrec.parts import compose
 from vecrec.registry import find_part
 from vecrec.releases import Release
+from vecrec.rerankers.base import Reranker
 
 __all__ = ["COMMANDS", "add_encoder", "encoder_of", "show_release"]
 
@@ -32,15 +33,30 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
-    kind: Any = find_part("vecrec.encoders", arguments.encoder)
-    options = dict(map(_option, arguments.option))
-    try:
-        made = kind(dim=arguments.dim, seed=arguments.seed, **options)
-    except TypeError as error:
-        raise InvalidDataError(f"the encoder {arguments.encoder!r} does not take these arguments: {error}") from error
+    made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
     if not isinstance(made, Encoder):
-        raise InvalidDataError(f"{arguments.encoder!r} is registered as {kind!r}, which is no encoder")
+        raise InvalidDataError(f"{arguments.encoder!r} is registered as {made!r}, which is no encoder")
     return made
+
+
+def _reranker_of(arguments: argparse.Namespace) -> Reranker | None:
+    """The second stage that the arguments name, if any."""
+    if arguments.reranker is None:
+        if arguments.reranker_option:
+            raise InvalidDataError("there are options of a reranker and no --reranker: name one, such as mmr")
+        return None
+    made = _made("reranker", arguments.reranker, arguments.reranker_option)
+    if not isinstance(made, Reranker):
+        raise InvalidDataError(f"{arguments.reranker!r} is registered as {made!r}, which is no reranker")
+    return made
+
+
+def _made(what: str, name: str, options: list[str], **more: Any) -> Any:
+    factory: Any = find_part(f"vecrec.{what}s", name)
+    try:
+        return factory(**more, **dict(map(_option, options)))
+    except TypeError as error:
+        raise InvalidDataError(f"the {what} {name!r} does not take these arguments: {error}") from error
 
 
 def show_release(release: Release, output: Output, title: str) -> None:
@@ -49,6 +65,7 @@ def show_release(release: Release, output: Output, title: str) -> None:
     rows = [
         ("release", release.id),
         ("encoder", f"{release.encoder}, {release.dim} dimensions"),
+        *([("reranker", release.reranker)] if release.reranker else []),
         *release.counts.items(),
         *release.checks.items(),
     ]
@@ -66,13 +83,21 @@ def _option(text: str) -> tuple[str, Any]:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_encoder(parser)
+    group = parser.add_argument_group("second stage")
+    group.add_argument(
+        "--reranker", metavar="NAME", help="one to train and keep with the release, such as mmr or rating"
+    )
+    group.add_argument(
+        "--reranker-option", action="append", default=[], metavar="NAME=VALUE",
+        help="an argument of it, its value as JSON; may be repeated",
+    )  # fmt: skip
     add_stores(parser)
 
 
 def _train(arguments: argparse.Namespace, output: Output) -> int:
-    settings, encoder = settings_of(arguments), encoder_of(arguments)
+    settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
-    with compose(settings, encoder) as recommender:
+    with compose(settings, encoder, reranker) as recommender:
         show_release(recommender.fit(data, progress=output.progress), output, f"{data.name} is trained and live")
     return 0
 

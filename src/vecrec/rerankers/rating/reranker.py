@@ -49,7 +49,7 @@ class RatingReranker(Reranker):
     Args:
         depth: How many candidates to choose from.
         seed: Where all chance comes from, from 0.
-        settings: How it is built and trained.
+        settings: How it is built and trained; a dictionary changes some of the defaults.
         threads: Threads for matrix products while fitting; ``None`` for as many as NumPy takes by itself, or for one
             where the data are few.
 
@@ -60,8 +60,15 @@ class RatingReranker(Reranker):
     name: ClassVar[str] = "rating"
 
     def __init__(
-        self, depth: int = 100, *, seed: int = 0, settings: RatingSettings | None = None, threads: int | None = None
+        self,
+        depth: int = 100,
+        *,
+        seed: int = 0,
+        settings: RatingSettings | Mapping[str, Any] | None = None,
+        threads: int | None = None,
     ) -> None:
+        if isinstance(settings, Mapping):
+            settings = RatingSettings.from_json(settings)
         if settings is not None and not isinstance(settings, RatingSettings):
             raise InvalidDataError(f"settings is {settings!r}: give RatingSettings(...)")
         self._depth = check_integer("depth", depth, 1)
