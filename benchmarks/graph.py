@@ -34,12 +34,9 @@ INDEXES: tuple[Index, ...] = (
     Flat(),
     IVFFlat(nlist=64, nprobe=32),
     HNSW(m=16, ef_construction=200, ef=64),
-    HNSW(m=16, ef_construction=200, ef=1024),
-    HNSW(m=64, ef_construction=500, ef=1024),
-    HNSW(m=64, ef_construction=2000, ef=512),
-    HNSW(m=64, ef_construction=2000, ef=1024),
+    HNSW(m=16, ef_construction=200, ef=256),
+    HNSW(m=32, ef_construction=400, ef=512),
     HNSW(),
-    HNSW(ef=2048),
 )
 
 Vectors = NDArray[np.float32]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.encoders.reduction import Reduction, balanced, reduce_scores
+from vecrec.encoders.reduction import Reduction, reduce_scores
 from vecrec.progress import Step
 
 
@@ -49,21 +49,6 @@ def test_the_heads_of_the_lists_are_kept_better_than_by_least_squares() -> None:
     both = (users @ maps.users) @ (items @ maps.items).T, (u[:, :8] * s[:8]) @ vt[:8]
     kept = [np.mean([len({*one} & {*other}) for one, other in zip(_heads(scores), _heads(each))]) for each in both]
     assert kept[0] > 1.4 * kept[1]
-
-
-def test_balanced_sides_have_equal_moments_and_the_same_scores() -> None:
-    """Sides of very different shapes, and a direction that no item uses."""
-    users, items = _random(500, 12, 0) * np.geomspace(10, 0.1, 12, dtype=np.float32), _random(300, 12, 1)
-    items = items @ _random(12, 12, 2)
-    items[:, 3] = 0
-    maps = balanced(users, items)
-    u, v = users @ maps.users, items @ maps.items
-    scores = users @ items.T
-    np.testing.assert_allclose(u @ v.T, scores, atol=1e-4 * scores.std())
-    moments = [each.T @ each / len(each) for each in (u, v)]
-    size = moments[0].max()
-    np.testing.assert_allclose(moments[0], np.diag(np.diag(moments[0])), atol=1e-3 * size)
-    np.testing.assert_allclose(moments[0], moments[1], atol=1e-3 * size)
 
 
 @pytest.mark.parametrize("dim", [4, 9])

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.encoders.balance import balanced, moments
 from vecrec.progress import Progress, Step
 
-__all__ = ["Reduction", "balanced", "reduce_scores"]
+__all__ = ["Reduction", "reduce_scores"]
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
 _POPULARITY_POWER = 0.4
 """How much less a popular item's errors count at first, each: by its events to the power of minus this."""
-
-_RIDGE = 1e-6
-"""What is added to second moments, against their mean: dimensions that nobody uses stay invertible."""
 
 _SHARPNESS = 4.0
 """The standard deviation of a user's scores before the softmax: the first hundred items or so are what counts."""
@@ -53,7 +51,7 @@ def reduce_scores(
     users' lists: with p for the softmax of the scores of the items that a user has not seen, and q for that of the
     scores after the maps, the divergence ``sum of p log (p / q)`` (Hinton, Vinyals and Dean, *Distilling the Knowledge
     in a Neural Network*, 2015, where both are linear). What was known of the users' next events is not needed. At last
-    users and items are `balanced`.
+    users and items are balanced (`vecrec.encoders.balance`).
 
     Args:
         users: Vectors of users, shape (n, d), n >= 1.
@@ -67,35 +65,8 @@ def reduce_scores(
     learner = _Lists(users @ start.users, items @ start.items, users, items, seen)
     of_users, of_items = learner.maps(dim, progress)
     maps = Reduction(start.users @ of_users, start.items @ of_items)
-    sides = balanced(users @ maps.users, items @ maps.items)
-    return Reduction(maps.users @ sides.users, maps.items @ sides.items)
-
-
-def balanced(users: Array, items: Array) -> Reduction:
-    """Maps that leave every score what it is and give both sides the same diagonal second moments.
-
-    Any invertible matrix on one side and its inverse on the other change no inner product, but an index that searches
-    by a graph of neighbours depends on where items lie among themselves and beside users: where their lengths differ
-    much from direction to direction, and otherwise than the users', its paths do not lead to what scores best.
-
-    Args:
-        users: Vectors of users, shape (n, d), n >= 1.
-        items: Vectors of items, shape (m, d), m >= 1.
-    """
-    of_users, of_items = _moments(users), _moments(items)
-    sizes, directions = np.linalg.eigh(of_users)
-    root = (directions * np.sqrt(sizes)) @ directions.T
-    both, turned = np.linalg.eigh(root @ of_items @ root)
-    quarter = both**0.25
-    to_users, to_items = np.linalg.solve(root, turned) * quarter, (root @ turned) / quarter
-    return Reduction(to_users.astype(np.float32), to_items.astype(np.float32))
-
-
-def _moments(vectors: Array) -> NDArray[np.float64]:
-    width = vectors.shape[1]
-    moments: NDArray[np.float64] = vectors.T.astype(np.float64) @ vectors / len(vectors)
-    moments[np.diag_indices(width)] += _RIDGE * np.trace(moments) / width + 1e-12
-    return moments
+    balance_users, balance_items = balanced(users @ maps.users, items @ maps.items)
+    return Reduction(maps.users @ balance_users, maps.items @ balance_items)
 
 
 def _least_squares(users: Array, items: Array, events: Codes) -> Reduction:
@@ -105,7 +76,7 @@ def _least_squares(users: Array, items: Array, events: Codes) -> Reduction:
     ``w_v`` falls with the item's events: a singular value decomposition of the weighted scores (Eckart and Young,
     1936), taken from the second moments of both sides, so that the scores themselves are never written down.
     """
-    root = np.linalg.cholesky(_moments(users))
+    root = np.linalg.cholesky(moments(users))
     weighted = items * events.astype(np.float64)[:, None] ** -_POPULARITY_POWER
     leading = np.linalg.eigh(root.T @ (weighted.T @ weighted) @ root)[1][:, ::-1]
     to_users, to_items = np.linalg.solve(root.T, leading), root @ leading

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.encoders.balance import balanced
 from vecrec.encoders.linear.closed_form import ClosedForm
 from vecrec.encoders.linear.features import FeatureMap
 from vecrec.encoders.linear.fitting import Positions, fit_items, read_positions
@@ -16,12 +17,16 @@ from vecrec.encoders.linear.settings import LinearSequenceSettings
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.progress import Step
+from vecrec.spread import evenly
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
     from vecrec.progress import Progress
 
 __all__ = ["Learnt", "learn"]
+
+_MOST_POSITIONS = 50_000
+"""Vectors of users, at most, that the balance of both sides is found by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +136,14 @@ class _Learner:
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""
         positions, data, settings = self.positions(tables), self._data, self._settings
-        scale = np.float32(_balance(positions.vectors, vectors))
-        tables, vectors = tables[:, :-1] * scale, vectors / scale
+        some = positions.vectors[evenly(len(positions.vectors), _MOST_POSITIONS)]
+        of_users, of_items = balanced(some, vectors)
+        tables, vectors = tables[:, :-1] @ of_users, vectors @ of_items
         fitted = np.diff(positions.starts) > 0
         items = self._feature_map(np.flatnonzero(fitted), vectors[fitted])
         for place in np.flatnonzero(~fitted).tolist():  # those that always came first and never next
             vectors[place] = items(self._records[place] or {})
-        usual = positions.vectors.mean(axis=0) * scale
+        usual = positions.vectors.mean(axis=0) @ of_users
         users = learn_profiles(vectors, usual, self._codes, data, settings)
         fades = learn_fades(Towers(tables, vectors, users), self._codes, data, settings)
         ids = [data.item_ids[code] for code in self._met.tolist()]
@@ -159,9 +165,3 @@ def _wanted(vectors: NDArray[np.float32], background: float) -> NDArray[np.float
     solved = np.linalg.solve(everything, vectors.T.astype(np.float64)).T
     wanted: NDArray[np.float32] = (solved / (1 + (solved * vectors).sum(axis=1))[:, None]).astype(np.float32)
     return wanted
-
-
-def _balance(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
-    """What to multiply the users' vectors by, and divide the items' by, to make both of one length on average."""
-    long, wide = (float(np.sqrt(np.einsum("nd,nd->", each, each) / max(len(each), 1))) for each in (users, items))
-    return float(np.sqrt(wide / long)) if long > 0 and wide > 0 else 1.0
