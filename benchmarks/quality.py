@@ -180,7 +180,7 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
             encoder, settled = fitted(name, args.dim, seed, args.options, split=split, chooser=chooser)
             seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
             if args.keep is not None:
-                encoder.save(args.keep / f"{args.protocol}-{name}-{seed}")
+                encoder.save(args.keep / f"{args.protocol}-{name}-{seed}" / label.replace(" ", "-"))
         evaluation = evaluate(encoder, task, k=DEPTHS, baselines=(), name=name)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         found.append(

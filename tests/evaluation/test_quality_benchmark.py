@@ -44,7 +44,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
     return Namespace(
-        protocol=protocol, data=str(directory), ncf=str(directory), part=part, dim=16, options={"linear": {"ridge": 20}}
+        protocol=protocol,
+        data=str(directory),
+        ncf=str(directory),
+        part=part,
+        dim=16,
+        options={"linear": {"ridge": 20}},
+        keep=directory / "kept",
     )
 
 
@@ -56,6 +62,8 @@ def test_every_protocol_measures_every_encoder(directory: Path, protocol: str, n
     for run in runs:
         assert all(0 <= run["metrics"][metric] <= 1 for metric in METRICS[protocol])
         assert run["counts"]["users"] > 0
+    kept = [*(directory / "kept" / f"{protocol}-{name}-0").rglob("encoder.json")]
+    assert len(kept) == {"P4": 2}.get(protocol, 1) * (3 if "+" in name else 1)
         assert str(directory) not in json.dumps(run)
     rows = quality.table(protocol, runs)
     assert {len(row) for row in rows} == {len(METRICS[protocol]) + 4}
