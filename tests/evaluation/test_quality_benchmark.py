@@ -62,9 +62,9 @@ def test_every_protocol_measures_every_encoder(directory: Path, protocol: str, n
     for run in runs:
         assert all(0 <= run["metrics"][metric] <= 1 for metric in METRICS[protocol])
         assert run["counts"]["users"] > 0
+        assert str(directory) not in json.dumps(run)
     kept = [*(directory / "kept" / f"{protocol}-{name}-0").rglob("encoder.json")]
     assert len(kept) == {"P4": 2}.get(protocol, 1) * (3 if "+" in name else 1)
-        assert str(directory) not in json.dumps(run)
     rows = quality.table(protocol, runs)
     assert {len(row) for row in rows} == {len(METRICS[protocol]) + 4}
 
