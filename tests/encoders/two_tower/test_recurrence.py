@@ -107,7 +107,7 @@ def test_the_pause_before_an_unknown_item_counts_for_the_next_one() -> None:
 
 def test_it_learns_an_order_of_events() -> None:
     """Without decaying sums, without ids: the last event says what comes next."""
-    fitted = quick(user_ids=False, min_steps=400, **READING).fit(checkerboard())
+    fitted = quick(user_ids=False, min_steps=1000, **READING).fit(checkerboard())
     items = fitted.encode_items([*checkerboard().items()])
     hits = 0
     for number in range(20):
@@ -115,7 +115,7 @@ def test_it_learns_an_order_of_events() -> None:
         scores = items @ fitted.encode_users([User(None, {}, history)])[0]
         scores[history] = -np.inf
         hits += int(np.argmax(scores) == (history[-1] + 2) % 40)
-    assert hits >= 10  # of the twelve items that are left, one at random is right in two of twenty
+    assert hits >= 17
 
 
 def pausing(seed: int = 0) -> Dataset:
