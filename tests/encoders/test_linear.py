@@ -204,6 +204,15 @@ def test_bad_arguments_are_refused() -> None:
         LinearSequenceEncoder(settings=3)  # type: ignore[arg-type]
 
 
+def test_vectors_are_balanced_for_a_graph(data: Dataset) -> None:
+    """The directions of the items' vectors are apart, and none is much longer than the others."""
+    vectors = LinearSequenceEncoder(dim=12).fit(data).encode_items(list(data.items()))
+    moments = vectors.T @ vectors / len(vectors)
+    lengths = np.diag(moments)
+    assert np.abs(moments - np.diag(lengths)).max() < 1e-3 * lengths.max()
+    assert lengths.max() < 5 * lengths.min()
+
+
 def test_rings_are_what_the_vectors_know(fitted: LinearSequenceEncoder, data: Dataset) -> None:
     """Items of one ring are near each other as targets, though no feature is read for items with events."""
     vectors = fitted.encode_items([Item(code) for code in range(data.n_items)])

@@ -35,7 +35,7 @@ def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
     made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
     if not isinstance(made, Encoder):
-        raise InvalidDataError(f"{arguments.encoder!r} is registered as {made!r}, which is no encoder")
+        raise InvalidDataError(f"{arguments.encoder!r} is registered, but makes {made!r}, which is no encoder")
     return made
 
 
@@ -47,7 +47,7 @@ def _reranker_of(arguments: argparse.Namespace) -> Reranker | None:
         return None
     made = _made("reranker", arguments.reranker, arguments.reranker_option)
     if not isinstance(made, Reranker):
-        raise InvalidDataError(f"{arguments.reranker!r} is registered as {made!r}, which is no reranker")
+        raise InvalidDataError(f"{arguments.reranker!r} is registered, but makes {made!r}, which is no reranker")
     return made
 
 
