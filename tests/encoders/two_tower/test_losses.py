@@ -116,32 +116,36 @@ def test_the_rating_loss_is_its_formula() -> None:
 
 @pytest.mark.parametrize("places", [1, 4, 6])
 def test_decayed_sums_are_sums_over_the_past(places: int) -> None:
-    """Of what was read before each place, never of what stands there or later."""
-    read, decays = random(6, 2, 3, 4), np.array([0.0, 0.6, 0.9], np.float32)
-    gaps = np.zeros((6, 2), bool)
-    sums = DecayedSums.apply(paddle.to_tensor(read), gaps, decays, places).numpy()
+    """Of what was read before each place, never of what stands there or later; each block times its gate, if any."""
+    read, gates, decays = random(6, 2, 3, 4), random(2, 3, seed=2), np.array([0.0, 0.6, 0.9], np.float32)
+    gaps, counts = np.zeros((6, 2), bool), np.arange(2 * places).reshape(places, 2) % 4
+    sums = DecayedSums.apply(paddle.to_tensor(read), tensor(gates), gaps, decays, np.minimum(counts, 2)).numpy()
+    factors = np.concatenate([gates, np.ones((2, 3))])[counts]
     for place in range(places):
         seen = 6 - places + place
         wanted = np.zeros((2, 4))
         for moment in range(seen):
-            wanted += (read[moment] * (decays ** (seen - 1 - moment))[None, :, None]).sum(axis=1)
+            fading = (decays ** (seen - 1 - moment))[None, :, None] * factors[place][:, :, None]
+            wanted += (read[moment] * fading).sum(axis=1)
         np.testing.assert_allclose(sums[place], wanted, atol=1e-5)
 
 
-def test_no_gradient_goes_into_gaps() -> None:
-    """Padding stays what it is, and what was read gets the gradient of the formula."""
-    read, decays, pull = random(5, 2, 2, 3), np.array([0.3, 0.8], np.float32), random(3, 2, 3, seed=1)
+def test_decayed_sums_have_the_right_gradients() -> None:
+    """Of what was read and of the gates; padding stays what it is."""
+    read, gates, pull = random(5, 2, 2, 3), random(2, 2, seed=2), random(3, 2, 3, seed=1)
+    decays, counts = np.array([0.3, 0.8], np.float32), np.array([[2, 0], [2, 1], [0, 2]])
     gaps = np.zeros((5, 2), bool)
     gaps[:2, 1] = True
-    left = tensor(read)
-    (DecayedSums.apply(left, gaps, decays, 3) * paddle.to_tensor(pull)).sum().backward()
+    left, right = tensor(read), tensor(gates)
+    (DecayedSums.apply(left, right, gaps, decays, counts) * paddle.to_tensor(pull)).sum().backward()
 
-    def loss(x: Array) -> float:
-        return float((DecayedSums.apply(paddle.to_tensor(x), gaps, decays, 3).numpy() * pull).sum())
+    def loss(x: Array, y: Array) -> float:
+        return float((DecayedSums.apply(paddle.to_tensor(x), tensor(y), gaps, decays, counts).numpy() * pull).sum())
 
-    wanted = differences(loss, read)
+    wanted = differences(lambda x: loss(x, gates), read)
     wanted[gaps] = 0
     np.testing.assert_allclose(left.grad.numpy(), wanted, atol=5e-3)
+    np.testing.assert_allclose(right.grad.numpy(), differences(lambda y: loss(read, y), gates), atol=5e-3)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -43,6 +43,9 @@ def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Obj
         {"decays": (0.0, 0.7)},
         {"user_ids": False},
         {"history": 5},
+        {"positions": 0},
+        {"positions": 4, "decays": (0.0, 0.7)},
+        {"positions": 4, "layers": 1, "width": 6, "decays": ()},
         {"layers": 1, "width": 6},
         {"layers": 2, "width": 5, "hidden": 8, "history": 7},
         {"layers": 3, "width": 4, "decays": ()},
@@ -103,6 +106,23 @@ def test_who_begins_gets_what_people_begin_with(changes: dict[str, Any]) -> None
     beginner, other = fitted.encode_users([User("new"), User("new", history=[0, 3])])
     assert np.argmax(items @ beginner) == 0
     assert np.argmax(items @ other) != 0
+
+
+def test_the_first_events_are_told_apart_by_their_number() -> None:
+    """Everybody's fourth event is of one item, all others by chance; what came last, all that is read, is no help."""
+    rng = np.random.default_rng(0)
+    events = []
+    for number in range(120):
+        chosen = 1 + rng.permutation(20)[:12]
+        chosen[3] = 0
+        events += [Event(number, int(item_id), float(time)) for time, item_id in enumerate(chosen)]
+    data = Dataset(events, [Item(number) for number in range(21)], [User(number) for number in range(120)])
+    fitted = quick(user_ids=False, min_steps=300, decays=(0.0,), positions=6).fit(data)
+    items = fitted.encode_items([*data.items()])
+    for length in range(1, 6):
+        users = [User("new", history=[1 + (start + step) % 20 for step in range(length)]) for start in range(20)]
+        found = np.argmax(fitted.encode_users(users) @ items.T, axis=1)
+        assert (found == 0).tolist() == [length == 3] * 20
 
 
 def test_one_user_takes_no_time() -> None:

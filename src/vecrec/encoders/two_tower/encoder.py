@@ -36,10 +36,10 @@ class TwoTowerEncoder(Encoder):
     Both towers are trained together to predict each event from those before it, among sampled items (a softmax with
     shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
     at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
-    time between the events and cost more. Before the first event a beginning is read, so what people begin with is told
-    from what they go on with: somebody new gets the one, somebody known whose history is not given gets neither. What
-    can be missing was missing in part of the training, so features alone, or a history alone, give a sensible vector.
-    See `TwoTowerSettings` for what can be chosen.
+    time between the events and cost more. Before the first event a beginning is read, and the first events after it are
+    counted, so what people begin with is told from what they go on with: somebody new gets the one, somebody known
+    whose history is not given gets neither. What can be missing was missing in part of the training, so features alone,
+    or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
     give equal vectors, bit for bit. The time of the request is no input.
@@ -214,6 +214,8 @@ def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
         "events": language.items.size,
         "pauses": STEPS,
         "user_ids": language.users.size,
+        "positions": towers.settings.positions,
+        "gates": towers.settings.positions,
         "item_features": language.item_space.size,
         "user_features": language.user_space.size,
     }

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct
-from vecrec.encoders.two_tower.pauses import STEPS
+from vecrec.encoders.two_tower.pauses import BEGINNING, STEPS
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
 from vecrec.encoders.two_tower.runtime import LAYER
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
@@ -53,7 +53,8 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     An item's vector is the sum of its id's and its features'; its last number is the item's bias. A user's vector is
     the sum of a constant, the id's, the profile's and, for each rate of decay, the decayed sum of the vectors which
     that rate's table has for the items read, and of what recurrent layers made of them; a hidden layer may correct it.
-    A beginning is read before the first item, so that what people begin with can be told from what they go on with.
+    A beginning is read before the first item, and the first items read after it are counted: each count has a vector
+    of its own and a gate for each sum, so that what people begin with can be told from what they go on with.
     Its last number is 1, so the inner product contains the bias.
 
     Args:
@@ -103,7 +104,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             noise: Where dropout comes from; ``None`` for none.
         """
         vectors = Repeated.apply(self._base(ids, profiles), places)
-        if len(self._decays):
+        if len(self._decays) or self._settings.layers:
             vectors = vectors + self._past(read, places)
         if self._settings.layers:
             vectors = vectors + self._read(read, pauses, places, noise)
@@ -133,9 +134,19 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         return base
 
     def _past(self, read: Rows, places: int) -> paddle.Tensor:
+        """What the decaying sums of the history and the number of its events say, shape (places * n, dim - 1)."""
         length, count = read.shape
-        events = self._look_up(self.history, read.ravel()).reshape([length, count, len(self._decays), -1])
-        return DecayedSums.apply(events, read == 0, self._decays, places).reshape([places * count, -1])
+        positions, blocks = self._settings.positions, len(self._decays)
+        counts = _counts(read, places, positions)
+        past = paddle.zeros([places * count, self.user_constant.shape[1]])
+        if positions:
+            past = past + SparseProduct.apply(self.positions, _one_hot(counts.ravel(), positions))
+        if blocks:
+            events = self._look_up(self.history, read.ravel()).reshape([length, count, blocks, -1])
+            gates = self.gates if positions else None
+            sums = DecayedSums.apply(events, gates, read == 0, self._decays, counts)
+            past = past + sums.reshape([places * count, -1])
+        return past
 
     def _read(self, read: Rows, pauses: Rows, places: int, noise: np.random.Generator | None) -> paddle.Tensor:
         """What the recurrent layers make of the history, shape (places * n, dim - 1)."""
@@ -160,6 +171,24 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         return nn.functional.embedding(index, table, sparse=True) if self._sparse else paddle.index_select(table, index)
 
 
+def _counts(read: Rows, places: int, most: int) -> Rows:
+    """How many events were read before each of the last places, after a beginning, shape (places, n).
+
+    At most ``most``, which also stands for those whose beginning was not read.
+    """
+    begun = np.logical_or.accumulate(read == BEGINNING, axis=0)
+    counts = np.where(begun, np.minimum(np.cumsum(read > BEGINNING, axis=0), most), most)
+    nothing = np.full((1, read.shape[1]), most)
+    return np.concatenate([nothing, counts])[len(read) - places : len(read)]
+
+
+def _one_hot(rows: Rows, size: int) -> csr_matrix:
+    """A one in each row, at the place that is given; none where that is ``size``."""
+    there = rows < size
+    starts = np.concatenate(([0], np.cumsum(there)))
+    return csr_matrix((np.ones(starts[-1], np.float32), rows[there], starts), shape=(len(rows), size))
+
+
 def _first_weights(
     sizes: Sizes, settings: TwoTowerSettings, counts: Rows, rng: np.random.Generator
 ) -> dict[str, Array]:
@@ -179,6 +208,9 @@ def _first_weights(
         weights["history"] = _normal(rng, (sizes.items, blocks * free), SPREAD)
         # Of padding, whose gradient is cut off, so it stays zero; and of the beginning.
         weights["history"][:2] = 0
+    if blocks or settings.layers:
+        weights["positions"] = np.zeros((settings.positions, free), np.float32)
+        weights["gates"] = np.ones((settings.positions, blocks), np.float32)
     if settings.layers:
         weights |= _first_layers(sizes, settings, rng)
     if settings.hidden:

@@ -57,11 +57,19 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
     """Sums over the past at several rates of decay, added up.
 
     At every place, the sum over the blocks b and the ages a of ``decays[b] ** a`` times block b of what was read a + 1
-    places before. It is computed as a recurrence, so its cost does not depend on how far the decays reach.
+    places before, and times the block's gate where there is one for the place. It is computed as a recurrence, so its
+    cost does not depend on how far the decays reach.
     """
 
     @staticmethod
-    def forward(ctx: Any, read: paddle.Tensor, gaps: NDArray[np.bool_], decays: Array, places: int) -> paddle.Tensor:
+    def forward(  # noqa: PLR0917 - PyLayer hands everything on by position
+        ctx: Any,
+        read: paddle.Tensor,
+        gates: paddle.Tensor | None,
+        gaps: NDArray[np.bool_],
+        decays: Array,
+        counts: NDArray[np.int64],
+    ) -> paddle.Tensor:
         """(places, n, d): the sums before each of the last places.
 
         Place ``p`` has seen what was read at ``length - places + p - 1`` and before.
@@ -69,38 +77,62 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
         Args:
             ctx: Of the operator.
             read: (length, n, blocks, d), zero in the gaps; length >= places.
+            gates: (k, blocks), what each block counts; ``None`` where k is 0.
             gaps: (length, n), where nothing was read: no gradient goes there.
             decays: (blocks,).
-            places: How many of the last places are wanted.
+            counts: (places, n), the row of the gates; k where each block counts 1.
         """
         events = array_of(read)
         length, count, blocks, dim = events.shape
+        places = len(counts)
         ctx.rates = np.ascontiguousarray(decays, np.float32).reshape(1, blocks, 1)
-        ctx.shape, ctx.gaps, ctx.places = events.shape, gaps, places
+        ctx.shape, ctx.gaps, ctx.counts = events.shape, gaps, counts
+        ctx.rows = 0 if gates is None else len(array_of(gates))
+        table = np.ones((ctx.rows + 1, blocks), np.float32)
+        if gates is not None:
+            table[:-1] = array_of(gates)
+        # The gates of the places that have any, and what they were applied to.
+        ctx.gated = {
+            place: (table[row], np.zeros((count, blocks, dim), np.float32))
+            for place, row in enumerate(counts)
+            if (row < ctx.rows).any()
+        }
         state = np.zeros((count, blocks, dim), np.float32)
         sums = np.zeros((places, count, dim), np.float32)
         for moment in range(1, length):
             state *= ctx.rates
             state += events[moment - 1]
-            if moment >= length - places:
-                np.add.reduce(state, axis=1, out=sums[moment - (length - places)])
+            place = moment - (length - places)
+            if place in ctx.gated:
+                gate, kept = ctx.gated[place]
+                kept[:] = state
+                np.einsum("nbd,nb->nd", state, gate, out=sums[place])
+            elif place >= 0:
+                np.add.reduce(state, axis=1, out=sums[place])
         return tensor_of(sums)
 
     @staticmethod
-    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
-        """Of what was read."""
+    def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        """Of what was read and of the gates."""
         slope = array_of(gradient)
         length, count, blocks, dim = ctx.shape
         state = np.zeros((count, blocks, dim), np.float32)
         slopes = np.empty(ctx.shape, np.float32)
         slopes[-1] = 0
+        of_gates = np.zeros((ctx.rows + 1, blocks), np.float32)
         for moment in range(length - 1, 0, -1):
             state *= ctx.rates
-            if moment >= length - ctx.places:
-                state += slope[moment - (length - ctx.places)][:, None, :]
+            place = moment - (length - len(slope))
+            if place in ctx.gated:
+                gate, kept = ctx.gated[place]
+                state += slope[place][:, None, :] * gate[:, :, None]
+                np.add.at(of_gates, ctx.counts[place], np.einsum("nbd,nd->nb", kept, slope[place]))
+            elif place >= 0:
+                state += slope[place][:, None, :]
             slopes[moment - 1] = state
         slopes[ctx.gaps] = 0
-        return tensor_of(slopes)
+        gradients = (slopes, of_gates[:-1]) if ctx.rows else (slopes,)
+        return tuple(map(tensor_of, gradients))
 
 
 class Correction(PyLayer):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.features import SparseRows
-from vecrec.encoders.two_tower.pauses import History, begun
+from vecrec.encoders.two_tower.pauses import BEGINNING, History, begun
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 
 __all__ = ["LAYER", "Towers", "normalised", "sigmoid"]
@@ -46,6 +46,7 @@ class Towers:
         self.settings = settings
         self.scale = scale
         self._constant = weights["user_constant"][0]
+        self._positions = weights.get("positions", np.zeros((0, 0), np.float32))
         self._blocks = _blocks(weights, settings)
         self._layers = [[weights[f"{name}_{layer}"] for name in LAYER] for layer in range(settings.layers)]
 
@@ -81,10 +82,15 @@ class Towers:
         return self._scaled(vectors)
 
     def _add_history(self, vector: Array, items: Rows) -> None:
-        for table, fading in self._blocks:
+        count, gates = len(items) - 1, None
+        if 0 <= count < len(self._positions) and items[0] == BEGINNING:
+            vector += self._positions[count]
+            gates = self.weights.get("gates")
+        for block, (table, fading) in enumerate(self._blocks):
             events = items[-len(fading) :]
             if len(events):
-                vector += fading[len(fading) - len(events) :] @ table[events]
+                past = fading[len(fading) - len(events) :] @ table[events]
+                vector += past if gates is None else past * gates[count, block]
 
     def _read(self, vectors: Array, histories: Sequence[History]) -> None:
         """Add what the recurrent layers make of the histories."""

@@ -40,6 +40,9 @@ class TwoTowerSettings:
     """Width of a hidden layer that corrects the user vector; 0 for none, which trains in two thirds of the time."""
     user_ids: bool = True
     """Whether every user of the data has a vector of their own, beside profile and history."""
+    positions: int = 32
+    """How many of a user's first events are told apart by their number, each with a vector of its own and weights of
+    its own for the decays: what people do first follows other rules than what they do later."""
     history: int = 200
     """How many of a user's latest events are read when a vector is made."""
     negatives: int = 512
@@ -111,6 +114,7 @@ _LEAST = {
     "layers": 0,
     "width": 1,
     "hidden": 0,
+    "positions": 0,
     "history": 0,
     "negatives": 1,
     "batch": 1,
