@@ -15,12 +15,13 @@ import argparse
 import json
 import math
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[Split, Task]:
 
 
 def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train one model and measure it on each task, in a process of its own."""
+    """Train one model and measure it on each task."""
     found, encoder, learnt_from, settled, seconds, busy = [], None, None, "", 0.0, 0.0
     for label, split, chooser, task in tasks(args):
         if encoder is None or learnt_from is not split:
@@ -204,6 +205,12 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
             }
         )
     return found
+
+
+def _apart(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """`measure` in a process of its own: its peak memory is the model's, and nothing is warm from the one before."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, name, seed, args).result()
 
 
 def _of_members(encoder: Encoder, task: Task) -> list[dict[str, Any]]:
@@ -260,6 +267,7 @@ def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]
         "part": args.part,
         "dim": args.dim,
         "options": args.options,
+        "jobs": args.jobs,
         "seeds": max(run["seed"] for run in runs) + 1,
         "standard_error_of_hit_rate": round(math.sqrt(0.3 * 0.7 / runs[0]["counts"]["users"]), 4),
         "runs": runs,
@@ -276,11 +284,13 @@ def main() -> None:
     args = _arguments()
     runs: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
-    for name in args.encoder:
-        for seed in range(args.seeds if name != "popularity" else 1):
-            # A process each: its peak memory is then the model's, and nothing is warm from the one before.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                runs += pool.submit(measure, name, seed, args).result()
+    if args.jobs > 1:  # they would only wait for each other's threads
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // args.jobs)))
+    wanted = [(name, seed) for name in args.encoder for seed in range(args.seeds if name != "popularity" else 1)]
+    with ThreadPoolExecutor(args.jobs) as side_by_side:
+        for found in side_by_side.map(lambda each: _apart(*each, args), wanted):
+            runs += found
             figures = keep(args, runs)  # an hour's work is not lost when the next one fails
     columns = ["model", *METRICS[args.protocol], "training", "CPU", "memory"]
     title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {figures['seeds']} seeds"
@@ -306,6 +316,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--options", type=json.loads, default={}, help='settings by encoder: {"linear": {"ridge": 100}}'
     )
+    parser.add_argument("--jobs", type=int, default=1, help="how many models to train at a time, which share the cores")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
         "--keep", type=Path, help="a directory for the trained encoders, which benchmarks.live can read"
