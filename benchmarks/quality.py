@@ -289,7 +289,7 @@ def main() -> None:
             os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // args.jobs)))
     wanted = [(name, seed) for name in args.encoder for seed in range(args.seeds if name != "popularity" else 1)]
     with ThreadPoolExecutor(args.jobs) as side_by_side:
-        for found in side_by_side.map(lambda each: _apart(*each, args), wanted):
+        for found in side_by_side.map(lambda each: _apart(each[0], each[1], args), wanted):
             runs += found
             figures = keep(args, runs)  # an hour's work is not lost when the next one fails
     columns = ["model", *METRICS[args.protocol], "training", "CPU", "memory"]

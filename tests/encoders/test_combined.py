@@ -100,17 +100,34 @@ def test_weights_are_learnt_from_the_training_data_alone(data: Dataset) -> None:
     assert combined.members[2].fingerprint == LinearSequenceEncoder(dim=8).fit(train).fingerprint
 
 
+def test_without_refit_the_members_are_fitted_once_and_never_see_the_last_events(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[int] = []
+    monkeypatch.setattr(LinearSequenceEncoder, "_fit", _counting(LinearSequenceEncoder._fit, fits))
+    combined = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=8)], refit=False).fit(data)
+    assert len(fits) == 1
+    split = splits.leave_last_out(data)
+    assert combined.members[1].fingerprint == LinearSequenceEncoder(dim=8).fit(split.before_test).fingerprint
+    again = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=8)]).fit(data)
+    assert combined.weights == again.weights
+    with pytest.raises(InvalidDataError, match="refit is 1: use True or False"):
+        CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], refit=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_members_are_fitted_where_there_is_nothing_to_learn_weights_from(refit: bool) -> None:
+    lonely = Dataset({"user_id": [1, 2, 3], "item_id": ["a", "b", "a"]})
+    combined = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=2)], refit=refit).fit(lonely)
+    assert combined.weights == (1.0, 1.0)
+    assert scores(combined, lonely).shape == (3, 2)
+
+
 def test_given_weights_need_no_second_fit(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
     monkeypatch.setattr(PopularityEncoder, "_fit", _counting(PopularityEncoder._fit, fits))
     CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], weights=(1, 2)).fit(data)
     assert len(fits) == 1
-
-
-def test_users_with_one_event_give_equal_weights() -> None:
-    data = Dataset({"user_id": [1, 2, 3], "item_id": ["a", "b", "a"]})
-    combined = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=2)]).fit(data)
-    assert combined.weights == (1.0, 1.0)
 
 
 def test_learnt_weights_are_better_than_equal_ones_and_than_any_member_alone(data: Dataset) -> None:

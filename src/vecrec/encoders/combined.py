@@ -43,8 +43,8 @@ class CombinedEncoder(Encoder):
     The inner product of two vectors side by side is the sum of their inner products, so the score is the weighted sum
     of the members' scores. What each member's score counts is learnt where it is not given: the members are fitted on
     all but the last event of each user, the weights that find those events most often among the first ten (Recall@10)
-    are kept, and the members are fitted again on everything. Members that are fitted already, which would be costly to
-    fit twice, are put together by `of`.
+    are kept, and the members are fitted again on everything, unless ``refit`` is false. Members that are fitted already
+    are put together by `of`.
 
     Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
     dimensions as said, by the two linear maps after which the lists of the users in the data change least (see
@@ -54,15 +54,24 @@ class CombinedEncoder(Encoder):
         members: Two encoders or more, of different make, dimension, settings or seed. They are fitted in place.
         dim: The length of every vector, at most the sum of the members' dimensions, which ``None`` stands for.
         weights: What each member's score counts, above 0; learnt where it is ``None``.
+        refit: Whether the members are fitted once more, with the last events, when the weights are learnt. Without it
+            training takes half as long, and the last event of each user teaches the members nothing, though it is read
+            in the histories: little is lost where the users have dozens of events.
 
     Raises:
-        InvalidDataError: for fewer than two members, the same one twice, or a dimension or weights that do not fit.
+        InvalidDataError: for fewer than two members, the same one twice, or a dimension, weights or ``refit`` that do
+            not fit.
     """
 
     name: ClassVar[str] = "combined"
 
     def __init__(
-        self, members: Sequence[Encoder], dim: int | None = None, weights: Sequence[float] | None = None
+        self,
+        members: Sequence[Encoder],
+        dim: int | None = None,
+        weights: Sequence[float] | None = None,
+        *,
+        refit: bool = True,
     ) -> None:
         self.members = _check_members(members)
         total = sum(member.dim for member in self.members)
@@ -70,6 +79,10 @@ class CombinedEncoder(Encoder):
         if self._dim > total:
             dims = " + ".join(str(member.dim) for member in self.members)
             raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: give no more than that")
+        if not isinstance(refit, bool):
+            raise InvalidDataError(f"refit is {refit!r}: use True or False")
+        self.refit = refit
+        """Whether the members are fitted once more when the weights are learnt."""
         self._given = None if weights is None else _check_weights(weights, len(self.members))
         self._weights: tuple[float, ...] | None = None
         self._reduction: Reduction | None = None
@@ -138,17 +151,19 @@ class CombinedEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         weights = self._given or self._learn(data, progress)
-        for member in self.members:
-            member.fit(data, progress=_labelled(progress, member.name))
-        self._weights = weights
+        if weights is None or self._given or self.refit:
+            for member in self.members:
+                member.fit(data, progress=_labelled(progress, member.name))
+        self._weights = weights or (1.0,) * len(self.members)
         self._reduction = self._reduced(data, progress)
 
-    def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...] | None:
+        """The weights, from members fitted without the last events; ``None`` where nobody has two to learn from."""
         from vecrec.data import splits
 
         split = splits.leave_last_out(data)
-        if split.before_test.n_events == 0:  # nobody has two events, so there is nothing to learn the weights from
-            return (1.0,) * len(self.members)
+        if split.before_test.n_events == 0:
+            return None
         for member in self.members:
             member.fit(split.before_test, progress=_labelled(progress, f"{member.name} for the weights"))
         return self._best_weights(split, "test", progress)

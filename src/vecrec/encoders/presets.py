@@ -10,7 +10,7 @@ from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 __all__ = ["ensemble"]
 
 
-def ensemble(dim: int = 256, seed: int = 0) -> CombinedEncoder:
+def ensemble(dim: int = 256, seed: int = 0, *, refit: bool = True) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
     Towers that read the history as decaying sums, towers that read it by recurrent layers, the linear encoder of
@@ -20,6 +20,7 @@ def ensemble(dim: int = 256, seed: int = 0) -> CombinedEncoder:
     Args:
         dim: The length of every vector, at least 2.
         seed: Where all chance comes from, from 0.
+        refit: Whether they are fitted once more with the last events, which takes twice as long; see `CombinedEncoder`.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -30,4 +31,4 @@ def ensemble(dim: int = 256, seed: int = 0) -> CombinedEncoder:
         LinearSequenceEncoder(dim, seed=seed),
         EASEEncoder(dim, seed=seed, ridge=1.0),
     ]
-    return CombinedEncoder(members, dim=dim)
+    return CombinedEncoder(members, dim=dim, refit=refit)
