@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks._jobs import apart
 from benchmarks._published import METRICS
 from benchmarks._report import report, versions
 from benchmarks.quality import DEPTHS, MAKERS, RESULTS
@@ -111,16 +110,15 @@ def main() -> None:
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="a word in the names of the variants")
+    parser.add_argument("--jobs", type=int, default=1, help="how many models to train at a time, which share the cores")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     path = args.out / "ablation.json"
     done = _done(path, movielens.load(args.data).name, args.seed)
-    for name in VARIANTS:
-        if name in done or args.only not in name:
-            continue
+    names = [name for name in VARIANTS if name not in done and args.only in name]
+    for name, found in zip(names, apart(measure, [(name, args.data, args.seed) for name in names], args.jobs)):
         print(name, file=sys.stderr, flush=True)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            done[name] = pool.submit(measure, name, args.data, args.seed).result()
+        done[name] = found
         args.out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**_figures(done, args.seed), "versions": versions()}, indent=1) + "\n")
     figures = _figures(done, args.seed)

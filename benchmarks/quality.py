@@ -14,19 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
-import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._jobs import apart
 from benchmarks._published import METRICS, PUBLISHED
 from benchmarks._report import report, versions
 from vecrec.data import Dataset, Split, splits
@@ -207,12 +205,6 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
     return found
 
 
-def _apart(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """`measure` in a process of its own: its peak memory is the model's, and nothing is warm from the one before."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, name, seed, args).result()
-
-
 def _of_members(encoder: Encoder, task: Task) -> list[dict[str, Any]]:
     """The figures of each part of a combined encoder, in order."""
     members = encoder.members if isinstance(encoder, CombinedEncoder) else ()
@@ -284,14 +276,10 @@ def main() -> None:
     args = _arguments()
     runs: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
-    if args.jobs > 1:  # they would only wait for each other's threads
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // args.jobs)))
-    wanted = [(name, seed) for name in args.encoder for seed in range(args.seeds if name != "popularity" else 1)]
-    with ThreadPoolExecutor(args.jobs) as side_by_side:
-        for found in side_by_side.map(lambda each: _apart(each[0], each[1], args), wanted):
-            runs += found
-            figures = keep(args, runs)  # an hour's work is not lost when the next one fails
+    wanted = [(name, seed, args) for name in args.encoder for seed in range(args.seeds if name != "popularity" else 1)]
+    for found in apart(measure, wanted, args.jobs):
+        runs += found
+        figures = keep(args, runs)  # an hour's work is not lost when the next one fails
     columns = ["model", *METRICS[args.protocol], "training", "CPU", "memory"]
     title = f"{args.protocol}, {runs[0]['protocol']}: {runs[0]['data']}, {figures['seeds']} seeds"
     report(title, columns, table(args.protocol, runs), figures)
