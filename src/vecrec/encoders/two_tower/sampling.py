@@ -15,7 +15,7 @@ from vecrec.encoders.two_tower.pauses import BEGINNING
 
 __all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
 
-PLACES = 96
+PLACES = 256
 """Events of one user, at most, that a step learns from side by side."""
 
 MOST_CONTEXT = 128

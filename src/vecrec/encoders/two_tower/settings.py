@@ -49,7 +49,7 @@ class TwoTowerSettings:
     """Wrong items that the events of a step are compared with; with no more items than that, all of them."""
     negative_power: float = 0.5
     """How strongly the chance to be drawn as a negative grows with an item's events: 0 not at all, 1 proportionally."""
-    batch: int = 8192
+    batch: int = 2048
     """Events a step; fewer where the data are so few that an epoch would have under 20 steps."""
     epochs: int = 5
     """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps."""
@@ -57,7 +57,7 @@ class TwoTowerSettings:
     """Steps that even the smallest data get."""
     patience: int = 3
     """Epochs without a better validation metric before training stops."""
-    learning_rate: float = 0.006
+    learning_rate: float = 0.004
     """The highest step size of Adam; it rises at first, then falls along a cosine."""
     dropout: float = 0.2
     """Share of the hidden layer's numbers, or of the user vector's without one, that a training step leaves out."""
@@ -90,7 +90,8 @@ class TwoTowerSettings:
         Raises:
             InvalidDataError: for a name or a value that is no setting.
         """
-        return cls.from_json({"layers": 2, "decays": (0.0,), "epochs": 16, "learning_rate": 0.004, **changes})
+        slow = {"layers": 2, "decays": (0.0,), "batch": 1024, "epochs": 10, "learning_rate": 0.002}
+        return cls.from_json({**slow, **changes})
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
