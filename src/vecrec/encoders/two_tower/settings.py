@@ -69,7 +69,7 @@ class TwoTowerSettings:
     """Share of the users that a training step sees without their history."""
     validation_users: int = 10_000
     """Users, at most, whose last event is kept from training to choose the best epoch by; 0 trains on everything."""
-    sparse_above: int = 50_000
+    sparse_above: int = 10_000
     """Tables with more rows than this are trained by sparse gradients."""
 
     def __post_init__(self) -> None:
