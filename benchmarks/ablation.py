@@ -3,7 +3,7 @@
 Run it as ``python -m benchmarks.ablation --data ml-1m/``; it takes about an hour and a half on two cores, since it
 trains some twenty models. ``--only WORD`` trains those whose name contains the word. Figures of the validation part as
 well, since that is what settings are chosen by. It writes ``benchmarks/results/ablation.json`` after each model and
-ends with a table. Started again, it trains only what is not in that file.
+ends with a table. Started again, it trains only what is not in that file with the same settings, defaults included.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def measure(name: str, data_name: str, seed: int) -> dict[str, Any]:
         "options": variant.options,
         "dim": variant.dim,
         "without": sorted(variant.without),
+        "settings": _settings(variant),
         "seed": seed,
         "train_seconds": round(took, 1),
         "train_cpu_seconds": round(cpu, 1),
@@ -143,7 +144,15 @@ def _done(path: Path, data_name: str, seed: int) -> dict[str, dict[str, Any]]:
 
 def _is_current(run: dict[str, Any]) -> bool:
     variant = VARIANTS.get(run["variant"])
-    return variant == Variant(run["encoder"], run["options"], run["dim"], frozenset(run["without"]))
+    described = Variant(run["encoder"], run["options"], run["dim"], frozenset(run["without"]))
+    return variant == described and run.get("settings") == _settings(described)
+
+
+def _settings(variant: Variant) -> dict[str, Any]:
+    """All settings of the encoder, as they are read from a file, so that new defaults are noticed."""
+    encoder: Any = MAKERS[variant.encoder](variant.dim, 0, dict(variant.options))
+    read: dict[str, Any] = json.loads(json.dumps(encoder.settings.to_json()))
+    return read
 
 
 def _figures(done: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
