@@ -51,7 +51,7 @@ class TwoTowerSettings:
     """How strongly the chance to be drawn as a negative grows with an item's events: 0 not at all, 1 proportionally."""
     batch: int = 2048
     """Events a step; fewer where the data are so few that an epoch would have under 20 steps."""
-    epochs: int = 5
+    epochs: int = 3
     """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps."""
     min_steps: int = 400
     """Steps that even the smallest data get."""
