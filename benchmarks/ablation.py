@@ -116,7 +116,8 @@ def main() -> None:
     args = parser.parse_args()
     path = args.out / "ablation.json"
     done = _done(path, movielens.load(args.data).name, args.seed)
-    names = [name for name in VARIANTS if name not in done and args.only in name]
+    current = {name for name, run in done.items() if _is_current(run)}
+    names = [name for name in VARIANTS if name not in current and args.only in name]
     for name, found in zip(names, apart(measure, [(name, args.data, args.seed) for name in names], args.jobs)):
         print(name, file=sys.stderr, flush=True)
         done[name] = found
@@ -136,10 +137,10 @@ def main() -> None:
 
 
 def _done(path: Path, data_name: str, seed: int) -> dict[str, dict[str, Any]]:
-    """The runs that an earlier start has written of the same data and settings, by variant."""
+    """The runs that an earlier start has written of the same data, by variant; stale ones stay until replaced."""
     found = json.loads(path.read_text())["runs"] if path.exists() else []
     mine = [run for run in found if (run["data"], run["seed"]) == (data_name, seed)]
-    return {run["variant"]: run for run in mine if _is_current(run)}
+    return {run["variant"]: run for run in mine}
 
 
 def _is_current(run: dict[str, Any]) -> bool:
