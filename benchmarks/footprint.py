@@ -28,11 +28,11 @@ from benchmarks.service import resident, service, wrk
 from tests.servers.milvus import MilvusServer
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
+from vecrec.config.compose import compose, open_metadata_store, open_vector_store
+from vecrec.config.settings import Settings
 from vecrec.data import Dataset
 from vecrec.datasets import movielens
 from vecrec.encoders import TwoTowerEncoder
-from vecrec.parts import compose, open_metadata_store, open_vector_store
-from vecrec.settings import Settings
 
 BARS = {"ready_seconds": 3.0, "memory_mb": 250.0, "growth_mb": 10.0}
 NAME = "bench"

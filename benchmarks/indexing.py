@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks._report import report
 from vecrec.ids import encode_id
 from vecrec.vector_stores import CollectionSpec, MilvusVectorStore
-from vecrec.vector_stores.milvus.schema import ID, VECTOR, Column
+from vecrec.vector_stores.milvus.layout import ID, VECTOR, Column
 
 _FIELDS: dict[str, Any] = {"year": "integer", "lang": "string", "genres": "strings"}
 _GENRES = ("Action", "Comedy", "Crime", "Drama", "Fantasy", "Horror", "Musical", "Romance", "Sci-Fi", "Thriller")

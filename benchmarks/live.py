@@ -23,11 +23,11 @@ from benchmarks.quality import DEPTHS, MAKERS, RESULTS
 from tests.servers.milvus import MilvusServer
 from tests.servers.redis import RedisServer
 from vecrec import Recommender
+from vecrec._internal.files import read_json
+from vecrec.config.compose import open_metadata_store
 from vecrec.data import Split, splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder
-from vecrec.files import read_json
-from vecrec.parts import open_metadata_store
 from vecrec.registry import find_part
 from vecrec.vector_stores import MilvusVectorStore
 from vecrec.vector_stores.milvus import HNSW, Flat

@@ -29,7 +29,7 @@ from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.metadata_stores.redis.history import decode_history, encode_rows
 from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.dialects import dialect_of
-from vecrec.metadata_stores.sql.schema import Names
+from vecrec.metadata_stores.sql.layout import Names
 from vecrec.types import Event
 
 RECORDS, USERS, EVENTS_PER_USER = 20_000, 600, 165

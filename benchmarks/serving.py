@@ -34,7 +34,7 @@ from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores import RedisMetadataStore, SQLMetadataStore
 from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.dialects import dialect_of
-from vecrec.metadata_stores.sql.schema import Names
+from vecrec.metadata_stores.sql.layout import Names
 from vecrec.vector_stores.milvus import MilvusVectorStore
 
 ITEMS, USERS, EVENTS, K = 3_706, 400, 165, 10

@@ -11,9 +11,9 @@ from tests.cli.conftest import Run
 from tests.recommender.tastes import world
 from tests.serving.conftest import published
 from vecrec import User
-from vecrec.batch import recommend_to_parquet
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.progress import Step
+from vecrec.recommender.batch import recommend_to_parquet
 
 
 class _StoppedError(Exception):

@@ -12,7 +12,7 @@ from tests.cli.conftest import Run, text_of
 from tests.recommender.tastes import world
 from tests.serving.conftest import published
 from vecrec.data import Dataset
-from vecrec.diagnosis import diagnose_data, diagnose_system
+from vecrec.doctor import diagnose_data, diagnose_system
 
 _RANDOM = np.random.default_rng(5)
 _EVENTS = {

@@ -13,8 +13,8 @@ from tests.serving.conftest import published
 from vecrec import Event, Item, Recommender, User
 from vecrec.errors import InvalidDataError, ReleaseError, StoreError
 from vecrec.metadata_stores import MemoryMetadataStore
-from vecrec.migration import migrate
 from vecrec.progress import Step
+from vecrec.recommender.migrate import migrate
 from vecrec.vector_stores import MemoryVectorStore
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.encoders.balance import balanced
+from vecrec.learning.balance import balanced
 
 
 def _random(rows: int, columns: int, seed: int) -> NDArray[np.float32]:

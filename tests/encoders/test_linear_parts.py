@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from vecrec.data import Categorical, MultiCategorical, Numeric
-from vecrec.encoders.linear import fitting, sums
-from vecrec.encoders.linear.algebra import Factor, leading_vectors
-from vecrec.encoders.linear.closed_form import ClosedForm
-from vecrec.encoders.linear.features import FeatureMap
-from vecrec.encoders.linear.fitting import Positions, fit_items, read_positions
-from vecrec.encoders.linear.sums import feature_products, next_sums
+from vecrec.encoders.linear_sequence import fitting, sums
+from vecrec.encoders.linear_sequence.closed_form import ClosedForm
+from vecrec.encoders.linear_sequence.fitting import Positions, fit_items, read_positions
+from vecrec.encoders.linear_sequence.sums import feature_products, next_sums
+from vecrec.learning.algebra import Factor, leading_vectors
+from vecrec.learning.item_features import FeatureMap
 from vecrec.records import JSON, Record
 
 N_ITEMS, DECAYS = 7, (0.0, 0.5, 0.8)

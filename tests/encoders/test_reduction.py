@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.encoders.reduction import Reduction, reduce_scores
+from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.progress import Step
 
 

@@ -16,7 +16,7 @@ from tests.metadata_stores.engines import cluster_url, elapsed, eventually, fres
 from tests.servers import RedisClusterServer, RedisServer
 from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores import RedisMetadataStore
-from vecrec.metadata_stores.redis.wire import Command
+from vecrec.metadata_stores.redis.client import Command
 from vecrec.types import Event
 
 _FORKING = """

@@ -17,10 +17,10 @@ from vecrec.encoders import ContentEncoder, Encoder
 from vecrec.errors import DimensionMismatchError, InvalidDataError
 from vecrec.progress import silent
 from vecrec.rerankers import Candidates, RatingReranker, RatingSettings, Reranker
-from vecrec.rerankers.rating.language import STATISTICS, Statistics, past
+from vecrec.rerankers.rating.inference import Head
 from vecrec.rerankers.rating.network import RatingNetwork
-from vecrec.rerankers.rating.preparation import prepare
-from vecrec.rerankers.rating.runtime import Head
+from vecrec.rerankers.rating.preprocessor import STATISTICS, Statistics, past
+from vecrec.rerankers.rating.training_data import prepare
 from vecrec.testing import RerankerTests
 from vecrec.testing.encoders.tastes import tastes
 from vecrec.types import Event, Item, Recommendation, User

@@ -18,12 +18,12 @@ from tests.servers.ports import free_port
 from tests.serving.conftest import published
 from tests.serving.web import get, listening, problem
 from vecrec import Recommender
+from vecrec.config.compose import compose
+from vecrec.config.settings import Settings
 from vecrec.data import Dataset
 from vecrec.encoders import ContentEncoder
 from vecrec.metadata_stores import MemoryMetadataStore
-from vecrec.parts import compose
 from vecrec.serving import create_app
-from vecrec.settings import Settings
 from vecrec.vector_stores import MemoryVectorStore
 
 
@@ -108,7 +108,7 @@ def test_a_process_of_its_own_ends_in_order(tmp_path: Path) -> None:
     }  # fmt: skip
     script = (
         "import sys; sys.modules['paddle'] = None\n"
-        "from vecrec.serving.run import serve; from vecrec.settings import Settings; serve(Settings.load())"
+        "from vecrec.serving.run import serve; from vecrec.config.settings import Settings; serve(Settings.load())"
     )
     service = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
     base = f"http://127.0.0.1:{settings.port}"

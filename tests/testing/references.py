@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.data import Dataset
 from vecrec.encoders import Encoder
 from vecrec.errors import StoreUnavailableError
@@ -23,7 +24,6 @@ from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
 from vecrec.progress import Progress
 from vecrec.records import Record
 from vecrec.rerankers import Candidates, Reranker
-from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.testing import MetadataStoreTests, VectorStoreTests
 from vecrec.types import Recommendation, User
 from vecrec.vector_stores import MemoryVectorStore, VectorStore

@@ -12,7 +12,7 @@ from pymilvus.exceptions import MilvusException
 from vecrec.errors import CollectionNotFoundError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.vector_stores.milvus.address import parse_address
 from vecrec.vector_stores.milvus.client import Client
-from vecrec.vector_stores.milvus.translation import translate
+from vecrec.vector_stores.milvus.errors import translate
 
 
 class RpcError(grpc.RpcError):  # type: ignore[misc]

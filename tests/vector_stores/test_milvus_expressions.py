@@ -9,8 +9,8 @@ import pytest
 from vecrec.filters import Filter, field
 from vecrec.vector_stores import CollectionSpec
 from vecrec.vector_stores.milvus import Flat
-from vecrec.vector_stores.milvus.expressions import ALWAYS, NEVER, Inexpressible, compile_filter, id_in
-from vecrec.vector_stores.milvus.schema import Layout, dump_list
+from vecrec.vector_stores.milvus.filters import ALWAYS, NEVER, Inexpressible, compile_filter, id_in
+from vecrec.vector_stores.milvus.layout import Layout, dump_list
 
 FIELDS: Any = {
     "flag": "boolean", "year": "integer", "price": "number", "lang": "string", "genres": "strings", "codes": "integers",

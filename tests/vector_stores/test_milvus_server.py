@@ -19,8 +19,9 @@ from vecrec.errors import CollectionExistsError, CollectionNotFoundError, Invali
 from vecrec.filters import field
 from vecrec.ids import Id
 from vecrec.vector_stores import CollectionSpec, MilvusVectorStore
-from vecrec.vector_stores.milvus import HNSW, HNSWSQ, packing
-from vecrec.vector_stores.milvus.schema import VECTOR, Layout
+from vecrec.vector_stores.milvus import HNSW, HNSWSQ
+from vecrec.vector_stores.milvus import writes as packing
+from vecrec.vector_stores.milvus.layout import VECTOR, Layout
 
 FIELDS: Any = {"year": "integer", "lang": "string", "genres": "strings"}
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecrec.conditions import parse_conditions
+from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
+from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
-from vecrec.settings import Settings
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vecrec.batch import recommend_to_parquet
 from vecrec.cli.arguments import add_k, add_stores, add_where, read_table, settings_of, where_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
+from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
-from vecrec.parts import compose
+from vecrec.recommender.batch import recommend_to_parquet
 
 __all__ = ["COMMANDS"]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
-from vecrec.diagnosis import Finding, diagnose_data, diagnose_system, installed
+from vecrec.config.compose import compose
+from vecrec.doctor import Finding, diagnose_data, diagnose_system, installed
 from vecrec.errors import InvalidDataError
-from vecrec.parts import compose
 from vecrec.releases import Archive
 
 __all__ = ["COMMANDS"]

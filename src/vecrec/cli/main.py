@@ -10,7 +10,13 @@ import sys
 from collections.abc import Sequence
 
 from vecrec import __version__
-from vecrec.cli import asking, batch, doctor, evaluating, migrating, releasing, serving, training, vectors
+from vecrec.cli import batch, doctor, vectors
+from vecrec.cli import evaluate as evaluating
+from vecrec.cli import migrate as migrating
+from vecrec.cli import recommend as asking
+from vecrec.cli import releases as releasing
+from vecrec.cli import serve as serving
+from vecrec.cli import train as training
 from vecrec.cli.output import Output
 from vecrec.errors import InvalidDataError, NotFittedError, StoreUnavailableError, VecrecError
 

@@ -12,8 +12,8 @@ import numpy as np
 from vecrec.cli.arguments import add_stores, settings_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
+from vecrec.config.compose import compose, open_vector_store
 from vecrec.errors import InvalidDataError
-from vecrec.parts import compose, open_vector_store
 from vecrec.recommender import Recommender
 from vecrec.recommender.catalogue import USER, batches
 from vecrec.types import User

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from vecrec.encoders.base import Encoder
 
 if TYPE_CHECKING:
-    from vecrec.encoders.combined import CombinedEncoder
+    from vecrec.encoders.combined.encoder import CombinedEncoder
+    from vecrec.encoders.combined.presets import ensemble
     from vecrec.encoders.content import ContentEncoder
     from vecrec.encoders.ease import EASEEncoder
-    from vecrec.encoders.linear import LinearSequenceEncoder, LinearSequenceSettings
+    from vecrec.encoders.linear_sequence import LinearSequenceEncoder, LinearSequenceSettings
     from vecrec.encoders.popularity import PopularityEncoder
-    from vecrec.encoders.presets import ensemble
     from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 
 __all__ = [

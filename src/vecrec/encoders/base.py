@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError
-from vecrec.fitted import FittedPart
+from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Item, User
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.tokens import Floats, direction, edges, tokens, unit
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
+from vecrec.learning.tokens import Floats, direction, edges, tokens, unit
 from vecrec.progress import Step
 from vecrec.records import JSON
-from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:

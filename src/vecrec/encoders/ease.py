@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.arguments import check_integer, check_number
+from vecrec._internal.sampling import evenly
+from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import check_integer, check_number
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.linear.algebra import Factor, leading_vectors
-from vecrec.encoders.linear.features import FeatureMap
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
+from vecrec.learning.algebra import Factor, leading_vectors
+from vecrec.learning.item_features import FeatureMap
 from vecrec.progress import Step
-from vecrec.spread import evenly
-from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
-from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vecrec.connection import Connection
+from vecrec._internal.connection import Connection
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.records import Record, check_record

@@ -5,9 +5,9 @@
 ``reranking`` and ``answers``, ``catalogue`` changes the items in both stores.
 """
 
-from vecrec.recommender.building import ReleaseChecks
-from vecrec.recommender.facade import Recommender
 from vecrec.recommender.generation import Live
+from vecrec.recommender.publish import ReleaseChecks
+from vecrec.recommender.recommender import Recommender
 from vecrec.recommender.report import Receipt, Report
 
 __all__ = ["Live", "Receipt", "Recommender", "ReleaseChecks", "Report"]

@@ -11,9 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.files import read_json, write_json
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError
-from vecrec.files import read_json, write_json
 from vecrec.filters import FieldType
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.records import JSON, Record, record_digest

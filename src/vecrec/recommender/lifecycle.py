@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.progress import Progress
-from vecrec.recommender import evidence
-from vecrec.recommender.building import Builder, ReleaseChecks
+from vecrec.recommender import release_sample as evidence
 from vecrec.recommender.catalogue import PENDING, Catalogue
+from vecrec.recommender.live import Watch
 from vecrec.recommender.loading import load_dataset
-from vecrec.recommender.watch import Watch
+from vecrec.recommender.publish import Builder, ReleaseChecks
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 

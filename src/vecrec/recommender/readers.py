@@ -11,9 +11,9 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import ITEM
 from vecrec.recommender.generation import Live
+from vecrec.recommender.live import Watch
+from vecrec.recommender.pipeline import Server
 from vecrec.recommender.request import Request
-from vecrec.recommender.serving import Server
-from vecrec.recommender.watch import Watch
 from vecrec.rerankers.base import Reranks
 from vecrec.types import Item, Recommendations, User
 from vecrec.vector_stores.base import VectorStore

@@ -21,8 +21,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from vecrec._internal.files import checksum, read_json, sync_directory, write_json
 from vecrec.errors import InvalidDataError, ReleaseError
-from vecrec.files import checksum, read_json, sync_directory, write_json
 from vecrec.releases.manifest import Release
 
 __all__ = ["Archive"]

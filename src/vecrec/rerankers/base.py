@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec.errors import InvalidDataError, NotFittedError
-from vecrec.fitted import FittedPart
+from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Recommendation, User
 

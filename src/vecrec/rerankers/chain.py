@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self, override
 
+from vecrec._internal.storage import array_digest, load_values, save_values
 from vecrec.errors import InvalidDataError
 from vecrec.registry import find_part
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.storage import array_digest, load_values, save_values
 from vecrec.types import Recommendation, User
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.storage import array_digest, load_values, save_values
 from vecrec.errors import InvalidDataError
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.storage import array_digest, load_values, save_values
 from vecrec.types import Recommendation, User
 
 __all__ = ["MMRReranker", "maximal_marginal_relevance"]

@@ -1,7 +1,7 @@
 """The recommender as a service: ``create_app(recommender)`` makes an application to run or to mount in another one."""
 
+from vecrec.config.settings import Settings
 from vecrec.errors import MissingDependencyError
-from vecrec.settings import Settings
 
 try:
     import fastapi  # noqa: F401

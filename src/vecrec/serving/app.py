@@ -9,14 +9,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from vecrec import __version__
+from vecrec.config.settings import Settings
 from vecrec.recommender import Recommender
-from vecrec.serving import health, items, page, recommendations, stages, users
-from vecrec.serving.gate import Gate
+from vecrec.serving import page
+from vecrec.serving.errors import MEDIA_TYPE, install
 from vecrec.serving.metrics import Metrics
+from vecrec.serving.middleware import Gate
 from vecrec.serving.models import ProblemOut
-from vecrec.serving.problems import MEDIA_TYPE, install
+from vecrec.serving.routes import health, items, recommendations, stages, users
 from vecrec.serving.service import Service
-from vecrec.settings import Settings
 
 __all__ = ["create_app"]
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
+from vecrec.filters.json import Where
 from vecrec.ids import Id
 from vecrec.serving.ids import IdIn
-from vecrec.serving.where import Where
 from vecrec.types import Event, Item, Recommendation, Recommendations
 
 __all__ = [

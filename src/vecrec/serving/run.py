@@ -13,11 +13,11 @@ from types import FrameType
 
 import uvicorn
 
+from vecrec.config.compose import compose
+from vecrec.config.settings import Settings
 from vecrec.errors import VecrecError
-from vecrec.parts import compose
 from vecrec.recommender import Recommender
 from vecrec.serving.app import create_app
-from vecrec.settings import Settings
 
 __all__ = ["serve"]
 

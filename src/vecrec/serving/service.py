@@ -8,17 +8,17 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Query, Request
 
-from vecrec.conditions import parse_conditions
+from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
+from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
 from vecrec.recommender import Recommender
 from vecrec.recommender.catalogue import USER
 from vecrec.recommender.generation import fitting
-from vecrec.serving.directory import Directory
+from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
-from vecrec.settings import Settings
 from vecrec.types import Event, User
 
 __all__ = ["Conditions", "K", "Ours", "Person", "Service"]

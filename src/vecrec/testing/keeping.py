@@ -24,7 +24,7 @@ _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill"}
 
 
 class FilesTests(ConformanceTests):
-    """Tests of what ``save`` writes, for any `vecrec.fitted.FittedPart` that the fixture ``fitted`` gives."""
+    """Tests of what ``save`` writes, for any `vecrec.learning.base.FittedPart` that the fixture ``fitted`` gives."""
 
     group: ClassVar[str]
     """The entry point group of such parts."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from numpy.typing import ArrayLike
 
-from vecrec.connection import Connection
+from vecrec._internal.connection import Connection
 from vecrec.errors import CollectionNotFoundError, InvalidDataError
 from vecrec.filters import FieldType, Filter, check_field_name, check_filter
 from vecrec.ids import Id, check_ids

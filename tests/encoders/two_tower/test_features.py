@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vecrec.data import Categorical, Feature, MultiCategorical, Numeric, Text
-from vecrec.encoders.two_tower.features import FeatureSpace, SparseRows
 from vecrec.errors import InvalidDataError
+from vecrec.learning.feature_map import FeatureSpace, SparseRows
 from vecrec.records import Record
 
 FEATURES: tuple[Feature, ...] = (Categorical("kind"), MultiCategorical("tags"), Numeric("year"), Text("title"))

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
-from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct
 from vecrec.encoders.two_tower.sampling import Negatives, accidental_hits
+from vecrec.learning.operators import Correction, DecayedSums, Repeated, SparseProduct
 
 Array = NDArray[np.float32]
 

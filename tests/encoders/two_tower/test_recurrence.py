@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tests.encoders.two_tower.boards import checkerboard, quick, walk
 from vecrec.data import Dataset
-from vecrec.encoders.two_tower.pauses import STEPS, UNKNOWN, history_of, pause_steps
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
+from vecrec.encoders.two_tower.time_gaps import STEPS, UNKNOWN, history_of, pause_steps
 from vecrec.types import Event, User
 
 Array = NDArray[np.float32]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, quick
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower import TwoTowerSettings
+from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.objective import Objective
-from vecrec.encoders.two_tower.pauses import BEGINNING, STEPS, UNKNOWN, History, begun
-from vecrec.encoders.two_tower.preparation import Material, prepare
-from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
+from vecrec.encoders.two_tower.time_gaps import BEGINNING, STEPS, UNKNOWN, History, begun
+from vecrec.encoders.two_tower.training_data import Material, prepare
 from vecrec.types import Event, Item, User
 
 CLOSE = 1e-5

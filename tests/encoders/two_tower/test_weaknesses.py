@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.encoders.two_tower.boards import N_USERS, checkerboard, item, quick, user
 from vecrec.data import Dataset, splits
 from vecrec.encoders import Encoder, PopularityEncoder, TwoTowerEncoder
-from vecrec.encoders.two_tower.preparation import prepare
+from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError
 from vecrec.types import Event, Item, User
 

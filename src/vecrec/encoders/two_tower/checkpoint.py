@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.encoders.two_tower.curve import Epoch
+from vecrec.encoders.two_tower.learning_curve import Epoch
 
 if TYPE_CHECKING:
     import paddle

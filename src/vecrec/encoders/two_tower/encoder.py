@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.arguments import check_integer
+from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import check_integer
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.two_tower import curve
-from vecrec.encoders.two_tower.language import Language
-from vecrec.encoders.two_tower.pauses import STEPS, History, history_of
-from vecrec.encoders.two_tower.preparation import prepare
-from vecrec.encoders.two_tower.runtime import Towers
+from vecrec.encoders.two_tower import learning_curve as curve
+from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of
+from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError, MissingDependencyError, NotFittedError
-from vecrec.storage import array_digest, load_parts, save_parts
+from vecrec.learning.preprocessor import Language
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:

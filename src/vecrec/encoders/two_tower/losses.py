@@ -8,8 +8,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from vecrec.encoders.two_tower.operators import SampledSoftmax
 from vecrec.encoders.two_tower.sampling import accidental_hits
+from vecrec.learning.operators import SampledSoftmax
 
 __all__ = ["rating_loss", "softmax_loss"]
 

@@ -13,11 +13,11 @@ from paddle import nn
 from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.operators import Correction, DecayedSums, Repeated, SparseProduct
-from vecrec.encoders.two_tower.pauses import BEGINNING, STEPS
+from vecrec.encoders.two_tower.inference import LAYER
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
-from vecrec.encoders.two_tower.runtime import LAYER
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.time_gaps import BEGINNING, STEPS
+from vecrec.learning.operators import Correction, DecayedSums, Repeated, SparseProduct
 
 __all__ = ["Sizes", "TwoTowers"]
 

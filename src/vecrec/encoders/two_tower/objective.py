@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.features import SparseRows
 from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
 from vecrec.encoders.two_tower.network import Sizes, TwoTowers
-from vecrec.encoders.two_tower.pauses import UNKNOWN
-from vecrec.encoders.two_tower.preparation import Material
 from vecrec.encoders.two_tower.sampling import Batch, Negatives
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.time_gaps import UNKNOWN
+from vecrec.encoders.two_tower.training_data import Material
+from vecrec.learning.feature_map import SparseRows
 
 __all__ = ["Objective"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.horizon import leaps
-from vecrec.encoders.two_tower.pauses import BEGINNING
+from vecrec.encoders.two_tower.time_gaps import BEGINNING
+from vecrec.learning.horizon import leaps
 
 __all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
 
@@ -33,7 +33,7 @@ class Histories:
     ratings: NDArray[np.float32] | None
     """The rating of each event, shape (n,), NaN where there is none."""
     pauses: Rows
-    """The step of the pause before each event, shape (n,); see `vecrec.encoders.two_tower.pauses`."""
+    """The step of the pause before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
 

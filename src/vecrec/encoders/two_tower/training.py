@@ -12,14 +12,14 @@ import numpy as np
 import paddle
 
 from vecrec.encoders.two_tower import checkpoint
-from vecrec.encoders.two_tower.curve import Epoch
-from vecrec.encoders.two_tower.machine import prepared
+from vecrec.encoders.two_tower.inference import Towers
+from vecrec.encoders.two_tower.learning_curve import Epoch
 from vecrec.encoders.two_tower.objective import Objective
-from vecrec.encoders.two_tower.preparation import Material
-from vecrec.encoders.two_tower.runtime import Towers
 from vecrec.encoders.two_tower.sampling import Batch, Sampler
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.training_data import Material
 from vecrec.encoders.two_tower.validation import Measured, measure
+from vecrec.learning.paddle import prepared
 from vecrec.progress import Progress, Step
 
 __all__ = ["Plan", "train"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.preparation import Material, Validation
-from vecrec.encoders.two_tower.runtime import Towers
+from vecrec.encoders.two_tower.inference import Towers
+from vecrec.encoders.two_tower.training_data import Material, Validation
 
 __all__ = ["Measured", "measure"]
 

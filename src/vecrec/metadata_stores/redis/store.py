@@ -12,10 +12,10 @@ from vecrec.errors import StoreError
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.metadata_stores.events import by_user
-from vecrec.metadata_stores.redis.faults import UnknownScriptError
+from vecrec.metadata_stores.redis.client import Command, Settings, Wire, connect
+from vecrec.metadata_stores.redis.errors import UnknownScriptError
 from vecrec.metadata_stores.redis.history import APPEND, decode_history, encode_rows
-from vecrec.metadata_stores.redis.keys import BATCH, Keys, address_of, server_url
-from vecrec.metadata_stores.redis.wire import Command, Settings, Wire, connect
+from vecrec.metadata_stores.redis.layout import BATCH, Keys, address_of, server_url
 from vecrec.metadata_stores.settings import MAX_EVENTS, check_count, check_seconds, parts
 from vecrec.records import Record, dump_record
 from vecrec.types import Event

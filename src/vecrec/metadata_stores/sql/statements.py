@@ -7,7 +7,7 @@ parameters in parentheses, ``{rows}`` for several such lists.
 from __future__ import annotations
 
 from vecrec.metadata_stores.sql.dialects import Dialect
-from vecrec.metadata_stores.sql.schema import Names
+from vecrec.metadata_stores.sql.layout import Names
 
 COUNT = "SELECT COUNT(*) FROM {records} WHERE kind = ?"
 GET = "SELECT id, record FROM {records} WHERE kind = ? AND id IN {ids}"

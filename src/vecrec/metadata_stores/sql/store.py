@@ -16,8 +16,8 @@ from vecrec.metadata_stores.events import by_user, stored_events
 from vecrec.metadata_stores.settings import MAX_EVENTS, check_count, check_seconds
 from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.batches import BATCH, bounded, padded
-from vecrec.metadata_stores.sql.database import Cursor, Database
-from vecrec.metadata_stores.sql.schema import Names
+from vecrec.metadata_stores.sql.client import Cursor, Database
+from vecrec.metadata_stores.sql.layout import Names
 from vecrec.metadata_stores.sql.statements import Statements
 from vecrec.records import Record, dump_record
 from vecrec.types import Event

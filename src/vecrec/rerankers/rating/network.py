@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from paddle import nn
 from scipy.sparse import csr_matrix
 
-from vecrec.encoders.two_tower.language import Language
-from vecrec.encoders.two_tower.operators import SparseProduct
-from vecrec.rerankers.rating.language import STATISTICS, Scale
+from vecrec.learning.operators import SparseProduct
+from vecrec.learning.preprocessor import Language
+from vecrec.rerankers.rating.preprocessor import STATISTICS, Scale
 from vecrec.rerankers.rating.settings import RatingSettings
 
 __all__ = ["RatingNetwork"]

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.arguments import check_integer
+from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import check_integer
 from vecrec.data import Feature
-from vecrec.encoders.two_tower.language import Language
 from vecrec.errors import DimensionMismatchError, InvalidDataError, MissingDependencyError, NotFittedError
+from vecrec.learning.preprocessor import Language
 from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.rerankers.rating.language import Scale, Statistics, past, statistics
-from vecrec.rerankers.rating.runtime import Head
+from vecrec.rerankers.rating.inference import Head
+from vecrec.rerankers.rating.preprocessor import Scale, Statistics, past, statistics
 from vecrec.rerankers.rating.settings import RatingSettings
-from vecrec.storage import array_digest, load_parts, save_parts
 from vecrec.types import Recommendation, User
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ def _training() -> tuple[Any, Any]:
         except ImportError as error:
             name = "paddlepaddle" if package == "paddle" else package
             raise MissingDependencyError.of(name, "paddle", "training a RatingReranker") from error
-    from vecrec.rerankers.rating import preparation, training
+    from vecrec.rerankers.rating import training
+    from vecrec.rerankers.rating import training_data as preparation
 
     return preparation, training
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from vecrec.arguments import check_integer, check_number
+from vecrec._internal.validation import check_integer, check_number
 from vecrec.errors import InvalidDataError
 
 __all__ = ["RatingSettings"]

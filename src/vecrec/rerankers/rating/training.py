@@ -10,14 +10,14 @@ import paddle
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from vecrec.encoders.two_tower.features import SparseRows
-from vecrec.encoders.two_tower.machine import prepared
+from vecrec.learning.feature_map import SparseRows
+from vecrec.learning.paddle import prepared
 from vecrec.progress import Progress, Step
-from vecrec.rerankers.rating.language import statistics
+from vecrec.rerankers.rating.inference import Head
 from vecrec.rerankers.rating.network import RatingNetwork
-from vecrec.rerankers.rating.preparation import Material, View
-from vecrec.rerankers.rating.runtime import Head
+from vecrec.rerankers.rating.preprocessor import statistics
 from vecrec.rerankers.rating.settings import RatingSettings
+from vecrec.rerankers.rating.training_data import Material, View
 
 __all__ = ["train"]
 

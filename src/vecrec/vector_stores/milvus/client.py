@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.errors import StoreError
 from vecrec.vector_stores.milvus import lite
-from vecrec.vector_stores.milvus.schema import ID, Layout
-from vecrec.vector_stores.milvus.translation import (
+from vecrec.vector_stores.milvus.errors import (
     engine_errors,
     is_loaded,
     is_not_loaded,
@@ -20,6 +19,7 @@ from vecrec.vector_stores.milvus.translation import (
     is_without_index,
     translate,
 )
+from vecrec.vector_stores.milvus.layout import ID, Layout
 
 if TYPE_CHECKING:
     from vecrec.vector_stores.milvus.address import Address

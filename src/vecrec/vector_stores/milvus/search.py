@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from vecrec.ids import Id, decode_id, id_order
 from vecrec.types import Hit
-from vecrec.vector_stores.milvus.expressions import NEVER, Inexpressible, compile_filter
-from vecrec.vector_stores.milvus.table import WINDOW
+from vecrec.vector_stores.milvus.filters import NEVER, Inexpressible, compile_filter
+from vecrec.vector_stores.milvus.reads import WINDOW
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter
     from vecrec.vector_stores.checks import Vectors
-    from vecrec.vector_stores.milvus.table import Table
+    from vecrec.vector_stores.milvus.reads import Table
 
 __all__ = ["search"]
 

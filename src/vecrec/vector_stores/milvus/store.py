@@ -22,16 +22,16 @@ from vecrec.errors import (
 from vecrec.ids import Id
 from vecrec.types import Hit
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
-from vecrec.vector_stores.milvus import packing
+from vecrec.vector_stores.milvus import writes as packing
 from vecrec.vector_stores.milvus.address import parse_address
-from vecrec.vector_stores.milvus.catalog import Catalog
 from vecrec.vector_stores.milvus.client import Client
-from vecrec.vector_stores.milvus.expressions import id_in
+from vecrec.vector_stores.milvus.collections import Catalog
+from vecrec.vector_stores.milvus.errors import is_unanswered
+from vecrec.vector_stores.milvus.filters import id_in
 from vecrec.vector_stores.milvus.index import Flat, Index, check_index
-from vecrec.vector_stores.milvus.schema import PROPERTY, VECTOR, Layout
+from vecrec.vector_stores.milvus.layout import PROPERTY, VECTOR, Layout
+from vecrec.vector_stores.milvus.reads import Table
 from vecrec.vector_stores.milvus.search import search
-from vecrec.vector_stores.milvus.table import Table
-from vecrec.vector_stores.milvus.translation import is_unanswered
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter

@@ -1,0 +1,1 @@
+"""What the rooms of vecrec share, and nothing else may import."""

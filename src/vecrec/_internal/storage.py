@@ -1,0 +1,85 @@
+"""How the parts that are made of arrays are saved: one JSON file, one npz file, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.files import read_json, write_json
+from vecrec.errors import InvalidDataError
+
+__all__ = ["array_digest", "load_parts", "load_values", "save_parts", "save_values"]
+
+FORMAT = 1
+"""The layout of the files; a reader refuses a newer one."""
+
+_ARRAYS = "arrays.npz"
+
+
+def save_parts(
+    directory: Path, name: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kind: str = "encoder"
+) -> None:
+    """Write the values and arrays of an encoder or another part.
+
+    Args:
+        directory: Where; it is there.
+        name: The part's name, which the reader wants to find again.
+        values: What JSON can carry.
+        arrays: Numbers only.
+        kind: What it is, which is also the name of the JSON file.
+    """
+    np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
+    save_values(directory, name, values, kind)
+
+
+def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `save_parts` has written.
+
+    Raises:
+        InvalidDataError: when there is none, or it is damaged, another part's or of a newer layout.
+    """
+    values = load_values(directory, name, kind)
+    try:
+        # Opened here, because NumPy leaves a file open that turns out to be no archive.
+        with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return values, {key: held[key] for key in held.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the {kind} again") from error
+
+
+def save_values(directory: Path, name: str, values: Mapping[str, Any], kind: str) -> None:
+    """Write a part that has no arrays, as `save_parts` does."""
+    write_json(directory / f"{kind}.json", {"format": FORMAT, kind: name, **values})
+
+
+def load_values(directory: Path, name: str, kind: str) -> dict[str, Any]:
+    """Read what `save_values` has written.
+
+    Raises:
+        InvalidDataError: when there is none, or it is another part's or of a newer layout.
+    """
+    values = read_json(directory / f"{kind}.json")
+    if not isinstance(values, dict) or values.get(kind) != name:
+        raise InvalidDataError(f"{directory} holds no {kind} {name!r}: name the directory that save() wrote")
+    if not isinstance(values.get("format"), int) or values["format"] > FORMAT:
+        raise InvalidDataError(
+            f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
+        )
+    return values
+
+
+def array_digest(values: Any, *arrays: NDArray[Any]) -> str:
+    """32 hexadecimal digits that stand for JSON values and arrays."""
+    state = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16)
+    for array in arrays:
+        state.update(f"{array.dtype.str[1:]}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data)
+    return state.hexdigest()

@@ -1,0 +1,114 @@
+"""``train`` and ``publish``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
+from vecrec.cli.command import Command
+from vecrec.cli.output import Output
+from vecrec.config.compose import compose
+from vecrec.encoders.base import Encoder
+from vecrec.errors import InvalidDataError
+from vecrec.registry import find_part
+from vecrec.releases import Release
+from vecrec.rerankers.base import Reranker
+
+__all__ = ["COMMANDS", "add_encoder", "encoder_of", "show_release"]
+
+
+def add_encoder(parser: argparse.ArgumentParser) -> None:
+    """Which encoder learns."""
+    group = parser.add_argument_group("encoder")
+    group.add_argument("--encoder", default="two_tower", help="the name that it is registered under (%(default)s)")
+    group.add_argument("--dim", type=int, default=256, help="the length of the vectors (%(default)s)")
+    group.add_argument("--seed", type=int, default=7, help="equal seeds give equal vectors (%(default)s)")
+    group.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="another argument of the encoder, its value as JSON; may be repeated",
+    )  # fmt: skip
+
+
+def encoder_of(arguments: argparse.Namespace) -> Encoder:
+    """The encoder that the arguments name."""
+    made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
+    if not isinstance(made, Encoder):
+        raise InvalidDataError(f"{arguments.encoder!r} is registered, but makes {made!r}, which is no encoder")
+    return made
+
+
+def _reranker_of(arguments: argparse.Namespace) -> Reranker | None:
+    """The second stage that the arguments name, if any."""
+    if arguments.reranker is None:
+        if arguments.reranker_option:
+            raise InvalidDataError("there are options of a reranker and no --reranker: name one, such as mmr")
+        return None
+    made = _made("reranker", arguments.reranker, arguments.reranker_option)
+    if not isinstance(made, Reranker):
+        raise InvalidDataError(f"{arguments.reranker!r} is registered, but makes {made!r}, which is no reranker")
+    return made
+
+
+def _made(what: str, name: str, options: list[str], **more: Any) -> Any:
+    factory: Any = find_part(f"vecrec.{what}s", name)
+    try:
+        return factory(**more, **dict(map(_option, options)))
+    except TypeError as error:
+        raise InvalidDataError(f"the {what} {name!r} does not take these arguments: {error}") from error
+
+
+def show_release(release: Release, output: Output, title: str) -> None:
+    """A release for people or programs."""
+    output.value(release.to_json())
+    rows = [
+        ("release", release.id),
+        ("encoder", f"{release.encoder}, {release.dim} dimensions"),
+        *([("reranker", release.reranker)] if release.reranker else []),
+        *release.counts.items(),
+        *release.checks.items(),
+    ]
+    output.table(title, ["", ""], rows)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    try:
+        return name.replace("-", "_"), json.loads(value) if sign else True
+    except ValueError:
+        return name.replace("-", "_"), value  # a text need not be quoted
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    add_encoder(parser)
+    group = parser.add_argument_group("second stage")
+    group.add_argument(
+        "--reranker", metavar="NAME", help="one to train and keep with the release, such as mmr or rating"
+    )
+    group.add_argument(
+        "--reranker-option", action="append", default=[], metavar="NAME=VALUE",
+        help="an argument of it, its value as JSON; may be repeated",
+    )  # fmt: skip
+    add_stores(parser)
+
+
+def _train(arguments: argparse.Namespace, output: Output) -> int:
+    settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
+    data = dataset_of(arguments, progress=output.progress)
+    with compose(settings, encoder, reranker) as recommender:
+        show_release(recommender.fit(data, progress=output.progress), output, f"{data.name} is trained and live")
+    return 0
+
+
+def _publish(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        show_release(recommender.publish(progress=output.progress), output, "Published")
+    return 0
+
+
+COMMANDS = (
+    Command("train", "Train an encoder, publish it with the data's records, and make it live.", _add_train, _train),
+    Command("publish", "Publish the live encoder anew, over what the stores hold now.", add_stores, _publish),
+)

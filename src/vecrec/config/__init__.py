@@ -1,0 +1,1 @@
+"""Settings from the environment and files, and the recommender that they describe."""

@@ -1,0 +1,280 @@
+"""One vector from several encoders, which is an ensemble that a vector store searches in one go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
+
+from vecrec._internal.sampling import evenly
+from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import check_integer
+from vecrec.encoders.base import Encoder
+from vecrec.encoders.combined.reduction import Reduction, reduce_scores
+from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.progress import Step, showing
+from vecrec.registry import find_part
+from vecrec.types import Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema, Split
+    from vecrec.progress import Progress, ProgressLike
+
+__all__ = ["CombinedEncoder"]
+
+_MOST_USERS = 20_000
+"""Users, at most, whose vectors the maps into fewer dimensions are learnt from."""
+
+_KNOWN_PER_NEW = 20
+"""How many users with a history stand beside one of whom only the profile is known."""
+
+_MOST_ITEMS = 20_000
+"""Items, at most, that the maps are learnt from: the most popular ones."""
+
+
+class CombinedEncoder(Encoder):
+    """Puts the vectors of several encoders side by side.
+
+    The inner product of two vectors side by side is the sum of their inner products, so the score is the weighted sum
+    of the members' scores. What each member's score counts is learnt where it is not given: the members are fitted on
+    all but the last event of each user, the weights that find those events most often among the first ten (Recall@10)
+    are kept, and the members are fitted again on everything, unless ``refit`` is false. Members that are fitted already
+    are put together by `of`.
+
+    Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
+    dimensions as said, by the two linear maps after which the lists of the users in the data change least (see
+    `vecrec.encoders.combined.reduction`): several models for the price of one in the store and in the search.
+
+    Args:
+        members: Two encoders or more, of different make, dimension, settings or seed. They are fitted in place.
+        dim: The length of every vector, at most the sum of the members' dimensions, which ``None`` stands for.
+        weights: What each member's score counts, above 0; learnt where it is ``None``.
+        refit: Whether the members are fitted once more, with the last events, when the weights are learnt. Without it
+            training takes half as long, and the last event of each user teaches the members nothing, though it is read
+            in the histories: little is lost where the users have dozens of events.
+
+    Raises:
+        InvalidDataError: for fewer than two members, the same one twice, or a dimension, weights or ``refit`` that do
+            not fit.
+    """
+
+    name: ClassVar[str] = "combined"
+
+    def __init__(
+        self,
+        members: Sequence[Encoder],
+        dim: int | None = None,
+        weights: Sequence[float] | None = None,
+        *,
+        refit: bool = True,
+    ) -> None:
+        self.members = _check_members(members)
+        total = sum(member.dim for member in self.members)
+        self._dim = total if dim is None else check_integer("dim", dim, 1)
+        if self._dim > total:
+            dims = " + ".join(str(member.dim) for member in self.members)
+            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: give no more than that")
+        if not isinstance(refit, bool):
+            raise InvalidDataError(f"refit is {refit!r}: use True or False")
+        self.refit = refit
+        """Whether the members are fitted once more when the weights are learnt."""
+        self._given = None if weights is None else _check_weights(weights, len(self.members))
+        self._weights: tuple[float, ...] | None = None
+        self._reduction: Reduction | None = None
+
+    @classmethod
+    def of(
+        cls,
+        members: Sequence[Encoder],
+        split: Split | None = None,
+        *,
+        weights: Sequence[float] | None = None,
+        dim: int | None = None,
+        progress: ProgressLike = None,
+    ) -> Self:
+        """Put fitted encoders together.
+
+        Args:
+            members: Encoders that were fitted on ``split.train``.
+            split: The weights are learnt on its validation part, and the maps into fewer dimensions on its train part;
+                not needed where the weights are given and the vectors stay as long as they are.
+            weights: What each member's score counts.
+            dim: The length of every vector.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+
+        Raises:
+            InvalidDataError: when a split is needed and there is none.
+            NotFittedError: when a member has learnt nothing.
+        """
+        made = cls(members, dim, weights)
+        if split is None and (weights is None or made._reduces):
+            raise InvalidDataError("give a split to learn the weights and the maps into fewer dimensions on")
+        for member in made.members:
+            _ = member.fingerprint  # raises for one that has learnt nothing
+        made._weights = made._given
+        if split is not None:
+            with showing(progress) as show:
+                made._weights = made._given or made._best_weights(split, "validation", show)
+                made._reduction = made._reduced(split.train, show)
+        return made
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What each member's score counts.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        if self._weights is None:
+            raise NotFittedError("this CombinedEncoder has learnt nothing yet: call fit(data)")
+        return self._weights
+
+    @property
+    @override
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    @override
+    def is_fitted(self) -> bool:
+        return self._weights is not None and all(member.is_fitted for member in self.members)
+
+    @property
+    def _reduces(self) -> bool:
+        return self._dim < sum(member.dim for member in self.members)
+
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        weights = self._given or self._learn(data, progress)
+        if weights is None or self._given or self.refit:
+            for member in self.members:
+                member.fit(data, progress=_labelled(progress, member.name))
+        self._weights = weights or (1.0,) * len(self.members)
+        self._reduction = self._reduced(data, progress)
+
+    def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...] | None:
+        """The weights, from members fitted without the last events; ``None`` where nobody has two to learn from."""
+        from vecrec.data import splits
+
+        split = splits.leave_last_out(data)
+        if split.before_test.n_events == 0:
+            return None
+        for member in self.members:
+            member.fit(split.before_test, progress=_labelled(progress, f"{member.name} for the weights"))
+        return self._best_weights(split, "test", progress)
+
+    def _best_weights(self, split: Split, part: str, progress: Progress) -> tuple[float, ...]:
+        from vecrec.encoders.combined.weights import learn_weights
+
+        dims = [member.dim for member in self.members]
+        return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part, progress)
+
+    def _reduced(self, data: Dataset, progress: Progress) -> Reduction | None:
+        """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""
+        if not self._reduces:
+            return None
+        popularity = data.popularity()
+        items = np.sort(np.argsort(-popularity, kind="stable")[: min(_MOST_ITEMS, np.count_nonzero(popularity))])
+        rows = np.full(data.n_items, -1)
+        rows[items] = np.arange(len(items))
+        codes = evenly(data.n_users, _MOST_USERS).tolist()
+        users = [data.user(code, history=True) for code in codes]
+        events = [rows[data.item_codes[data.user_offsets[code] : data.user_offsets[code + 1]]] for code in codes]
+        seen = [each[each >= 0] for each in events]
+        strangers = [User(features=user.features) for user in users[::_KNOWN_PER_NEW]]
+        users += strangers
+        seen += [np.zeros(0, np.int64)] * len(strangers)
+        wide = self._wide_items([*map(data.item, items.tolist())])
+        return reduce_scores(self._wide_users(users), wide, popularity[items], seen, dim=self._dim, progress=progress)
+
+    # -- encoding
+
+    @override
+    def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        vectors = self._wide_items(items)
+        return vectors if self._reduction is None else vectors @ self._reduction.items
+
+    @override
+    def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        vectors = self._wide_users(users)
+        return vectors if self._reduction is None else vectors @ self._reduction.users
+
+    def _wide_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        return self._side_by_side(lambda member: member.encode_items(items))
+
+    def _wide_users(self, users: Sequence[User]) -> NDArray[np.float32]:
+        return self._side_by_side(lambda member: member.encode_users(users))
+
+    def _side_by_side(self, encode: Callable[[Encoder], NDArray[np.float32]]) -> NDArray[np.float32]:
+        parts = []
+        for member, weight in zip(self.members, self.weights):
+            vectors = encode(member)
+            if member.metric == "cosine":
+                lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+                vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            # The root on either side, so that neither users nor items become long.
+            parts.append(vectors * np.float32(math.sqrt(weight)))
+        return np.concatenate(parts, axis=1)
+
+    # -- keeping
+
+    @override
+    def _save(self, directory: Path) -> None:
+        for place, member in enumerate(self.members):
+            member.save(directory / f"member_{place}")
+        names = [member.name for member in self.members]
+        values = {"members": names, "weights": list(self.weights), "dim": self._dim}
+        save_parts(directory, self.name, values, self._maps())
+
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        values, maps = load_parts(directory, cls.name)
+        classes: list[Any] = [find_part("vecrec.encoders", name) for name in values["members"]]
+        members = [kind.load(directory / f"member_{place}") for place, kind in enumerate(classes)]
+        loaded = cls(members, values["dim"], values["weights"])
+        loaded._weights = loaded._given
+        if loaded._reduces:
+            loaded._reduction = Reduction(maps["users"], maps["items"])
+            shape = (sum(member.dim for member in members), loaded.dim)
+            if any(each.shape != shape or not np.isfinite(each).all() for each in maps.values()):
+                raise InvalidDataError(f"{directory} has maps that do not fit the members: save the encoder again")
+        return loaded
+
+    def _maps(self) -> dict[str, NDArray[np.float32]]:
+        return {} if self._reduction is None else {"users": self._reduction.users, "items": self._reduction.items}
+
+    @override
+    def _fingerprint(self) -> str:
+        members = [member.fingerprint for member in self.members]
+        return array_digest([self.name, members, self.weights], *self._maps().values())
+
+    @override
+    def _schema(self) -> Schema:
+        return self.members[0].schema
+
+
+def _check_members(members: Any) -> tuple[Encoder, ...]:
+    if not isinstance(members, Sequence) or not all(isinstance(member, Encoder) for member in members):
+        raise InvalidDataError(f"members is {members!r}: give a list of encoders")
+    if len(members) < 2 or len({id(member) for member in members}) < len(members):
+        raise InvalidDataError(f"there are {len(members)} members: give two different encoders or more")
+    return tuple(members)
+
+
+def _check_weights(weights: Any, count: int) -> tuple[float, ...]:
+    listed = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
+    fine = [isinstance(each, (int, float)) and not isinstance(each, bool) and 0 < each < math.inf for each in listed]
+    if len(listed) != count or not all(fine):
+        raise InvalidDataError(f"weights is {weights!r}: give {count} numbers above 0, one for each member")
+    return tuple(float(each) for each in listed)
+
+
+def _labelled(progress: Progress, label: str) -> Progress:
+    """Progress of a member, told apart from that of the others."""
+    return lambda step: progress(Step(f"{label}: {step.stage}", step.done, step.total, step.detail))

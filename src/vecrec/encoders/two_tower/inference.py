@@ -1,0 +1,178 @@
+"""The towers in plain NumPy: what serves, and what is saved. Nothing here imports PaddlePaddle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.data import Vocabulary
+from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.time_gaps import BEGINNING, History, begun
+from vecrec.learning.feature_map import SparseRows
+
+__all__ = ["LAYER", "Towers", "normalised", "sigmoid"]
+
+Array: TypeAlias = NDArray[np.float32]
+Rows: TypeAlias = NDArray[np.int64]
+
+EPSILON = 1e-6
+"""Keeps the scale of a vector of zeros finite."""
+
+LAYER = ("inward", "inward_bias", "outward", "inner", "outer")
+"""The parameters of a recurrent layer, whose names end in its number."""
+
+TOGETHER = 16
+"""Histories that are read side by side: more of them would leave the processor's cache."""
+
+FAINT = 1e-8
+"""What is left of an event when it is no longer read."""
+
+
+class Towers:
+    """Both towers with trained weights. See `vecrec.encoders.two_tower.network.TwoTowers` for what they compute.
+
+    Args:
+        weights: By the names of the network's parameters; those without numbers may be missing.
+        settings: Of the encoder.
+        scale: What a cosine of 1 stands for in a model of ratings; ``None`` for the plain inner product.
+    """
+
+    def __init__(self, weights: Mapping[str, Array], settings: TwoTowerSettings, scale: float | None = None) -> None:
+        self.weights = dict(weights)
+        self.settings = settings
+        self.scale = scale
+        self._constant = weights["user_constant"][0]
+        self._positions = weights.get("positions", np.zeros((0, 0), np.float32))
+        self._blocks = _blocks(weights, settings)
+        self._layers = [[weights[f"{name}_{layer}"] for name in LAYER] for layer in range(settings.layers)]
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return int(self.weights["item_ids"].shape[1])
+
+    def items(self, ids: Rows, features: SparseRows) -> Array:
+        """Vectors of items, shape (n, dim), from rows of the item table and n rows of features."""
+        vectors: Array = self.weights["item_ids"][ids]
+        if "item_features" in self.weights:
+            vectors = vectors + features.times(self.weights["item_features"])
+        return self._scaled(vectors)
+
+    def users(self, ids: Rows, profiles: SparseRows, histories: Sequence[History]) -> Array:
+        """Vectors of users, shape (n, dim), from rows of the user table, n rows of features and n histories."""
+        vectors = np.ones((len(ids), self.dim), np.float32)
+        sums = vectors[:, :-1]
+        sums[:] = self._constant
+        if "user_ids" in self.weights:
+            sums += self.weights["user_ids"][ids]
+        if "user_features" in self.weights:
+            sums += profiles.times(self.weights["user_features"])
+        trained = (ids != Vocabulary.UNKNOWN).tolist()
+        read = [begun(past, self.settings.history, known=known) for past, known in zip(histories, trained)]
+        for vector, history in zip(sums, read):
+            self._add_history(vector, history.items)
+        if self._layers:
+            self._read(sums, read)
+        if "hidden_in" in self.weights:
+            sums += _corrected(sums, self.weights["hidden_in"], self.weights["hidden_out"])
+        return self._scaled(vectors)
+
+    def _add_history(self, vector: Array, items: Rows) -> None:
+        count, gates = len(items) - 1, None
+        if 0 <= count < len(self._positions) and items[0] == BEGINNING:
+            vector += self._positions[count]
+            gates = self.weights.get("gates")
+        for block, (table, fading) in enumerate(self._blocks):
+            events = items[-len(fading) :]
+            if len(events):
+                past = fading[len(fading) - len(events) :] @ table[events]
+                vector += past if gates is None else past * gates[count, block]
+
+    def _read(self, vectors: Array, histories: Sequence[History]) -> None:
+        """Add what the recurrent layers make of the histories."""
+        lengths = np.array([len(history.items) for history in histories])
+        order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+        for start in range(0, len(order), TOGETHER):
+            some = order[start : start + TOGETHER]
+            longest = int(lengths[some[-1]])
+            items, pauses = np.zeros((longest, len(some)), np.int64), np.zeros((longest, len(some)), np.int64)
+            for column, row in enumerate(some.tolist()):
+                items[longest - lengths[row] :, column] = histories[row].items
+                pauses[longest - lengths[row] :, column] = histories[row].pauses
+            events = self.weights["events"][items] + self.weights["pauses"][pauses]
+            for layer in self._layers:
+                events = _next_events(events, items == 0, layer, only_last=layer is self._layers[-1])
+            vectors[some] += normalised(events[-1])[1] @ self.weights["readout"]
+
+    def _scaled(self, vectors: Array) -> Array:
+        if self.scale is None:
+            return vectors
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        scaled: Array = vectors * (np.float32(math.sqrt(self.scale)) / lengths)
+        return scaled
+
+
+def normalised(vectors: Array) -> tuple[Array, Array]:
+    """One over the root mean square of each vector, shape (..., 1), and the vectors times that (RMS norm)."""
+    squares: Array = np.einsum("...d,...d->...", vectors, vectors)[..., None]
+    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(EPSILON))).astype(np.float32)
+    scaled: Array = vectors * scale
+    return scale, scaled
+
+
+def sigmoid(values: Array) -> Array:
+    """``1 / (1 + exp(-x))``, by a function that never overflows."""
+    found: Array = np.tanh(values * np.float32(0.5))
+    found += 1
+    found *= np.float32(0.5)
+    return found
+
+
+def _corrected(vectors: Array, inner: Array, outer: Array) -> Array:
+    """What a hidden layer adds to vectors."""
+    hidden: Array = normalised(vectors)[1] @ inner
+    np.maximum(hidden, 0, out=hidden)
+    corrected: Array = hidden @ outer
+    return corrected
+
+
+def _next_events(events: Array, padding: NDArray[np.bool_], layer: Sequence[Array], *, only_last: bool) -> Array:
+    """What a recurrent layer makes of events, shape (length, n, width), or (1, n, width) where the last is enough.
+
+    See `vecrec.encoders.two_tower.recurrence.GatedRecurrence`. All moments are computed side by side, each from the one
+    a step before it, then two, then four steps (Hillis and Steele, *Data parallel algorithms*, 1986).
+    """
+    inward, bias, outward, inner, outer = layer
+    width = events.shape[-1]
+    scaled = normalised(events)[1]
+    mixed = scaled @ inward[:, : 2 * width]
+    keep = sigmoid(mixed[..., :width] + bias)
+    keep[padding] = 1
+    states = (1 - keep) * mixed[..., width:]
+    step = 1
+    while step < len(states):
+        states[step:] += keep[step:] * states[:-step]
+        keep[step:] *= keep[:-step].copy()
+        step *= 2
+    if only_last:
+        events, scaled, states = events[-1:], scaled[-1:], states[-1:]
+    gate = scaled @ inward[:, 2 * width :]
+    found: Array = events + (states * gate * sigmoid(gate)) @ outward
+    return found + _corrected(found, inner, outer)
+
+
+def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tuple[Array, Array]]:
+    """The table of each rate of decay, and how much counts of each event, oldest first."""
+    if "history" not in weights or not settings.history:
+        return []
+    tables = weights["history"].reshape(len(weights["history"]), len(settings.decays), -1)
+    return [(tables[:, block], _fading(decay, settings.history + 1)) for block, decay in enumerate(settings.decays)]
+
+
+def _fading(decay: float, longest: int) -> Array:
+    reach = 1 if decay == 0 else min(longest, math.ceil(math.log(FAINT) / math.log(decay)))
+    return (decay ** np.arange(reach - 1, -1, -1)).astype(np.float32)

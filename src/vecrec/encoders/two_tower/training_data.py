@@ -1,0 +1,141 @@
+"""From a data set to what training works on: numbered ids, sparse features, ordered histories, a validation part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec.data import Dataset, Vocabulary
+from vecrec.encoders.two_tower.sampling import Histories
+from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, pause_steps
+from vecrec.errors import InvalidDataError
+from vecrec.learning.feature_map import FeatureSpace, SparseRows
+from vecrec.learning.horizon import leaps
+from vecrec.learning.preprocessor import Language
+
+__all__ = ["Material", "Validation", "prepare"]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The last events of some users, which training does not see."""
+
+    users: Rows
+    """Rows of the user table, shape (n,)."""
+    profiles: SparseRows
+    """Their features, n rows."""
+    histories: list[History]
+    """What they did before."""
+    targets: Rows
+    """The row of the item that came next, shape (n,); 1 for an item that training does not know."""
+    ratings: NDArray[np.float32]
+    """How it was rated, shape (n,), NaN where nobody said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What training works on."""
+
+    language: Language
+    histories: Histories
+    """By user of the data set."""
+    users: Rows
+    """The row in the user table of each user of the data set."""
+    profiles: SparseRows
+    """The features of each user of the data set, and a last row for nothing known."""
+    item_features: SparseRows
+    """The features of each row of the item table; those of padding and unknown are nothing known."""
+    counts: Rows
+    """How many events each row of the item table has."""
+    top_rating: float | None
+    """The largest rating by its size, which a cosine of 1 stands for; ``None`` where the loss needs none."""
+    validation: Validation | None
+    """``None`` where too little is there, or none is wanted."""
+
+
+def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
+    """Number everything and put the validation part aside.
+
+    Raises:
+        InvalidDataError: when the loss needs ratings that are not there.
+    """
+    held_out = _held_out(data, settings.validation_users, seed)
+    train = data.select_events(~np.isin(np.arange(data.n_events), data.user_offsets[held_out + 1] - 1))
+    language, items = _number(train, settings)
+    rows = language.items.indexes(data.item_ids).astype(np.int64)
+    user_rows = language.users.indexes(data.user_ids).astype(np.int64)
+    profiles = language.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
+    left_out = leaps(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
+    return Material(
+        language,
+        Histories(rows[train.item_codes], train.ratings, _pauses(train), train.user_offsets),
+        user_rows,
+        profiles,
+        language.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
+        np.bincount(rows[train.item_codes], minlength=language.items.size),
+        _top_rating(train.ratings) if settings.loss == "rating" else None,
+        _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
+    )
+
+
+def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Language, Rows]:
+    """The language of the events to learn from, and the codes of the items in the order of its rows."""
+    items, users = np.unique(train.item_codes), np.unique(train.user_codes)
+    language = Language(
+        schema=train.schema,
+        items=Vocabulary(train.item_ids[code] for code in items),
+        users=Vocabulary(train.user_ids[code] for code in users) if settings.user_ids else Vocabulary(()),
+        item_space=FeatureSpace.learn(train.schema.items, [train.item_records[code] for code in items]),
+        user_space=FeatureSpace.learn(train.schema.users, [train.user_records[code] for code in users]),
+    )
+    rows = language.items.indexes(train.item_ids[code] for code in items)
+    return language, items[np.argsort(rows)].astype(np.int64)
+
+
+def _pauses(data: Dataset) -> Rows:
+    if data.times is None:
+        return np.full(data.n_events, UNKNOWN, np.int64)
+    steps = pause_steps(data.times)
+    steps[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
+    return steps
+
+
+def _top_rating(ratings: NDArray[np.float32] | None) -> float:
+    top = 0.0 if ratings is None else float(np.abs(np.nan_to_num(ratings)).max(initial=0.0))
+    if not top:
+        raise InvalidDataError(
+            "the rating loss needs events with ratings other than 0, and none has one: use loss='softmax'"
+        )
+    return top
+
+
+def _held_out(data: Dataset, most: int, seed: int) -> Rows:
+    """The users whose last event is for validation: those who have enough others, or some of them, ascending."""
+    enough = np.flatnonzero(np.diff(data.user_offsets) >= 3)
+    if len(enough) <= most:
+        return enough
+    return np.sort(np.random.default_rng((seed, 1)).choice(enough, most, replace=False))
+
+
+def _validation(
+    data: Dataset, users: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
+) -> Validation:
+    """The last events of the users; so many of those right before are not known yet, but one event always is."""
+    last = data.user_offsets[users + 1] - 1
+    items = rows[data.item_codes]
+    ratings = np.full(len(users), np.nan, np.float32) if data.ratings is None else data.ratings[last]
+    first = data.user_offsets[users]
+    befores = [slice(start, end) for start, end in zip(first, np.maximum(last - left_out, first + 1))]
+    return Validation(
+        user_rows[users],
+        profiles.rows(users),
+        [history_of(items[before], None if data.times is None else data.times[before]) for before in befores],
+        items[last],
+        ratings,
+    )

@@ -1,0 +1,1 @@
+"""What encoders and rerankers share: their base, tokens, feature maps and the training framework's setup."""

@@ -1,0 +1,147 @@
+"""The catalogue (the original's content model)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from vecrec.errors import ItemNotFoundError
+from vecrec.serving.errors import request_id
+from vecrec.serving.ids import IdType, ItemPath, path_id
+from vecrec.serving.models import (
+    FacetOut,
+    IdsIn,
+    ItemFeaturesIn,
+    ItemOut,
+    ItemsIn,
+    ItemsOut,
+    ListOut,
+    RecordIn,
+    SchemaOut,
+    Vectors,
+    Written,
+)  # fmt: skip
+from vecrec.serving.service import Conditions, K, Ours
+from vecrec.types import Item
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["items"])
+
+
+@router.get("/items", summary="Look around in the catalogue")
+def browse(
+    service: Ours,
+    search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> ItemsOut:
+    """The most popular items whose title has all the words."""
+    items = service.directory.find(search, service.conditions(where), offset, limit)
+    return ItemsOut(items=[ItemOut.of(item) for item in items])
+
+
+@router.post("/items", summary="Add or replace items")
+def upsert_items(body: ItemsIn, service: Ours) -> Written:
+    """Record and vector; they can be found at once. All are written or, for a value that cannot be used, none."""
+    service.check_batch(body.items, "items")
+    service.recommender.upsert_items([Item(item.id, item.features) for item in body.items])
+    return Written(written=len({(type(item.id), item.id) for item in body.items}))
+
+
+@router.post("/items/lookup", summary="Read several items")
+def lookup(body: IdsIn, service: Ours) -> ItemsOut:
+    """In the order of the ids, those that are not there apart."""
+    service.check_batch(body.ids, "ids")
+    found = service.recommender.get_items(body.ids)
+    missing = [key for key in dict.fromkeys(body.ids) if key not in found]
+    return ItemsOut(items=[ItemOut.of(item) for item in found.values()], missing=missing)
+
+
+@router.post("/items/delete", summary="Remove several items")
+def delete_items(body: IdsIn, service: Ours) -> Written:
+    """Record and vector; ids that are not there are no error."""
+    service.check_batch(body.ids, "ids")
+    service.recommender.delete_items(body.ids)
+    return Written(written=len(dict.fromkeys(body.ids)))
+
+
+@router.post("/items/vectors", summary="Turn items into vectors")
+def item_vectors(body: ItemFeaturesIn, service: Ours) -> Vectors:
+    """The vectors that the live release gives to posted items, stored or not."""
+    service.check_batch(body.items, "items")
+    items = [Item(item.id, item.features) for item in body.items]
+    return service.recommender.ask(
+        lambda live: Vectors(
+            release=live.release.id, dim=live.encoder.dim, vectors=live.encoder.encode_items(items).tolist()
+        )
+    )
+
+
+@router.get("/items/{item_id}", summary="Read an item")
+def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> ItemOut:
+    """Its record."""
+    key = path_id(item_id, id_type, "item id")
+    found = service.recommender.get_items([key]).get(key)
+    if found is None:
+        raise ItemNotFoundError(f"no item {key!r} in the catalogue: POST /v1/items adds one")
+    return ItemOut.of(found)
+
+
+@router.put("/items/{item_id}", summary="Add or replace an item")
+def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
+    """The body is the record."""
+    service.recommender.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
+    return Written(written=1)
+
+
+@router.delete("/items/{item_id}", status_code=204, summary="Remove an item")
+def delete_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> None:
+    """Record and vector; an id that is not there is no error."""
+    service.recommender.delete_items([path_id(item_id, id_type, "item id")])
+
+
+@router.get("/items/{item_id}/similar", summary="Similar items")
+def similar(
+    *,
+    item_id: ItemPath,
+    request: Request,
+    service: Ours,
+    k: K = 10,
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    id_type: IdType = "auto",
+) -> ListOut:
+    """The items whose vectors are nearest to the item's own."""
+    key = path_id(item_id, id_type, "item id")
+    found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where))
+    service.metrics.served([found])
+    return ListOut.of(found, request_id(request))
+
+
+@router.get("/schema", summary="The live release and its features")
+def schema(service: Ours) -> SchemaOut:
+    """What users and items are made of, and the values that items can be filtered by."""
+    facets = {
+        name: FacetOut(
+            type=facet.type,
+            values=[value for value, _ in facet.values.most_common()],
+            low=facet.low,
+            high=facet.high,
+        )
+        for name, facet in service.directory.facets().items()
+    }
+    live = service.recommender.ask(lambda live: live)
+    features: dict[str, Any] = live.schema.to_json()
+    return SchemaOut(
+        name=service.recommender.name,
+        release=live.release.id,
+        created_at=live.release.created_at,
+        title_field=service.settings.title_field,
+        counts=dict(live.release.counts),
+        items=features["items"],
+        users=features["users"],
+        facets=facets,
+        labels=service.directory.labels(),
+    )
