@@ -10,6 +10,7 @@ import re
 import pytest
 
 from vecrec import errors
+from vecrec._internal.dependencies import missing, requires
 
 _CLASSES = {
     name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, errors.VecrecError)
@@ -58,7 +59,17 @@ def test_the_message_is_shown_as_it_is(kind: type[errors.VecrecError]) -> None:
 
 def test_a_missing_package_comes_with_its_cure() -> None:
     """The message names the package, what it is for, and the command that installs it."""
-    error = errors.MissingDependencyError.of("pymilvus", "milvus", "MilvusVectorStore")
-    assert str(error) == (
-        "MilvusVectorStore needs the package 'pymilvus', which is not installed: pip install 'vecrec[milvus]'"
-    )
+    failed = ModuleNotFoundError("No module named 'pymilvus'", name="pymilvus")
+    error = missing(failed, "pymilvus", extra="milvus", purpose="MilvusVectorStore")
+    assert error.problem == "MilvusVectorStore needs the package 'pymilvus', which is not installed"
+    assert error.cure == "pip install 'vecrec-recommender[milvus]'"
+
+
+def test_a_package_that_does_not_load_is_not_called_missing() -> None:
+    """PaddlePaddle without libgomp is installed; the message says what the loader said."""
+    with (
+        pytest.raises(errors.MissingDependencyError, match=r"does not load \(libgomp\.so\.1") as caught,
+        requires("paddlepaddle", extra="paddle", purpose="training"),
+    ):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+    assert "libgomp1" in caught.value.cure

@@ -9,7 +9,7 @@
     ├── ItemNotFoundError (KeyError)           an item that a call is about is not in the catalogue
     ├── ReleaseError (RuntimeError)            a release cannot be built, checked, read or switched to
     ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message says where else it comes from
-    ├── MissingDependencyError (ImportError)   an optional package is not installed; the message says which
+    ├── MissingDependencyError (ImportError)   an optional package is not installed or does not load
     └── StoreError (RuntimeError)              a store refused or failed an operation
         ├── StoreUnavailableError (ConnectionError)   nobody answers at the store's address
         │   └── StoreTimeoutError (TimeoutError)      no answer within the store's timeout
@@ -40,11 +40,24 @@ __all__ = [
 
 
 class VecrecError(Exception):
-    """Base of every error raised by vecrec."""
+    """Base of every error raised by vecrec: what is wrong, and what to do next.
+
+    ``str(error)`` is both, with a colon between them.
+    """
+
+    def __init__(self, problem: str, cure: str = "") -> None:
+        super().__init__(f"{problem}: {cure}" if cure else problem)
+        self.problem = problem
+        """What is wrong, with the value that is."""
+        self.cure = cure
+        """What to do next; empty where the problem says it all."""
 
     def __str__(self) -> str:
         # KeyError would show the repr of the message, quotes and escapes included.
-        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[VecrecError], tuple[str, str]]:
+        return type(self), (self.problem, self.cure)
 
 
 class InvalidDataError(VecrecError, ValueError):
@@ -72,12 +85,7 @@ class DownloadError(VecrecError, ConnectionError):
 
 
 class MissingDependencyError(VecrecError, ImportError):
-    """An optional package is not installed."""
-
-    @classmethod
-    def of(cls, package: str, extra: str, purpose: str) -> MissingDependencyError:
-        """The error for a missing ``package``, which the ``extra`` brings, with the command that cures it."""
-        return cls(f"{purpose} needs the package {package!r}, which is not installed: pip install 'vecrec[{extra}]'")
+    """An optional package is not installed, or is installed and does not load; the message says which."""
 
 
 class StoreError(VecrecError, RuntimeError):

@@ -41,7 +41,7 @@ def check_id(value: Any, what: str = "id") -> Id:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return _check_int(int(value), what)
     raise InvalidDataError(
-        f"{what} {value!r} is of type {type(value).__name__}; ids are int or str: convert it to one of them first"
+        f"{what} {value!r} is of type {type(value).__name__}; ids are int or str", "convert it to one of them first"
     )
 
 
@@ -52,7 +52,7 @@ def check_ids(values: Iterable[Any], what: str = "id") -> list[Id]:
         InvalidDataError: for an id that is none, or when ``values`` is itself one string instead of a sequence of ids.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"expected a sequence of {what}s, got {values!r}: put it into a list")
+        raise InvalidDataError(f"expected a sequence of {what}s, got {values!r}", "put it into a list")
     return [check_id(value, what) for value in values]
 
 
@@ -74,7 +74,7 @@ def decode_id(text: str) -> Id:
             return int(text[1:])
         except ValueError:
             pass
-    raise InvalidDataError(f"{text!r} is no encoded id: it was not written by vecrec")
+    raise InvalidDataError(f"{text!r} is no encoded id", "it was not written by vecrec")
 
 
 def check_text(value: str, what: str) -> str:
@@ -87,7 +87,7 @@ def check_text(value: str, what: str) -> str:
     try:
         plain.encode()
     except UnicodeEncodeError as error:
-        raise InvalidDataError(f"{what} is {plain!r}, no valid Unicode text: remove its lone surrogates") from error
+        raise InvalidDataError(f"{what} is {plain!r}, no valid Unicode text", "remove its lone surrogates") from error
     return plain
 
 
@@ -98,7 +98,7 @@ def id_order(value: Id) -> tuple[bool, int, str]:
 
 def _check_int(value: int, what: str) -> int:
     if value not in _INT64:
-        raise InvalidDataError(f"{what} {value!r} does not fit into 64 bits: use a str id instead")
+        raise InvalidDataError(f"{what} {value!r} does not fit into 64 bits", "use a str id instead")
     return value
 
 
@@ -106,6 +106,6 @@ def _check_str(value: str, what: str) -> str:
     # A character has 4 bytes at most, so most ids need no counting.
     if len(value) > MAX_ID_BYTES // 4 and (size := len(value.encode())) > MAX_ID_BYTES:
         raise InvalidDataError(
-            f"{what} {value[:40]!r}... has {size} bytes, more than {MAX_ID_BYTES}: use a shorter id, such as a hash"
+            f"{what} {value[:40]!r}... has {size} bytes, more than {MAX_ID_BYTES}", "use a shorter id, such as a hash"
         )
     return value

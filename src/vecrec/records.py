@@ -85,11 +85,11 @@ def _exact_key(key: Any) -> str:
 
 def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
     if depth > _MAX_DEPTH:
-        raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
+        raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels", "flatten it")
     plain: Record = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise InvalidDataError(f"{path} has the key {key!r} of type {type(key).__name__}: keys must be str")
+            raise InvalidDataError(f"{path} has the key {key!r} of type {type(key).__name__}", "keys must be str")
         plain[check_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1)
     return plain
 
@@ -101,7 +101,7 @@ def _plain(value: Any, path: str, depth: int) -> JSON:
         return _plain_object(value, path, depth)
     if isinstance(value, (list, tuple)):
         if depth > _MAX_DEPTH:
-            raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels: flatten it")
+            raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels", "flatten it")
         return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
     return _plain_scalar(value, path)
 
@@ -116,17 +116,17 @@ def _plain_scalar(value: Any, path: str) -> JSON:
     if isinstance(value, float):
         return _number(float(value), path)
     raise InvalidDataError(
-        f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry: convert it to text or a number"
+        f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry", "convert it to text or a number"
     )
 
 
 def _integer(value: int, path: str) -> int:
     if not -(2**63) <= value < 2**63:
-        raise InvalidDataError(f"{path} is {value}, which does not fit into 64 bits: store it as text")
+        raise InvalidDataError(f"{path} is {value}, which does not fit into 64 bits", "store it as text")
     return value
 
 
 def _number(value: float, path: str) -> float:
     if not math.isfinite(value):
-        raise InvalidDataError(f"{path} is {value}: leave the value out or use None where it is unknown")
+        raise InvalidDataError(f"{path} is {value}", "leave the value out or use None where it is unknown")
     return value

@@ -18,8 +18,8 @@ def find_part(group: str, name: str) -> type:
     found = {entry.name: entry for entry in entry_points(group=group)}
     if name not in found:
         raise InvalidDataError(
-            f"no installed package registers {name!r} in {group!r} (there are {sorted(found) or 'none'}): "
-            "install the package that has it, or hand in the class itself"
+            f"no installed package registers {name!r} in {group!r} (there are {sorted(found) or 'none'})",
+            "install the package that has it, or hand in the class itself",
         )
     part: type = found[name].load()
     return part

@@ -196,7 +196,7 @@ class Recommendations(Sequence[Recommendation]):
 def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
         raise InvalidDataError(
-            f"a user's history must be a sequence of events or item ids, got {history!r}: put it into a list"
+            f"a user's history must be a sequence of events or item ids, got {history!r}", "put it into a list"
         )
     return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
 
@@ -207,11 +207,11 @@ def _finite(value: Any, what: str) -> float | None:
     if type(value) is float and math.isfinite(value):  # the common case, before the slow look at abstract numbers
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}: give a number or None")
+        raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}", "give a number or None")
     try:
         number = float(value)
     except OverflowError as error:
-        raise InvalidDataError(f"{what} is {value!r}, beyond what a float holds: is it in the right unit?") from error
+        raise InvalidDataError(f"{what} is {value!r}, beyond what a float holds", "is it in the right unit?") from error
     if not math.isfinite(number):
-        raise InvalidDataError(f"{what} is {value!r}: leave it out or use None where it is unknown")
+        raise InvalidDataError(f"{what} is {value!r}", "leave it out or use None where it is unknown")
     return number

@@ -41,10 +41,10 @@ def read_vectors(path: str | Path) -> Iterator[Batch]:
     row = 0
     for ids, matrix in _format(file)[0](file):
         if matrix.ndim != 2 or (width is not None and matrix.shape[1] != width) or len(ids) != len(matrix):
-            raise InvalidDataError(f"{file}: the vectors near row {row} have another length than the first one")
+            raise InvalidDataError(f"{file}", f"the vectors near row {row} have another length than the first one")
         if not np.isfinite(matrix).all():
             bad = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-            raise InvalidDataError(f"{file}: the vector of {ids[bad]!r} holds NaN or infinity")
+            raise InvalidDataError(f"{file}", f"the vector of {ids[bad]!r} holds NaN or infinity")
         width, row = matrix.shape[1], row + len(ids)
         yield ids, matrix
 
@@ -100,7 +100,7 @@ def _write_parquet(path: Path, batches: Iterable[Batch]) -> int:
                 ]
                 writer = pq.ParquetWriter(path, pa.schema(kinds, {_TAGGED: "1"} if mode == "mixed" else None))
             if mode not in ("mixed", _mode(ids)):
-                raise InvalidDataError("integers and texts are mixed among the ids: export them to .npz")
+                raise InvalidDataError("integers and texts are mixed among the ids", "export them to .npz")
             values = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1), pa.float32()), matrix.shape[1])
             writer.write_table(pa.table([pa.array(_plain(ids, mode)), values], schema=writer.schema))
             count += len(ids)
@@ -123,7 +123,7 @@ def _read_npz(path: Path) -> Iterator[Batch]:
     except (OSError, ValueError, KeyError) as error:
         raise InvalidDataError(f"{path} cannot be read as an npz file of ids and vectors: {error}") from error
     if matrix.ndim != 2 or len(ids) != len(matrix):
-        raise InvalidDataError(f"{path} has {len(ids)} ids and vectors of shape {matrix.shape}: give as many of each")
+        raise InvalidDataError(f"{path} has {len(ids)} ids and vectors of shape {matrix.shape}", "give as many of each")
     for start in range(0, len(ids), _AT_A_TIME):
         yield _ids(ids[start : start + _AT_A_TIME], tagged), matrix[start : start + _AT_A_TIME]
 
@@ -137,7 +137,7 @@ def _write_npz(path: Path, batches: Iterable[Batch]) -> int:
     if not ids:
         raise InvalidDataError("there are no vectors to write")
     if any(isinstance(key, str) and key.endswith("\0") for key in ids):
-        raise InvalidDataError("NumPy drops null characters at the end of a text: export these ids to .parquet")
+        raise InvalidDataError("NumPy drops null characters at the end of a text", "export these ids to .parquet")
     mode = _mode(ids)
     arrays: dict[str, Any] = {"ids": np.array(_plain(ids, mode))} | ({"tagged": True} if mode == "mixed" else {})
     with path.open("wb") as file:
@@ -174,7 +174,7 @@ def _line(line: str, where: str) -> tuple[Id, list[float]]:
         if not colon or not all(type(value) in (int, float) and math.isfinite(value) for value in row):
             raise ValueError("no list of finite numbers")
     except (ValueError, OverflowError) as error:
-        raise InvalidDataError(f"{where} is {line[:60]!r}: write it like 42:[0.1, 0.2] ({error})") from error
+        raise InvalidDataError(f"{where} is {line[:60]!r}", f"write it like 42:[0.1, 0.2] ({error})") from error
     return check_id(int(key) if _INTEGER.match(key) else key, where), row
 
 
@@ -184,7 +184,7 @@ def _write_text(path: Path, batches: Iterable[Batch]) -> int:
         for ids, matrix in batches:
             for key, row in zip(ids, matrix):
                 if isinstance(key, str) and (_INTEGER.match(key) or "\n" in key or "\r" in key or key != key.strip()):
-                    raise InvalidDataError(f"lines of text cannot hold the id {key!r}: export to .parquet or .npz")
+                    raise InvalidDataError(f"lines of text cannot hold the id {key!r}", "export to .parquet or .npz")
                 # The shortest text that gives the same float32 again.
                 file.write(f"{key}:[{', '.join(map(str, row))}]\n")
                 count += 1
@@ -229,5 +229,5 @@ _FORMATS: dict[str, tuple[_Reader, _Writer]] = {
 def _format(path: Path) -> tuple[_Reader, _Writer]:
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        raise InvalidDataError(f"{path} has the suffix {path.suffix!r}: use one of {', '.join(_FORMATS)}")
+        raise InvalidDataError(f"{path} has the suffix {path.suffix!r}", f"use one of {', '.join(_FORMATS)}")
     return found

@@ -109,7 +109,7 @@ def test_a_missing_package_is_told_with_its_cure(
 ) -> None:
     """The error comes when the store is made, and says what to install."""
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'vecrec\[{cure}\]'"):
+    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'vecrec-recommender\[{cure}\]'"):
         from_url(url)
 
 

@@ -123,6 +123,6 @@ def test_a_missing_package_is_named_with_its_extra(
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingDependencyError, match=r"vecrec\[milvus\]") as caught:
+    with pytest.raises(MissingDependencyError, match=r"vecrec-recommender\[milvus\]") as caught:
         store.ping()
     assert repr(package) in str(caught.value)

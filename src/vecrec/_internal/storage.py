@@ -52,7 +52,7 @@ def load_parts(directory: Path, name: str, kind: str = "encoder") -> tuple[dict[
         with (directory / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as held:
             return values, {key: held[key] for key in held.files}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error}): save the {kind} again") from error
+        raise InvalidDataError(f"{directory / _ARRAYS} is damaged ({error})", f"save the {kind} again") from error
 
 
 def save_values(directory: Path, name: str, values: Mapping[str, Any], kind: str) -> None:
@@ -68,10 +68,10 @@ def load_values(directory: Path, name: str, kind: str) -> dict[str, Any]:
     """
     values = read_json(directory / f"{kind}.json")
     if not isinstance(values, dict) or values.get(kind) != name:
-        raise InvalidDataError(f"{directory} holds no {kind} {name!r}: name the directory that save() wrote")
+        raise InvalidDataError(f"{directory} holds no {kind} {name!r}", "name the directory that save() wrote")
     if not isinstance(values.get("format"), int) or values["format"] > FORMAT:
         raise InvalidDataError(
-            f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}: upgrade vecrec"
+            f"{directory} has the layout {values.get('format')!r}, this vecrec knows {FORMAT}", "upgrade vecrec"
         )
     return values
 

@@ -1,32 +1,128 @@
-"""Checks of numbers that callers give."""
+"""Checks of arguments, made once at the edge: each returns the value as plain Python, or says what to give instead."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+import numbers
+import operator
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
 
 from vecrec.errors import InvalidDataError
 
-__all__ = ["check_integer", "check_number"]
+__all__ = ["choice", "flag", "instance", "integer", "number", "sequence_of"]
+
+_T = TypeVar("_T")
 
 
-def check_integer(name: str, value: Any, least: int) -> int:
-    """The value, once it is certain that it is an int of at least ``least``, and no bool.
+def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
+    """An int within bounds. NumPy integers are ints, bools are not.
 
     Raises:
-        InvalidDataError: when it is not.
+        InvalidDataError: for anything that `operator.index` refuses, a bool, or a value out of bounds.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give an int of at least {least}")
+    try:
+        plain = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        plain = None
+    if plain is None or (low is not None and plain < low) or (high is not None and plain > high):
+        raise InvalidDataError(f"{name} is {value!r}", f"give an int{_bounds(low, high)}")
+    return plain
+
+
+def number(
+    value: Any, name: str, *, low: float | None = None, high: float | None = None, above: float | None = None
+) -> float:
+    """A finite float within bounds. NumPy numbers and fractions are numbers, bools and texts are not.
+
+    Args:
+        value: What was given.
+        name: How the message calls it.
+        low: The least value allowed.
+        high: The greatest value allowed.
+        above: A bound that the value must exceed.
+
+    Raises:
+        InvalidDataError: for another type, NaN, infinity, or a value out of bounds.
+    """
+    plain = math.nan
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
+        try:
+            plain = float(value)
+        except OverflowError:
+            plain = math.inf
+    fits = math.isfinite(plain) and (low is None or plain >= low) and (high is None or plain <= high)
+    if not fits or (above is not None and plain <= above):
+        bounds = f" above {above:g}{'' if high is None else f', at most {high:g}'}" if above is not None else ""
+        raise InvalidDataError(f"{name} is {value!r}", f"give a finite number{bounds or _bounds(low, high)}")
+    return plain
+
+
+def flag(value: Any, name: str) -> bool:
+    """``True`` or ``False``, and nothing that merely counts as one of them.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidDataError(f"{name} is {value!r}", "give True or False")
+    return bool(value)
+
+
+def choice(value: Any, name: str, choices: Collection[str]) -> str:
+    """One of some texts.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidDataError(f"{name} is {value!r}", f"give one of {', '.join(map(repr, choices))}")
     return value
 
 
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Refuse what is no number from ``low`` to ``high``, or a bool.
+def instance(value: Any, name: str, kind: type[_T], example: str = "") -> _T:
+    """An instance of a class.
 
     Raises:
-        InvalidDataError: says what to give.
+        InvalidDataError: for anything else, the class itself included.
     """
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or not low <= value <= high:
-        raise InvalidDataError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")
+    if not isinstance(value, kind):
+        raise InvalidDataError(f"{name} is {value!r}", f"give a {kind.__name__}{example and f', such as {example}'}")
+    return value
+
+
+def sequence_of(values: Any, kind: type[_T], *, one: bool = False) -> list[_T]:
+    """The values of an iterable, each of which must be of a class.
+
+    Args:
+        values: Any iterable but a text or a mapping.
+        kind: The class.
+        one: Whether a single instance stands for a list of it.
+
+    Raises:
+        InvalidDataError: when it is not iterable, or one of the values is of another class.
+    """
+    name = kind.__name__
+    if isinstance(values, kind):
+        if one:
+            return [values]
+        raise InvalidDataError(f"expected {name}s, got {values!r}", "put it into a list")
+    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
+        raise InvalidDataError(f"expected {name}s, got {values!r}", "put them into a list")
+    checked = list(values)
+    for value in checked:
+        if not isinstance(value, kind):
+            raise InvalidDataError(
+                f"expected {name}s, got {value!r} of type {type(value).__name__}", f"make a {name} of it, {name}(...)"
+            )
+    return checked
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    if low is not None:
+        return f" of at least {low:g}"
+    return f" of at most {high:g}" if high is not None else ""

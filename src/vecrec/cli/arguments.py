@@ -121,7 +121,7 @@ def read_table(path: Path) -> Any:
             return pyarrow.json.read_json(path)
     except (OSError, pa.ArrowException) as error:
         raise InvalidDataError(f"{path} cannot be read: {error}") from error
-    raise InvalidDataError(f"{path} is no Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl) file: convert it")
+    raise InvalidDataError(f"{path} is no Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl) file", "convert it")
 
 
 def _json(path: Path) -> Any:

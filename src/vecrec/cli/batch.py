@@ -52,7 +52,7 @@ def _batch(arguments: argparse.Namespace, output: Output) -> int:
 def _ids(path: Path) -> list[Id]:
     table = read_table(path)
     if "user_id" not in table.column_names:
-        raise InvalidDataError(f"{path} has no column 'user_id': there are {table.column_names}")
+        raise InvalidDataError(f"{path} has no column 'user_id'", f"there are {table.column_names}")
     return list(dict.fromkeys(table["user_id"].to_pylist()))
 
 

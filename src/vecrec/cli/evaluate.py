@@ -59,7 +59,7 @@ def _depths(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InvalidDataError(f"-k is {text!r}: give whole numbers with commas between, such as 10,50") from error
+        raise InvalidDataError(f"-k is {text!r}", "give whole numbers with commas between, such as 10,50") from error
 
 
 COMMANDS = (

@@ -30,7 +30,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
 
 def _recommend(arguments: argparse.Namespace, output: Output) -> int:
     if (arguments.user is None) == (not arguments.liked and arguments.profile is None):
-        raise InvalidDataError("say whom to recommend to: give a user's id, or --liked and --profile instead")
+        raise InvalidDataError("say whom to recommend to", "give a user's id, or --liked and --profile instead")
     with compose(settings_of(arguments)) as recommender:
         found = _found(recommender, arguments)
         output.recommendations(f"For {arguments.user or 'somebody'}", found)
@@ -52,7 +52,7 @@ def _profile(text: str | None) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidDataError(f"--profile is {text!r}, which is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise InvalidDataError(f"--profile is {text!r}: give a JSON object")
+        raise InvalidDataError(f"--profile is {text!r}", "give a JSON object")
     return value
 
 

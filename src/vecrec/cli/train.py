@@ -43,7 +43,7 @@ def _reranker_of(arguments: argparse.Namespace) -> Reranker | None:
     """The second stage that the arguments name, if any."""
     if arguments.reranker is None:
         if arguments.reranker_option:
-            raise InvalidDataError("there are options of a reranker and no --reranker: name one, such as mmr")
+            raise InvalidDataError("there are options of a reranker and no --reranker", "name one, such as mmr")
         return None
     made = _made("reranker", arguments.reranker, arguments.reranker_option)
     if not isinstance(made, Reranker):

@@ -72,7 +72,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 def _import(arguments: argparse.Namespace, output: Output) -> int:
     settings = settings_of(arguments)
     if "__" in arguments.collection:
-        raise InvalidDataError(f"{arguments.collection!r} has two underscores, as releases have: take another name")
+        raise InvalidDataError(f"{arguments.collection!r} has two underscores, as releases have", "take another name")
     with open_vector_store(settings.vector_store_uri, settings.vector_store_token) as store:
         count = _load(store, arguments.collection, arguments.metric, read_vectors(arguments.file))
     output.value({"collection": arguments.collection, "vectors": count})

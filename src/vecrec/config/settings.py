@@ -94,9 +94,9 @@ class Settings:
             object.__setattr__(self, each.name, value)
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise InvalidDataError(f"{name} is {getattr(self, name)!r}: give at least {least}")
+                raise InvalidDataError(f"{name} is {getattr(self, name)!r}", f"give at least {least}")
         if self.port > 65_535:
-            raise InvalidDataError(f"port is {self.port!r}: give 0 to 65535")
+            raise InvalidDataError(f"port is {self.port!r}", "give 0 to 65535")
 
     @classmethod
     def load(cls, path: str | Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -151,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
     known = {each.name for each in fields(Settings)}
     for name in values:
         if name not in known:
-            raise InvalidDataError(f"{path} sets {name!r}, which is no setting: there are {sorted(known)}")
+            raise InvalidDataError(f"{path} sets {name!r}, which is no setting", f"there are {sorted(known)}")
     return values
 
 
@@ -159,13 +159,13 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     kinds = get_args(kind) if get_args(kind) and kind != tuple[str, ...] else (kind,)
     if kind == tuple[str, ...]:
         if isinstance(value, str) or not all(isinstance(item, str) and item for item in value):
-            raise InvalidDataError(f"{name} is {value!r}: give a list of texts")
+            raise InvalidDataError(f"{name} is {value!r}", "give a list of texts")
         return tuple(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
         value = float(value)
     if type(value) not in kinds or (isinstance(value, float) and not math.isfinite(value)):
         names = " or ".join(each.__name__ for each in kinds)
-        raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}: give {names}")
+        raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", f"give {names}")
     return value
 
 
@@ -181,6 +181,6 @@ def _parsed(name: str, text: str, kind: Any) -> Any:
             return float(text) if text else None
     except (ValueError, KeyError) as error:
         raise InvalidDataError(
-            f"{PREFIX}{name.upper()} is {text!r}: that is no {getattr(kind, '__name__', kind)}"
+            f"{PREFIX}{name.upper()} is {text!r}", f"that is no {getattr(kind, '__name__', kind)}"
         ) from error
     return text

@@ -51,7 +51,7 @@ def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.i
         raise InvalidDataError(_float_ids(column, where, what))
     _refuse_missing(column, where, f"every row needs a {what}")
     if len(column) and not (pa.types.is_integer(column.type) or pa.types.is_large_string(column.type)):
-        raise InvalidDataError(f"{where} holds {column.type}, but ids are int or str: convert it to one of them")
+        raise InvalidDataError(f"{where} holds {column.type}, but ids are int or str", "convert it to one of them")
     encoded = column.dictionary_encode()
     ids = [_checked(value, where, what) for value in encoded.dictionary.to_pylist()]
     return ids, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -179,7 +179,7 @@ def _numbers(array: pa.Array, where: str, wanted: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise InvalidDataError(f"{where} holds {array.type}: give {wanted}")
+        raise InvalidDataError(f"{where} holds {array.type}", f"give {wanted}")
     return _to_numpy(array.cast(pa.float64(), safe=False))
 
 

@@ -197,8 +197,8 @@ class Dataset:
         mask = np.asarray(mask)
         if mask.dtype != np.bool_ or mask.shape != (self.n_events,):
             raise InvalidDataError(
-                f"the mask has the type {mask.dtype} and the shape {mask.shape}: "
-                f"give booleans of shape {(self.n_events,)}"
+                f"the mask has the type {mask.dtype} and the shape {mask.shape}",
+                f"give booleans of shape {(self.n_events,)}",
             )
         part = object.__new__(Dataset)
         part.__dict__.update(

@@ -155,12 +155,12 @@ def _check_name(name: Any, filterable: Any) -> None:
     if not isinstance(filterable, bool):
         raise InvalidDataError(f"filterable of feature {name!r} must be True or False, got {filterable!r}")
     if filterable and check_field_name(name).startswith("_"):
-        raise InvalidDataError(f"{name!r} cannot be filterable: names that begin with an underscore are reserved")
+        raise InvalidDataError(f"{name!r} cannot be filterable", "names that begin with an underscore are reserved")
 
 
 def _check_dtype(name: str, dtype: Any, allowed: tuple[str, ...]) -> None:
     if dtype not in allowed:
-        raise InvalidDataError(f"dtype of feature {name!r} is {dtype!r}: use one of {', '.join(map(repr, allowed))}")
+        raise InvalidDataError(f"dtype of feature {name!r} is {dtype!r}", f"use one of {', '.join(map(repr, allowed))}")
 
 
 def _settle_values(feature: Categorical | MultiCategorical, dtypes: tuple[DType, ...]) -> None:
@@ -183,7 +183,7 @@ def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
         raise InvalidDataError(f"values of feature {name!r} must be a list, got {values!r}")
     listed = tuple(values)
     if not listed:
-        raise InvalidDataError(f"values of feature {name!r} are empty: name them, or leave them out for an open list")
+        raise InvalidDataError(f"values of feature {name!r} are empty", "name them, or leave them out for an open list")
     return listed
 
 
@@ -194,8 +194,8 @@ def _common_dtype(name: str, values: tuple[Any, ...], dtypes: tuple[DType, ...])
                 raise InvalidDataError(f"values of feature {name!r} name one of them twice: {values!r}")
             return dtype
     raise InvalidDataError(
-        f"values of feature {name!r} must all be of one type, {' or '.join(_TYPES[d].__name__ for d in dtypes)}: "
-        f"got {values!r}"
+        f"values of feature {name!r} must all be of one type, {' or '.join(_TYPES[d].__name__ for d in dtypes)}",
+        f"got {values!r}",
     )
 
 
@@ -207,7 +207,7 @@ def _check_value(feature: Categorical | MultiCategorical, value: JSON, owner: st
     allowed = feature._allowed  # noqa: SLF001 - the function is the two classes' own
     if allowed is not None and value not in allowed:
         raise InvalidDataError(
-            f"feature {feature.name!r} of {owner} is {value!r}: it must be one of {_short(feature.values)}"
+            f"feature {feature.name!r} of {owner} is {value!r}", f"it must be one of {_short(feature.values)}"
         )
 
 

@@ -44,7 +44,9 @@ class Frame:
         """
         if name not in self.columns:
             there = ", ".join(map(repr, self.columns))
-            raise InvalidDataError(f"{self.what} have no column {name!r}: there are {there}; name it with Columns(...)")
+            raise InvalidDataError(
+                f"{self.what} have no column {name!r}", f"there are {there}; name it with Columns(...)"
+            )
         return self.columns[name]
 
 
@@ -63,7 +65,7 @@ def read_frame(source: FrameLike, what: str) -> Frame:
         return source
     columns = _columns(source, what)
     if not columns:
-        raise InvalidDataError(f"{what} have no columns: give at least the ids")
+        raise InvalidDataError(f"{what} have no columns", "give at least the ids")
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidDataError(f"the columns of {what} differ in length: {lengths}")
@@ -81,8 +83,9 @@ def _columns(source: Any, what: str) -> dict[str, Column]:
     if hasattr(source, "__arrow_c_stream__"):
         return _arrow_columns(_read_stream(source, what), what)
     raise InvalidDataError(
-        f"{what} are of type {type(source).__name__}: give a pandas, Polars or PyArrow table, a DuckDB relation, "
-        "the path of a Parquet file, or a mapping of names to columns"
+        f"{what} are of type {type(source).__name__}",
+        "give a pandas, Polars or PyArrow table, a DuckDB relation, the path of a Parquet file, or a mapping of names "
+        "to columns",
     )
 
 
@@ -199,7 +202,7 @@ def _plain_column(values: Any, name: str, what: str) -> Column:
     if hasattr(values, "__arrow_c_stream__"):
         return plain_array(pa.chunked_array(values))
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Sequence, Iterable)):
-        raise InvalidDataError(f"column {name!r} of {what} is {_short(values)}: give a list or an array of values")
+        raise InvalidDataError(f"column {name!r} of {what} is {_short(values)}", "give a list or an array of values")
     return list(values)
 
 
@@ -207,7 +210,7 @@ def _numpy_column(values: Any, name: str, what: str) -> Column:
     import pyarrow as pa
 
     if values.ndim != 1:
-        raise InvalidDataError(f"column {name!r} of {what} has the shape {values.shape}: give one value a row")
+        raise InvalidDataError(f"column {name!r} of {what} has the shape {values.shape}", "give one value a row")
     if values.dtype == object:
         return list(values.tolist())
     try:
@@ -218,14 +221,16 @@ def _numpy_column(values: Any, name: str, what: str) -> Column:
 
 def _name(name: Any, what: str) -> str:
     if not isinstance(name, str):
-        raise InvalidDataError(f"{what} have a column named {name!r} of type {type(name).__name__}: names must be str")
+        raise InvalidDataError(
+            f"{what} have a column named {name!r} of type {type(name).__name__}", "names must be str"
+        )
     return name
 
 
 def _check_unique(names: Sequence[Any], what: str) -> None:
     repeated = sorted({repr(name) for name in names if list(names).count(name) > 1})
     if repeated:
-        raise InvalidDataError(f"{what} have several columns named {', '.join(repeated)}: rename them")
+        raise InvalidDataError(f"{what} have several columns named {', '.join(repeated)}", "rename them")
 
 
 def _short(value: Any) -> str:

@@ -101,7 +101,7 @@ def record_frame(source: Any, kind: type[Item] | type[User], column: str) -> Fra
     fields = dict.fromkeys(name for owner in source for name in owner.features)
     if column in fields:
         raise InvalidDataError(
-            f"{what} have a feature named {column!r} like the column of their ids: rename one of them"
+            f"{what} have a feature named {column!r} like the column of their ids", "rename one of them"
         )
     table = {column: [owner.id for owner in source]}
     return read_frame(table | {name: [owner.features.get(name) for owner in source] for name in fields}, what)
@@ -116,7 +116,9 @@ def settle_schema(schema: Schema | None, items: Frame | None, users: Frame | Non
     if schema is None:
         return Schema.infer(items, users, exclude=columns.names())
     if not isinstance(schema, Schema):
-        raise InvalidDataError(f"schema is {schema!r} of type {type(schema).__name__}: give a Schema, or leave it out")
+        raise InvalidDataError(
+            f"schema is {schema!r} of type {type(schema).__name__}", "give a Schema, or leave it out"
+        )
     return schema
 
 
@@ -152,8 +154,8 @@ def _rows(frame: Frame, column: str, what: Literal["item", "user"], schema: Sche
     if len(ids) < frame.n_rows:
         first = ids[int(np.bincount(positions).argmax())]
         raise InvalidDataError(
-            f"{frame.what} have {frame.n_rows:,} rows for {len(ids):,} ids, {first!r} more than once: "
-            "keep one row of each"
+            f"{frame.what} have {frame.n_rows:,} rows for {len(ids):,} ids, {first!r} more than once",
+            "keep one row of each",
         )
     features = schema.items if what == "item" else schema.users
     records = read_records(frame, column, ids, {f.name for f in features if _is_whole(f)}, what)

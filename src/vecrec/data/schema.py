@@ -41,7 +41,7 @@ class Schema:
         object.__setattr__(self, "users", _features(self.users, "users"))
         for feature in self.users:
             if feature.filterable:
-                raise InvalidDataError(f"feature {feature.name!r} of users is filterable: only items are searched")
+                raise InvalidDataError(f"feature {feature.name!r} of users is filterable", "only items are searched")
         self._by_name.update((feature.name, feature) for feature in self.items)
 
     @classmethod
@@ -115,7 +115,7 @@ class Schema:
             InvalidDataError: for anything else.
         """
         if not isinstance(value, Mapping) or value.get("format") != _FORMAT:
-            raise InvalidDataError(f"expected a schema of format {_FORMAT}, got {str(value)[:200]}: write it anew")
+            raise InvalidDataError(f"expected a schema of format {_FORMAT}, got {str(value)[:200]}", "write it anew")
         return cls(_from_json(value.get("items")), _from_json(value.get("users")))
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ def _features(values: object, side: str) -> tuple[Feature, ...]:
     seen: set[str] = set()
     for feature in features:
         if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Text)):
-            raise InvalidDataError(f"the features of {side} contain {feature!r}: use Categorical, Numeric, Text, ...")
+            raise InvalidDataError(f"the features of {side} contain {feature!r}", "use Categorical, Numeric, Text, ...")
         if feature.name in seen:
             raise InvalidDataError(f"the features of {side} name {feature.name!r} twice")
         seen.add(feature.name)
@@ -175,7 +175,7 @@ def _from_json(entries: JSON) -> tuple[Feature, ...]:
 
 def _feature(entry: JSON) -> Feature:
     if not isinstance(entry, dict) or str(entry.get("kind")) not in _KINDS:
-        raise InvalidDataError(f"a schema names the feature {entry!r}: its kind must be one of {sorted(_KINDS)}")
+        raise InvalidDataError(f"a schema names the feature {entry!r}", f"its kind must be one of {sorted(_KINDS)}")
     settings: dict[str, Any] = {name: value for name, value in entry.items() if name != "kind"}
     try:
         return _KINDS[str(entry["kind"])](**settings)

@@ -71,7 +71,9 @@ def temporal(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, d
         InvalidDataError: for data without times, or fractions out of range.
     """
     if data.times is None:
-        raise InvalidDataError("a temporal split needs times, and the data set has none: use leave_last_out or random")
+        raise InvalidDataError(
+            "a temporal split needs times, and the data set has none", "use leave_last_out or random"
+        )
     _check_fractions(fraction, validation)
     ordered = np.sort(data.times)
     test = data.times >= _moment(ordered, fraction)
@@ -192,12 +194,14 @@ def _draw(ids: list[Id], fraction: float, seed: int) -> NDArray[np.int32]:
 
 def _check_fractions(fraction: object, validation: object) -> None:
     if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
-        raise InvalidDataError(f"fraction is {fraction!r}: give a number between 0 and 1")
+        raise InvalidDataError(f"fraction is {fraction!r}", "give a number between 0 and 1")
     if not isinstance(validation, (int, float)) or not 0 <= validation < fraction:
-        raise InvalidDataError(f"validation is {validation!r}: give a number from 0 to below the fraction {fraction!r}")
+        raise InvalidDataError(
+            f"validation is {validation!r}", f"give a number from 0 to below the fraction {fraction!r}"
+        )
 
 
 def _check_seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise InvalidDataError(f"seed is {seed!r}: give an int from 0 to 2**64 - 1")
+        raise InvalidDataError(f"seed is {seed!r}", "give an int from 0 to 2**64 - 1")
     return seed

@@ -45,7 +45,7 @@ class Vocabulary:
 
     def __init__(self, values: Iterable[Value]) -> None:
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-            raise InvalidDataError(f"a vocabulary is made of a list of values, got {values!r}: put it into a list")
+            raise InvalidDataError(f"a vocabulary is made of a list of values, got {values!r}", "put it into a list")
         booleans, integers, texts = _by_type(values)
         self.values = (*sorted(booleans), *sorted(integers), *sorted(texts))
         # True equals 1 as a key of a dict, so booleans have one of their own.
@@ -121,11 +121,13 @@ class Vocabulary:
         """
         values = value.get("values") if isinstance(value, Mapping) and value.get("format") == _FORMAT else None
         if not isinstance(values, list):
-            raise InvalidDataError(f"expected a vocabulary of format {_FORMAT}, got {str(value)[:200]}: write it anew")
+            raise InvalidDataError(
+                f"expected a vocabulary of format {_FORMAT}, got {str(value)[:200]}", "write it anew"
+            )
         made = cls(values)
         # Anything else was edited or damaged, and would number values otherwise than the model that came with it.
         if len(made.values) != len(values) or any(a is not b and a != b for a, b in zip(made.values, values)):
-            raise InvalidDataError("a vocabulary's values are out of order or repeated: the file was changed")
+            raise InvalidDataError("a vocabulary's values are out of order or repeated", "the file was changed")
         return made
 
     def save(self, path: str | Path) -> None:
@@ -158,6 +160,6 @@ def _by_type(values: Iterable[Any]) -> tuple[set[bool], set[int], set[str]]:
             texts.add(str(value))
         else:
             raise InvalidDataError(
-                f"a vocabulary cannot hold {value!r} of type {type(value).__name__}: give int, str or bool"
+                f"a vocabulary cannot hold {value!r} of type {type(value).__name__}", "give int, str or bool"
             )
     return booleans, integers, texts

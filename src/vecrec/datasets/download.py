@@ -103,7 +103,9 @@ class _Transfer:
             self._complete()
         if md5 and (found := file_digest(self.part, "md5")) != md5:
             self.part.unlink()
-            raise DownloadError(f"{self.url} has the md5 checksum {found}, expected {md5}: it was not kept, try again")
+            raise DownloadError(
+                f"{self.url} has the md5 checksum {found}, expected {md5}", "it was not kept, try again"
+            )
         self.part.replace(target)
 
     def _complete(self) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
 from vecrec.doctor.findings import Finding
 from vecrec.errors import InvalidDataError, StoreError, VecrecError
 from vecrec.metadata_stores.base import ReportsRisks
@@ -17,23 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnose_system", "installed"]
 
-_PACKAGES = {
-    "vecrec": "", "numpy": "", "pyarrow": "", "pymilvus": "milvus", "milvus-lite": "milvus", "redis": "redis",
-    "SQLAlchemy": "sql", "PyMySQL": "mysql", "psycopg": "postgres", "paddlepaddle": "paddle", "fastapi": "serve",
-    "uvicorn": "serve", "matplotlib": "plot",
-}  # fmt: skip
 _LITE_LIMIT = 20_000
 
 
 def installed() -> dict[str, str]:
     """The version of Python and of each package that vecrec can use; how to get those that are missing."""
-    versions = {"python": sys.version.split()[0]}
-    for package, extra in _PACKAGES.items():
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = f"missing: pip install 'vecrec[{extra}]'"
-    return versions
+    held = installed_versions()
+    cures = {package: f"missing: pip install '{DISTRIBUTION}[{extra}]'" for package, extra in PACKAGES.items()}
+    return {"python": held["python"], **cures, **held}
 
 
 def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Finding]:

@@ -35,12 +35,12 @@ _LATER = {
     "CombinedEncoder": "combined",
     "ContentEncoder": "content",
     "EASEEncoder": "ease",
-    "LinearSequenceEncoder": "linear",
-    "LinearSequenceSettings": "linear",
+    "LinearSequenceEncoder": "linear_sequence",
+    "LinearSequenceSettings": "linear_sequence",
     "PopularityEncoder": "popularity",
     "TwoTowerEncoder": "two_tower",
     "TwoTowerSettings": "two_tower",
-    "ensemble": "presets",
+    "ensemble": "combined",
 }
 
 

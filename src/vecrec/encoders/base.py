@@ -75,7 +75,7 @@ class Encoder(FittedPart):
             InvalidDataError: when there is no interaction to learn from.
         """
         if data.n_events == 0:
-            raise InvalidDataError("there is no interaction to learn from: give a data set with at least one")
+            raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
         with showing(progress) as show:
             self._fit(data, show)
         return self
@@ -133,7 +133,7 @@ class Encoder(FittedPart):
 
 def _check_all(values: Any, kind: type[_T]) -> Sequence[_T]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        raise InvalidDataError(f"expected a sequence of {kind.__name__}s, got {values!r}: put them into a list")
+        raise InvalidDataError(f"expected a sequence of {kind.__name__}s, got {values!r}", "put them into a list")
     for value in values:
         if not isinstance(value, kind):
             raise InvalidDataError(f"expected {kind.__name__}s, got {value!r} of type {type(value).__name__}")

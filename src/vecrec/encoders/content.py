@@ -56,7 +56,7 @@ class ContentEncoder(Encoder):
     def __init__(self, dim: int = 256, seed: int = 0) -> None:
         for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
             if type(value) is not int or value < least:
-                raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least {least}")
+                raise InvalidDataError(f"{what} is {value!r}", f"give a whole number of at least {least}")
         self._dim = dim
         self._seed = seed
         self._learnt: Schema | None = None
@@ -168,7 +168,7 @@ class ContentEncoder(Encoder):
         dim = loaded.dim
         found = [array.shape for array in loaded._arrays().values()]
         if found != [(len(loaded._items), dim), (len(loaded._tokens), dim), (dim,)]:
-            raise InvalidDataError(f"{directory} has arrays of the wrong shapes {found}: save the encoder again")
+            raise InvalidDataError(f"{directory} has arrays of the wrong shapes {found}", "save the encoder again")
         return loaded
 
     @override
@@ -179,7 +179,7 @@ class ContentEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         if self._learnt is None:
-            raise NotFittedError("this ContentEncoder has learnt nothing yet: call fit(data)")
+            raise NotFittedError("this ContentEncoder has learnt nothing yet", "call fit(data)")
         return self._learnt
 
     def _settings(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from vecrec._internal.sampling import evenly
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import check_integer, check_number
+from vecrec._internal.validation import integer, number
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
@@ -87,14 +87,14 @@ class EASEEncoder(Encoder):
         exact_items: int = 4096,
         history: int = 1000,
     ) -> None:
-        self._dim, self._seed = check_integer("dim", dim, 2), check_integer("seed", seed, 0)
-        check_number("ridge", ridge, 1e-6, 1e9)
-        check_number("popularity", popularity, 0, 1e6)
+        self._dim, self._seed = integer(dim, "dim", low=2), integer(seed, "seed", low=0)
+        number(ridge, "ridge", low=1e-6, high=1e9)
+        number(popularity, "popularity", low=0, high=1e6)
         self._settings: dict[str, Any] = {
             "ridge": ridge,
             "popularity": popularity,
-            "exact_items": check_integer("exact_items", exact_items, 1),
-            "history": check_integer("history", history, 1),
+            "exact_items": integer(exact_items, "exact_items", low=1),
+            "history": integer(history, "history", low=1),
         }
         self._learnt: _Learnt | None = None
         self._places: dict[Id, int] = {}
@@ -167,7 +167,7 @@ class EASEEncoder(Encoder):
         found = {name: arrays[name].shape for name in shapes}
         if found != shapes:
             raise InvalidDataError(
-                f"{directory} has arrays of the shapes {found}, not {shapes}: save the encoder again"
+                f"{directory} has arrays of the shapes {found}, not {shapes}", "save the encoder again"
             )
         features = FeatureMap.from_json("item", schema.items, values["features"], arrays["features"])
         loaded._adopt(_Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], features))
@@ -185,7 +185,7 @@ class EASEEncoder(Encoder):
 
     def _known(self) -> _Learnt:
         if self._learnt is None:
-            raise NotFittedError("this EASEEncoder has learnt nothing yet: call fit(data)")
+            raise NotFittedError("this EASEEncoder has learnt nothing yet", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def _learn(data: Dataset, dim: int, seed: int, settings: dict[str, Any], progres
     try:
         factor = Factor(matrix)
     except np.linalg.LinAlgError as error:
-        raise InvalidDataError(f"the ridge {settings['ridge']!r} is too small for this data: raise it") from error
+        raise InvalidDataError(f"the ridge {settings['ridge']!r} is too small for this data", "raise it") from error
     tables, vectors = _reduced(factor, gram, sets.counts[sets.exact], dim - 1, seed)
     progress(Step("learn", 2, 3, "predicting the other items"))
     everything = np.zeros((len(sets.met), dim), np.float32)

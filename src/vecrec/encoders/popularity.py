@@ -86,5 +86,5 @@ class PopularityEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         if self._learnt is None:
-            raise NotFittedError("this PopularityEncoder has learnt nothing yet: call fit(data)")
+            raise NotFittedError("this PopularityEncoder has learnt nothing yet", "call fit(data)")
         return self._learnt

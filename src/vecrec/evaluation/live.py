@@ -101,7 +101,7 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
     """
     depths = check_depths(k, "k")
     if test.n_events == 0:
-        raise InvalidDataError("the test has no event: give the events that are to be predicted")
+        raise InvalidDataError("the test has no event", "give the events that are to be predicted")
     codes = np.flatnonzero(np.diff(test.user_offsets))
     ids = [test.user_ids[code] for code in codes.tolist()]
     targets = [test.item_ids[code] for code in test.item_codes.tolist()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecrec.errors import MissingDependencyError
+from vecrec._internal.dependencies import requires
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,10 +23,8 @@ def plot_evaluation(evaluation: Evaluation, path: str | Path | None = None) -> F
     Raises:
         MissingDependencyError: without matplotlib.
     """
-    try:
+    with requires("matplotlib", extra="plot", purpose="a picture of an evaluation"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError.of("matplotlib", "plot", "a picture of an evaluation") from error
     # Not through pyplot, which would keep every figure and want a screen.
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (metric, label) in zip(figure.subplots(1, 2), _PANELS):

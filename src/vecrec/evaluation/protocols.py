@@ -65,9 +65,9 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
             `cold_users` are for.
     """
     if part not in ("test", "validation"):
-        raise InvalidDataError(f"part is {part!r}: use 'test' or 'validation'")
+        raise InvalidDataError(f"part is {part!r}", "use 'test' or 'validation'")
     if split.held_out is not None:
-        raise InvalidDataError(f"this split ({split.rule}) holds items or users out: use cold_items or cold_users")
+        raise InvalidDataError(f"this split ({split.rule}) holds items or users out", "use cold_items or cold_users")
     test = part == "test"
     history = split.before_test if test else split.train
     return Task(
@@ -112,7 +112,7 @@ def cold_users(split: Split, n_events: int, *, first: int | None = None) -> Task
     test = split.test
     _held_out(split, test.n_users, test.user_codes, "users")
     if n_events < 0 or (first is not None and n_events > first):
-        raise InvalidDataError(f"n_events is {n_events!r}: give 0 {'or more' if first is None else f'to {first}'}")
+        raise InvalidDataError(f"n_events is {n_events!r}", f"give 0 {'or more' if first is None else f'to {first}'}")
     places = np.arange(test.n_events) - test.user_offsets[test.user_codes]
     met = split.train.popularity() > 0
     which = "the next" if first is None else f"all after {first}"
@@ -143,7 +143,7 @@ def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Tas
     task = from_split(split)
     targets = task.targets
     if np.diff(targets.user_offsets).max() > 1:
-        raise InvalidDataError("a user has several targets: split with leave_last_out")
+        raise InvalidDataError("a user has several targets", "split with leave_last_out")
     rows = []
     for user, target in zip(task.users.tolist(), targets.item_codes.tolist()):
         given = [targets.item_code(key) for key in negatives.get(targets.user_ids[user], ())]
@@ -151,7 +151,7 @@ def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Tas
             raise InvalidDataError(f"the negatives of user {targets.user_ids[user]!r} are missing or unknown items")
         rows.append([target, *given])
     if len({len(row) for row in rows}) > 1:
-        raise InvalidDataError("the users have different numbers of negatives: give each the same")
+        raise InvalidDataError("the users have different numbers of negatives", "give each the same")
     pools = np.array(rows, np.int32)
     return replace(task, name=f"{split.rule}, among {pools.shape[1] - 1} negatives", pools=pools)
 
@@ -165,5 +165,5 @@ def _held_out(split: Split, size: int, codes: NDArray[np.int32], what: str) -> N
     if split.held_out is not None:
         mask[split.held_out] = True
     if split.held_out is None or not mask[codes].all():
-        raise InvalidDataError(f"this split ({split.rule}) holds no {what} out: split with cold_{what}")
+        raise InvalidDataError(f"this split ({split.rule}) holds no {what} out", f"split with cold_{what}")
     return mask

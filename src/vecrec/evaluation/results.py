@@ -75,7 +75,7 @@ class Evaluation:
             InvalidDataError: when the other was measured on other users, or one of them without this metric.
         """
         if list(self.user_ids) != list(other.user_ids):
-            raise InvalidDataError(f"{self.model} and {other.model} were measured on different users: use one task")
+            raise InvalidDataError(f"{self.model} and {other.model} were measured on different users", "use one task")
         mine, theirs = (self.model, self.values(name)), (other.model, other.values(name))
         return compare_paired(name, mine, theirs, level=level, seed=seed)
 
@@ -175,7 +175,7 @@ class Evaluation:
 
     def _known(self, name: str, names: Mapping[str, object]) -> str:
         if name not in names:
-            raise InvalidDataError(f"{name!r} was not measured: there are {', '.join(names)}")
+            raise InvalidDataError(f"{name!r} was not measured", f"there are {', '.join(names)}")
         return name
 
 

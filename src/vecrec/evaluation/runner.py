@@ -66,7 +66,7 @@ def evaluate(
     depths, (top,) = check_depths(k, "k"), check_depths(top, "top")
     task = split if isinstance(split, Task) else from_split(split, part)
     if task.targets.n_events == 0:
-        raise InvalidDataError(f"nothing is held out in {task.name!r}: split the data otherwise")
+        raise InvalidDataError(f"nothing is held out in {task.name!r}", "split the data otherwise")
     with showing(progress) as show:
         others = tuple(
             _measure(_fitted(each, task.train), task, depths=depths, top=top, progress=show) for each in baselines
@@ -171,5 +171,5 @@ def check_depths(values: Any, what: str) -> list[int]:
     """
     listed = list(values) if isinstance(values, (list, tuple, range)) else [values]
     if not listed or not all(type(value) is int and value >= 1 for value in listed):
-        raise InvalidDataError(f"{what} is {values!r}: give an integer of at least 1, or for k several, as (10, 50)")
+        raise InvalidDataError(f"{what} is {values!r}", "give an integer of at least 1, or for k several, as (10, 50)")
     return listed

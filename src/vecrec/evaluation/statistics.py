@@ -64,8 +64,8 @@ def bootstrap_interval(
     """
     if values.ndim != 1 or not len(values) or not 0 < level < 1 or resamples < 1:
         raise InvalidDataError(
-            f"cannot bootstrap values of shape {values.shape} at level {level!r} with {resamples!r} resamples: "
-            "give one value a user, a level in (0, 1) and at least one resample"
+            f"cannot bootstrap values of shape {values.shape} at level {level!r} with {resamples!r} resamples",
+            "give one value a user, a level in (0, 1) and at least one resample",
         )
     rng = np.random.default_rng(seed)
     # Users with equal values are alike, and most metrics have few different values: counts of those are drawn.
@@ -101,7 +101,7 @@ def compare_paired(
         InvalidDataError: when the values are not of the same users.
     """
     if first[1].shape != second[1].shape:
-        raise InvalidDataError(f"values of shape {first[1].shape} and {second[1].shape}: compare the same users")
+        raise InvalidDataError(f"values of shape {first[1].shape} and {second[1].shape}", "compare the same users")
     differences = first[1] - second[1]
     low, high = bootstrap_interval(differences, level=level, resamples=resamples, seed=seed)
     mean = float(differences.mean())

@@ -31,7 +31,9 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
         raise InvalidDataError(f'a filter is built from fields, such as field("year") >= 1990; got {where!r}')
     for count, _ in enumerate(nodes(where), 1):
         if count > _MAX_NODES:
-            raise InvalidDataError(f"a filter of more than {_MAX_NODES} conditions: use is_in for long lists of values")
+            raise InvalidDataError(
+                f"a filter of more than {_MAX_NODES} conditions", "use is_in for long lists of values"
+            )
     for leaf in where.leaves():
         _check_leaf(leaf, fields)
     return where
@@ -40,7 +42,8 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
 def _check_leaf(leaf: Comparison | IsIn | Contains, fields: Mapping[str, FieldType]) -> None:
     if leaf.name not in fields:
         raise InvalidDataError(
-            f"no filterable field {leaf.name!r}: there are {sorted(fields) or 'none'}; mark it filterable in the schema"
+            f"no filterable field {leaf.name!r}",
+            f"there are {sorted(fields) or 'none'}; mark it filterable in the schema",
         )
     kind = fields[leaf.name]
     plural = kind in ("integers", "strings")
@@ -52,4 +55,4 @@ def _check_leaf(leaf: Comparison | IsIn | Contains, fields: Mapping[str, FieldTy
     for value in leaf.values if isinstance(leaf, IsIn) else (leaf.value,):
         wanted = kind[:-1] if plural else kind
         if value_type(value) not in COMPARABLE[wanted]:  # type: ignore[index]
-            raise InvalidDataError(f"field {leaf.name!r} holds {kind}: it cannot be compared with {value!r}")
+            raise InvalidDataError(f"field {leaf.name!r} holds {kind}", f"it cannot be compared with {value!r}")

@@ -52,7 +52,7 @@ class Field:
     __or__ = __rand__ = __ror__ = __and__
 
     def __invert__(self) -> NoReturn:
-        raise InvalidDataError(f"{self!r} is no condition yet: compare it with a value, such as ~({self!r} == 1)")
+        raise InvalidDataError(f"{self!r} is no condition yet", f"compare it with a value, such as ~({self!r} == 1)")
 
     def is_in(self, values: Iterable[Scalar]) -> Filter:
         """The field's value is one of ``values``."""

@@ -71,7 +71,7 @@ def compile_where(where: Where | None, depth: int = 0) -> Filter | None:
     if where is None:
         return None
     if depth > _DEEPEST:
-        raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels: make it flatter")
+        raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels", "make it flatter")
     if isinstance(where, Condition):
         return _condition(where)
     if isinstance(where, NotThat):
@@ -97,5 +97,5 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Filter]] = {
 def _condition(where: Condition) -> Filter:
     if isinstance(where.value, list) != (where.op == "in"):
         wanted = "a list of values" if where.op == "in" else "one value"
-        raise InvalidDataError(f"the condition on {where.field!r} has the operator {where.op!r}: give {wanted}")
+        raise InvalidDataError(f"the condition on {where.field!r} has the operator {where.op!r}", f"give {wanted}")
     return _OPERATORS[where.op](field(where.field), where.value)

@@ -41,10 +41,10 @@ def parse_conditions(texts: Sequence[str], fields: Mapping[str, FieldType]) -> F
 def _parse(text: str, fields: Mapping[str, FieldType]) -> Filter:
     match = _TEXT.fullmatch(text)
     if match is None:
-        raise InvalidDataError(f"{text!r} is no condition: write it like year>=1990 or genres:Comedy")
+        raise InvalidDataError(f"{text!r} is no condition", "write it like year>=1990 or genres:Comedy")
     name, sign, value = match.groups()
     if name not in fields:
-        raise InvalidDataError(f"no filterable field {name!r}: there are {sorted(fields) or 'none'}")
+        raise InvalidDataError(f"no filterable field {name!r}", f"there are {sorted(fields) or 'none'}")
     typed = _typed(name, value, fields[name])
     if sign == ":" and fields[name] in ("strings", "integers"):
         return field(name).contains(typed)  # type: ignore[arg-type]  # _typed has made it an int or a str
@@ -60,5 +60,5 @@ def _typed(name: str, text: str, kind: FieldType) -> bool | int | float | str:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
     except (ValueError, KeyError) as error:
-        raise InvalidDataError(f"the field {name!r} holds {kind}: it cannot be compared with {text!r}") from error
+        raise InvalidDataError(f"the field {name!r} holds {kind}", f"it cannot be compared with {text!r}") from error
     return text

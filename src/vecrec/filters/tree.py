@@ -54,8 +54,9 @@ class Filter:
 
     def __bool__(self) -> bool:
         raise InvalidDataError(
-            "a filter has no truth value: combine filters with & | ~ instead of and/or/not, and write ranges as "
-            '(field("year") >= 1990) & (field("year") < 2000)'
+            "a filter has no truth value",
+            "combine filters with & | ~ instead of and/or/not, and write ranges as "
+            '(field("year") >= 1990) & (field("year") < 2000)',
         )
 
 
@@ -74,10 +75,10 @@ class Comparison(Filter):
     def __post_init__(self) -> None:
         check_field_name(self.name)
         if self.op not in _OPERATORS:
-            raise InvalidDataError(f"{self.op!r} is no operator of a filter: use one of {' '.join(_OPERATORS)}")
+            raise InvalidDataError(f"{self.op!r} is no operator of a filter", f"use one of {' '.join(_OPERATORS)}")
         object.__setattr__(self, "value", plain_scalar(self.value))
         if isinstance(self.value, bool) and self.op not in ("==", "!="):
-            raise InvalidDataError(f"bool values have no order: use == {self.value} instead of {self.op}")
+            raise InvalidDataError("bool values have no order", f"use == {self.value} instead of {self.op}")
 
     @override
     def matches(self, record: Mapping[str, Any]) -> bool:
@@ -121,7 +122,7 @@ class Contains(Filter):
         check_field_name(self.name)
         checked = plain_scalar(self.value)
         if isinstance(checked, (bool, float)):
-            raise InvalidDataError(f"contains takes an int or a str, got {checked!r}: lists hold nothing else")
+            raise InvalidDataError(f"contains takes an int or a str, got {checked!r}", "lists hold nothing else")
         object.__setattr__(self, "value", checked)
 
     @override

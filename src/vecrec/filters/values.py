@@ -42,7 +42,7 @@ def check_field_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidDataError(
-            f"{name!r} is no name of a filterable field: use up to 64 ASCII letters, digits and underscores"
+            f"{name!r} is no name of a filterable field", "use up to 64 ASCII letters, digits and underscores"
         )
     return name
 
@@ -70,7 +70,7 @@ def plain_scalars(values: Any) -> tuple[Scalar, ...]:
         InvalidDataError: for what is no list, or holds what is no scalar.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"is_in takes a list of values, got {values!r}: put it into a list")
+        raise InvalidDataError(f"is_in takes a list of values, got {values!r}", "put it into a list")
     return tuple(map(plain_scalar, values))
 
 
@@ -91,7 +91,7 @@ def plain_scalar(value: Any) -> Scalar:
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     if isinstance(value, (int, float)):
-        raise InvalidDataError(f"a filter cannot compare with {value!r}: give a finite number of at most 64 bits")
+        raise InvalidDataError(f"a filter cannot compare with {value!r}", "give a finite number of at most 64 bits")
     raise InvalidDataError(
         f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
     )

@@ -74,4 +74,4 @@ class FittedPart(ABC):
 
     def _check_fitted(self) -> None:
         if not self.is_fitted:
-            raise NotFittedError(f"this {type(self).__name__} has learnt nothing yet: call fit, or load(directory)")
+            raise NotFittedError(f"this {type(self).__name__} has learnt nothing yet", "call fit, or load(directory)")

@@ -191,20 +191,20 @@ class ReportsRisks(Protocol):
 def _check_kind(kind: Any) -> None:
     if not isinstance(kind, str) or not _KIND.match(kind):
         raise InvalidDataError(
-            f"{kind!r} is no kind of record: "
-            "use a lower-case letter, then up to 31 lower-case letters, digits, underscores"
+            f"{kind!r} is no kind of record",
+            "use a lower-case letter, then up to 31 lower-case letters, digits, underscores",
         )
 
 
 def _check_positive(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least 1")
+        raise InvalidDataError(f"{what} is {value!r}", "give a whole number of at least 1")
     return value
 
 
 def _check_sequence(values: Any, what: str) -> Sequence[Any]:
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
-        raise InvalidDataError(f"expected a sequence of {what}, got {type(values).__name__}: put them into a list")
+        raise InvalidDataError(f"expected a sequence of {what}, got {type(values).__name__}", "put them into a list")
     return values
 
 

@@ -96,5 +96,5 @@ class MemoryMetadataStore(MetadataStore):
 
     def _open(self, data: _T) -> _T:
         if self._closed:
-            raise StoreError("this metadata store was closed: make a new one")
+            raise StoreError("this metadata store was closed", "make a new one")
         return data

@@ -39,8 +39,8 @@ def from_url(url: str, **options: Any) -> MetadataStore:
     if store is None:
         # Only the scheme is shown: the rest may hold a password.
         raise InvalidDataError(
-            f"no metadata store is known for URLs that begin with {scheme!r}: use memory://, sqlite:///file.db, "
-            "redis://, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://"
+            f"no metadata store is known for URLs that begin with {scheme!r}",
+            "use memory://, sqlite:///file.db, redis://, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://",
         )
     return store(url, **options)
 

@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 def check_count(value: Any, what: str, most: int) -> int:
     """A whole number from 1 to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise InvalidDataError(f"{what} is {value!r}: give a whole number from 1 to {most}")
+        raise InvalidDataError(f"{what} is {value!r}", f"give a whole number from 1 to {most}")
     return value
 
 
 def check_seconds(value: Any, what: str) -> float:
     """A duration of more than nothing and less than a day."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 86_400:
-        raise InvalidDataError(f"{what} is {value!r}: give seconds, more than 0 and less than a day")
+        raise InvalidDataError(f"{what} is {value!r}", "give seconds, more than 0 and less than a day")
     return float(value)
 
 

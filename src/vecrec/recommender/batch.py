@@ -143,7 +143,8 @@ class _Job:
             if found.release != self.plan["release"]:
                 raise ReleaseError(
                     f"the release {found.release!r} went live while {self.folder} was being filled by another one, "
-                    f"{self.plan['release']!r}: begin again in another directory"
+                    f"{self.plan['release']!r}",
+                    "begin again in another directory",
                 )
         rows = [(found, each) for found in lists for each in found]
         user = str if self.plan["user_ids"] == "string" else _same
@@ -175,7 +176,7 @@ def _plan(recommender: Recommender, folder: Path, ids: Sequence[Id], settings: d
     if held is not None and {**plan, "item_ids": held.get("item_ids")} != held:
         changed = sorted(name for name in plan if plan[name] != held.get(name))
         raise InvalidDataError(
-            f"{folder} holds a batch with other {', '.join(changed)}: take another directory, or empty this one"
+            f"{folder} holds a batch with other {', '.join(changed)}", "take another directory, or empty this one"
         )
     if held is None:
         folder.mkdir(parents=True, exist_ok=True)

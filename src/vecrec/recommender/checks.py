@@ -24,12 +24,12 @@ def check_all(values: Any, kind: type[_T]) -> list[_T]:
     """The values of an iterable, each of which must be of a kind."""
     name = kind.__name__
     if isinstance(values, (str, bytes, kind)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"expected {name}s, got {values!r}: put them into a list")
+        raise InvalidDataError(f"expected {name}s, got {values!r}", "put them into a list")
     checked = list(values)
     for value in checked:
         if not isinstance(value, kind):
             raise InvalidDataError(
-                f"expected {name}s, got {value!r} of type {type(value).__name__}: make a {name} of it, {name}(...)"
+                f"expected {name}s, got {value!r} of type {type(value).__name__}", f"make a {name} of it, {name}(...)"
             )
     return checked
 
@@ -37,7 +37,7 @@ def check_all(values: Any, kind: type[_T]) -> list[_T]:
 def check_flag(value: Any, what: str) -> bool:
     """``True`` or ``False``, and nothing that merely counts as one of them."""
     if not isinstance(value, bool):
-        raise InvalidDataError(f"{what} is {value!r}: give True or False")
+        raise InvalidDataError(f"{what} is {value!r}", "give True or False")
     return value
 
 
@@ -46,7 +46,7 @@ def check_encoder(encoder: Any) -> tuple[Encoder | None, type[Encoder] | None]:
     if encoder is None or isinstance(encoder, Encoder):
         return encoder, None if encoder is None else type(encoder)
     if not isinstance(encoder, type) or not issubclass(encoder, Encoder):
-        raise InvalidDataError(f"encoder is {encoder!r}: give an encoder, such as TwoTowerEncoder()")
+        raise InvalidDataError(f"encoder is {encoder!r}", "give an encoder, such as TwoTowerEncoder()")
     return None, encoder
 
 
@@ -55,32 +55,32 @@ def check_reranker(reranker: Any) -> tuple[Reranker | None, type[Reranker] | Non
     if reranker is None or isinstance(reranker, Reranker):
         return reranker, None if reranker is None else type(reranker)
     if not isinstance(reranker, type) or not issubclass(reranker, Reranker):
-        raise InvalidDataError(f"reranker is {reranker!r}: give a vecrec.rerankers.Reranker, such as MMRReranker()")
+        raise InvalidDataError(f"reranker is {reranker!r}", "give a vecrec.rerankers.Reranker, such as MMRReranker()")
     return None, reranker
 
 
 def check_number(value: Any, what: str) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidDataError(f"{what} is {value!r}: give a finite number")
+        raise InvalidDataError(f"{what} is {value!r}", "give a finite number")
     return float(value)
 
 
 def check_part(part: Any, kind: type) -> None:
     """A part of the recommender must implement its interface."""
     if not isinstance(part, kind):
-        raise InvalidDataError(f"expected an instance of {kind.__name__}, got {part!r}: see {kind.__module__}")
+        raise InvalidDataError(f"expected an instance of {kind.__name__}, got {part!r}", f"see {kind.__module__}")
 
 
 def check_seconds(value: Any, what: str) -> float:
     """A finite number of seconds that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise InvalidDataError(f"{what} is {value!r}: give a number of seconds that is not negative")
+        raise InvalidDataError(f"{what} is {value!r}", "give a number of seconds that is not negative")
     return float(value)
 
 
 def required_id(key: Id | None, what: str) -> Id:
     """An id that may not be missing."""
     if key is None:
-        raise InvalidDataError(f"{what} has the id None: give it an int or a str")
+        raise InvalidDataError(f"{what} has the id None", "give it an int or a str")
     return key

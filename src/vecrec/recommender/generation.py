@@ -160,8 +160,8 @@ class Golden:
             worst = float(np.abs(held - now).max(initial=0.0)) / max(float(np.abs(held).max(initial=0.0)), 1.0)
             if worst > _GOLDEN_TOLERANCE:
                 raise ReleaseError(
-                    f"the encoder gives the golden {what} other vectors than at its making (by {worst:.2g}): "
-                    "its files or its code have changed; roll back or fit again"
+                    f"the encoder gives the golden {what} other vectors than at its making (by {worst:.2g})",
+                    "its files or its code have changed; roll back or fit again",
                 )
 
 
@@ -199,11 +199,11 @@ def load_live(archive: Archive, release_id: str, classes: Classes) -> Live:
         popularity = Popularity.load(directory / "popularity.json")
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
     except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
-        raise ReleaseError(f"the release {release_id!r} is damaged ({error}): roll back or fit again") from error
+        raise ReleaseError(f"the release {release_id!r} is damaged ({error})", "roll back or fit again") from error
     if reranker is not None and reranker.fingerprint != release.reranker_fingerprint:
         raise ReleaseError(
-            f"the reranker of the release {release_id!r} has another fingerprint than at its making: "
-            "its files or its code have changed; roll back or fit again"
+            f"the reranker of the release {release_id!r} has another fingerprint than at its making",
+            "its files or its code have changed; roll back or fit again",
         )
     return Live(release.collection, encoder, release, popularity, reranker)
 

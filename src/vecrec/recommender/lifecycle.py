@@ -59,10 +59,12 @@ class Lifecycle:
             known = self._archive.live()
             if release is not None and release not in known:
                 kept = [each for each in known if each]
-                raise ReleaseError(f"there is no release {release!r} to go back to: there are {kept}")
+                raise ReleaseError(f"there is no release {release!r} to go back to", f"there are {kept}")
             target = known[1] if release is None else release
             if target is None:
-                raise ReleaseError(f"{self._archive.name!r} has no earlier release to go back to: fit or publish first")
+                raise ReleaseError(
+                    f"{self._archive.name!r} has no earlier release to go back to", "fit or publish first"
+                )
             live = self._watch.load(target)
             report = self._catalogue.inspect(live, self._catalogue.suspects(live))
             self._catalogue.mend(live, report.ids)
@@ -82,8 +84,8 @@ class Lifecycle:
         owner = self._metadata.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("name")
         if owner not in (None, self._archive.name):
             raise InvalidDataError(
-                f"this metadata store holds the recommender {owner!r}, not {self._archive.name!r}: "
-                "give each one a store of its own, such as one with another prefix"
+                f"this metadata store holds the recommender {owner!r}, not {self._archive.name!r}",
+                "give each one a store of its own, such as one with another prefix",
             )
         return None if owner is None else str(owner)
 

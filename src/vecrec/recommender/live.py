@@ -102,7 +102,7 @@ class Watch:
 
     def _found(self) -> Live:
         if self._live is None:
-            raise NotFittedError(f"{self._archive.path} holds no live release: call fit(data) or publish() first")
+            raise NotFittedError(f"{self._archive.path} holds no live release", "call fit(data) or publish() first")
         return self._live
 
     def _look(self) -> None:
@@ -136,6 +136,6 @@ class Watch:
 
     def _gone(self, collection: str) -> ReleaseError:
         return ReleaseError(
-            f"the vector store has no collection {collection!r} of the live release: "
-            "open the store that it was published to, or publish again"
+            f"the vector store has no collection {collection!r} of the live release",
+            "open the store that it was published to, or publish again",
         )

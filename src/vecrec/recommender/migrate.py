@@ -74,11 +74,11 @@ def migrate(
         StoreError: when source and target still differ in the end, since somebody has gone on writing.
     """
     if vector_store is recommender.vector_store or metadata_store is recommender.metadata_store:
-        raise InvalidDataError("source and target are the same store: open other ones to move to")
+        raise InvalidDataError("source and target are the same store", "open other ones to move to")
     recommender.ask(lambda live: live.release.id)
     owner = metadata_store.get(_OWNER, ["owner"]).get("owner", {}).get("name")
     if owner not in (None, recommender.name):
-        raise InvalidDataError(f"the target holds the recommender {owner!r}: take an empty store or another prefix")
+        raise InvalidDataError(f"the target holds the recommender {owner!r}", "take an empty store or another prefix")
     mover = _Mover(recommender, vector_store, metadata_store, Migration())
     # The lock is no business of applications, so the facade does not offer it.
     with showing(progress) as show, recommender._archive.build_lock():  # noqa: SLF001
@@ -107,8 +107,8 @@ class _Mover:
         differing = sum(1 for _ in self._differences(progress))
         if differing:
             raise StoreError(
-                f"{differing:,} entries differ after {sum(before):,} were copied: somebody goes on writing to the "
-                "source; stop the writers and call it again, which copies only these"
+                f"{differing:,} entries differ after {sum(before):,} were copied",
+                "somebody goes on writing to the source; stop the writers and call it again, which copies only these",
             )
 
     # -- records

@@ -96,7 +96,7 @@ class Server:
         """The items nearest to an item by angle."""
         entry = self._vectors.fetch(live.collection, [item_id]).get(item_id)
         if entry is None or entry.vector is None:
-            raise ItemNotFoundError(f"no item {item_id!r} in the catalogue: upsert_items adds one")
+            raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
         where, limit = _where(live, request), max(_GROWTH * request.k, _SIMILAR) + 1
         query, records = Query(User(), entry.vector, frozenset(), ("item",)), dict[Id, Record]()
         while True:

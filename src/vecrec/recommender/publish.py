@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.ids import Id
@@ -22,7 +23,6 @@ from vecrec.recommender.probe import TOP, Probe
 from vecrec.recommender.release_sample import Evidence, hits
 from vecrec.records import Record
 from vecrec.releases import Archive, Release
-from vecrec.releases.manifest import installed_versions
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Item
 from vecrec.vector_stores.base import CollectionSpec
@@ -47,9 +47,9 @@ class ReleaseChecks:
 
     def __post_init__(self) -> None:
         if isinstance(self.index_recall, bool) or not isinstance(self.index_recall, (int, float)):
-            raise InvalidDataError(f"index_recall is {self.index_recall!r}: give a share from 0 to 1")
+            raise InvalidDataError(f"index_recall is {self.index_recall!r}", "give a share from 0 to 1")
         if not 0 <= self.index_recall <= 1:
-            raise InvalidDataError(f"index_recall is {self.index_recall!r}: give a share from 0 to 1")
+            raise InvalidDataError(f"index_recall is {self.index_recall!r}", "give a share from 0 to 1")
         check_flag(self.beat_popularity, "beat_popularity")
         check_count(self.sampled_users, "sampled_users")
 
@@ -69,7 +69,7 @@ class Builder:
         """
         if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
             raise ReleaseError(
-                f"the {type(reranker).__name__} has learnt from the vectors of another encoder: fit it with this one"
+                f"the {type(reranker).__name__} has learnt from the vectors of another encoder", "fit it with this one"
             )
         with self._archive.catalogue_lock():
             self._sweep()
@@ -152,8 +152,8 @@ class Builder:
         held, indexed = self._catalogue.count(), self._vectors.count(generation.collection)
         if indexed < probe.count:
             raise ReleaseError(
-                f"the collection {generation.collection!r} holds {indexed} of {probe.count} items: "
-                "check the vector store"
+                f"the collection {generation.collection!r} holds {indexed} of {probe.count} items",
+                "check the vector store",
             )
         checks: dict[str, float | int | None] = {
             "records": held,
@@ -168,8 +168,8 @@ class Builder:
         checks["index_recall"] = round(recall, 4)
         if recall < self._checks.index_recall:
             raise ReleaseError(
-                f"the index finds {recall:.3f} of the exact top {TOP}, less than {self._checks.index_recall}: "
-                "raise the index's search effort, or lower ReleaseChecks.index_recall"
+                f"the index finds {recall:.3f} of the exact top {TOP}, less than {self._checks.index_recall}",
+                "raise the index's search effort, or lower ReleaseChecks.index_recall",
             )
         return {**checks, **self._against_popularity(generation, evidence, probe)}
 
@@ -183,8 +183,8 @@ class Builder:
         if self._checks.beat_popularity and ours + 2 * math.sqrt(theirs) < theirs:
             raise ReleaseError(
                 f"the encoder finds the next item of {ours} of {len(evidence.users)} sampled users among its first "
-                f"{2 * TOP}, popularity of {theirs}: train longer or on more data, "
-                "or set ReleaseChecks(beat_popularity=False)"
+                f"{2 * TOP}, popularity of {theirs}",
+                "train longer or on more data, or set ReleaseChecks(beat_popularity=False)",
             )
         return {"hits": ours, "popularity_hits": theirs}
 

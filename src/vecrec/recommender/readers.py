@@ -103,7 +103,7 @@ class Readers:
             InvalidDataError: also for a feature value that the schema does not allow.
         """
         if not isinstance(user, User):
-            raise InvalidDataError(f"recommend_for takes a User, got {user!r}: recommend takes an id")
+            raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
         request = Request.of(k, where, exclude_seen, exclude, disliked=disliked, rerank=rerank)
         return self._watch.ask(lambda live: self._server.for_user(live, user, request))
 

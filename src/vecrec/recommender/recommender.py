@@ -158,8 +158,8 @@ class Recommender(Readers):
         self._watch.live()
         if self._lifecycle.owner() is None:
             raise ReleaseError(
-                f"this metadata store holds nothing of the recommender {self.name!r}: "
-                "open the one that it was published with"
+                f"this metadata store holds nothing of the recommender {self.name!r}",
+                "open the one that it was published with",
             )
 
     @property
@@ -202,7 +202,9 @@ class Recommender(Readers):
         from vecrec.data import Dataset
 
         if not isinstance(data, Dataset):
-            raise InvalidDataError(f"fit takes a Dataset, got {data!r}: Dataset(interactions, items, users) makes one")
+            raise InvalidDataError(
+                f"fit takes a Dataset, got {data!r}", "Dataset(interactions, items, users) makes one"
+            )
         with showing(progress) as show:
             return self._lifecycle.fit(self.encoder, self.reranker, data, show)
 
@@ -216,9 +218,9 @@ class Recommender(Readers):
             ReleaseError: as for `fit`.
         """
         if not self.encoder.is_fitted:
-            raise NotFittedError("the encoder has learnt nothing yet: call fit(data), or load an encoder")
+            raise NotFittedError("the encoder has learnt nothing yet", "call fit(data), or load an encoder")
         if self.reranker is not None and not self.reranker.is_fitted:
-            raise NotFittedError("the reranker has learnt nothing yet: call fit(data), or load a reranker")
+            raise NotFittedError("the reranker has learnt nothing yet", "call fit(data), or load a reranker")
         with showing(progress) as show:
             return self._lifecycle.publish(self.encoder, self.reranker, show)
 
@@ -238,7 +240,7 @@ class Recommender(Readers):
             ReleaseError: when there is no such release, or it is damaged or its collection gone.
         """
         if release is not None and not isinstance(release, str):
-            raise InvalidDataError(f"release is {release!r}: give the id of one of releases(), or None")
+            raise InvalidDataError(f"release is {release!r}", "give the id of one of releases(), or None")
         return self._lifecycle.rollback(release)
 
     # -- the live catalogue
@@ -290,7 +292,7 @@ class Recommender(Readers):
         for user in checked:
             schema.check_user(user)
             if user.history:
-                raise InvalidDataError(f"user {user.id!r} has a history: store it by record(events)")
+                raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
         self.metadata_store.put(USER, {required_id(user.id, "a user to be stored"): user.features for user in checked})
 
     def record(self, events: Event | Iterable[Event]) -> None:
@@ -352,7 +354,7 @@ class Recommender(Readers):
     def migrate(
         self, vector_store: VectorStore, metadata_store: MetadataStore, *, progress: ProgressLike = None
     ) -> Migration:
-        """Copy everything into other stores, such as from embedded ones to servers: see `vecrec.recommender.migrate.migrate`.
+        """Copy everything into other stores, such as from embedded ones to servers.
 
         This recommender stays on its own stores, which are only read. To serve from the new ones, open them under the
         same name with the same artifacts. Called again, it goes on after a break, or copies what has changed since.

@@ -51,7 +51,7 @@ class Request:
             InvalidDataError: for an argument that cannot be used.
         """
         if where is not None and not isinstance(where, Filter):
-            raise InvalidDataError(f'where is {where!r}: build a filter from fields, such as field("year") >= 1990')
+            raise InvalidDataError(f"where is {where!r}", 'build a filter from fields, such as field("year") >= 1990')
         return cls(
             check_count(k, "k"),
             where,
@@ -80,7 +80,8 @@ class Request:
         if wanted not in (None, live.release.fingerprint):
             raise InvalidDataError(
                 f"the {type(self.rerank).__name__} has learnt from the vectors of another encoder than the one of the "
-                f"live release {live.release.id}: fit it with that one, or let the recommender fit both"
+                f"live release {live.release.id}",
+                "fit it with that one, or let the recommender fit both",
             )
         return self.rerank
 
@@ -95,8 +96,9 @@ def _checked_stage(rerank: Any) -> Reranks | Literal[False] | None:
         return None if rerank is None else False
     if isinstance(rerank, type) or not isinstance(rerank, Reranks):
         raise InvalidDataError(
-            f"rerank is {rerank!r}: give an object with depth and rerank(user, candidates), such as MMRReranker(), "
-            "or False for the order of the vectors"
+            f"rerank is {rerank!r}",
+            "give an object with depth and rerank(user, candidates), such as MMRReranker(), "
+            "or False for the order of the vectors",
         )
     check_count(rerank.depth, "the depth of the reranker")
     return rerank

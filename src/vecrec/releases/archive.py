@@ -47,11 +47,11 @@ class Archive:
         """
         if not isinstance(name, str) or not _NAME.match(name):
             raise InvalidDataError(
-                f"{name!r} is no name of a recommender: use at most 64 lower-case letters, digits and single "
-                "underscores, beginning with a letter"
+                f"{name!r} is no name of a recommender",
+                "use at most 64 lower-case letters, digits and single underscores, beginning with a letter",
             )
         if not isinstance(artifacts, (str, os.PathLike)) or not str(artifacts) or "\0" in str(artifacts):
-            raise InvalidDataError(f"artifacts is {artifacts!r}: give the path of a directory")
+            raise InvalidDataError(f"artifacts is {artifacts!r}", "give the path of a directory")
         self.name = name
         # Absolute, so that messages say where it is and a change of directory does not move it.
         self.path = Path(artifacts).absolute() / name
@@ -90,7 +90,7 @@ class Archive:
             path = directory / name
             if not path.is_file() or checksum(path) != expected:
                 raise ReleaseError(
-                    f"{name} of the release {release_id!r} is missing or changed: roll back or fit again"
+                    f"{name} of the release {release_id!r} is missing or changed", "roll back or fit again"
                 )
         return release
 
@@ -103,7 +103,7 @@ class Archive:
         path = self.directory(release_id) / "manifest.json"
         value = _read(path, "roll back to another release or fit again")
         if value is None:
-            raise ReleaseError(f"the release {release_id!r} is gone, {path} is not there: roll back or fit again")
+            raise ReleaseError(f"the release {release_id!r} is gone, {path} is not there", "roll back or fit again")
         return Release.from_json(value)
 
     def releases(self) -> list[Release]:
@@ -192,10 +192,10 @@ class Archive:
             lock.acquire(timeout=timeout)
         except Timeout as error:
             raise ReleaseError(
-                f"somebody else is {work} of {self.name!r}: try again when they have finished"
+                f"somebody else is {work} of {self.name!r}", "try again when they have finished"
             ) from error
         except OSError as error:
-            raise ReleaseError(f"{self.path} cannot be written to ({error}): check the directory") from error
+            raise ReleaseError(f"{self.path} cannot be written to ({error})", "check the directory") from error
         try:
             yield
         finally:

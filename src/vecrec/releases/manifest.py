@@ -8,12 +8,10 @@ from typing import Any
 
 from vecrec.errors import ReleaseError
 
-__all__ = ["FORMAT", "Release", "installed_versions"]
+__all__ = ["FORMAT", "Release"]
 
 FORMAT = 1
 """The layout of a release's directory; a reader refuses a newer one."""
-
-_PACKAGES = ("vecrec", "numpy", "paddlepaddle", "pymilvus", "milvus-lite", "redis", "SQLAlchemy", "PyMySQL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +65,13 @@ class Release:
             ReleaseError: for a manifest of a newer layout, or none at all.
         """
         if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-            raise ReleaseError("the manifest of the release is damaged: roll back to another release or fit again")
+            raise ReleaseError("the manifest of the release is damaged", "roll back to another release or fit again")
         if value["format"] > FORMAT:
             raise ReleaseError(
-                f"the release has the layout {value['format']}, this vecrec knows {FORMAT}: upgrade vecrec"
+                f"the release has the layout {value['format']}, this vecrec knows {FORMAT}", "upgrade vecrec"
             )
         names = {each.name for each in fields(cls)}
         try:
             return cls(**{name: item for name, item in value.items() if name in names})
         except TypeError as error:
-            raise ReleaseError(f"the manifest of the release is damaged ({error}): roll back or fit again") from error
-
-
-def installed_versions() -> dict[str, str]:
-    """The version of Python and of each installed package that a release depends on."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
-
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+            raise ReleaseError(f"the manifest of the release is damaged ({error})", "roll back or fit again") from error

@@ -146,9 +146,9 @@ class Reranker(FittedPart):
             NotFittedError: when the encoder has learnt nothing yet.
         """
         if data.n_events == 0:
-            raise InvalidDataError("there is no interaction to learn from: give a data set with at least one")
+            raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
         if not encoder.is_fitted:
-            raise NotFittedError("the encoder has learnt nothing yet: fit it before its reranker")
+            raise NotFittedError("the encoder has learnt nothing yet", "fit it before its reranker")
         with showing(progress) as show:
             self._fit(data, encoder, show)
         return self
@@ -180,7 +180,7 @@ class Reranker(FittedPart):
 
 def _check_kind(value: Any, kind: type) -> None:
     if not isinstance(value, kind):
-        raise InvalidDataError(f"rerank takes a User and Candidates, got {value!r}: make a {kind.__name__} of it")
+        raise InvalidDataError(f"rerank takes a User and Candidates, got {value!r}", f"make a {kind.__name__} of it")
 
 
 def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recommendation]:
@@ -196,7 +196,7 @@ def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recom
         held = left.pop(item.item_id, None) if isinstance(item, Recommendation) else None
         if held is None:
             raise InvalidDataError(
-                f"{type(stage).__name__} gave {item!r}: it must give each of its candidates once at most"
+                f"{type(stage).__name__} gave {item!r}", "it must give each of its candidates once at most"
             )
         ordered.append(Recommendation(len(ordered) + 1, held.item_id, _score(stage, item), held.metadata))
     return ordered

@@ -88,14 +88,14 @@ class ChainReranker(Reranker):
     def _one_encoder(self) -> str | None:
         found = {stage.encoder_fingerprint for stage in self.stages if stage.is_fitted} - {None}
         if len(found) > 1:
-            raise InvalidDataError("the stages have learnt from the vectors of different encoders: fit them together")
+            raise InvalidDataError("the stages have learnt from the vectors of different encoders", "fit them together")
         return next(iter(found), None)
 
 
 def _checked(stages: Any) -> tuple[Reranker, ...]:
     if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence) or not stages:
-        raise InvalidDataError(f"stages is {stages!r}: give a list of at least one reranker")
+        raise InvalidDataError(f"stages is {stages!r}", "give a list of at least one reranker")
     for stage in stages:
         if not isinstance(stage, Reranker):
-            raise InvalidDataError(f"{stage!r} is no reranker: give objects such as MMRReranker()")
+            raise InvalidDataError(f"{stage!r} is no reranker", "give objects such as MMRReranker()")
     return tuple(stages)

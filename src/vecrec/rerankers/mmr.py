@@ -43,9 +43,9 @@ class MMRReranker(Reranker):
 
     def __init__(self, balance: float = 0.5, depth: int = 100) -> None:
         if type(balance) not in (int, float) or not 0 <= balance <= 1:
-            raise InvalidDataError(f"balance is {balance!r}: give a number from 0 (diversity) to 1 (relevance)")
+            raise InvalidDataError(f"balance is {balance!r}", "give a number from 0 (diversity) to 1 (relevance)")
         if type(depth) is not int or depth < 1:
-            raise InvalidDataError(f"depth is {depth!r}: give a whole number of at least 1")
+            raise InvalidDataError(f"depth is {depth!r}", "give a whole number of at least 1")
         self.balance = float(balance)
         """The lambda of the paper."""
         self._depth = depth

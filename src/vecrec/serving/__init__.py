@@ -1,13 +1,11 @@
 """The recommender as a service: ``create_app(recommender)`` makes an application to run or to mount in another one."""
 
+from vecrec._internal.dependencies import requires
 from vecrec.config.settings import Settings
-from vecrec.errors import MissingDependencyError
 
-try:
+with requires("fastapi", extra="serve", purpose="the service"):
     import fastapi  # noqa: F401
     import prometheus_client  # noqa: F401
-except ImportError as error:
-    raise MissingDependencyError.of(error.name or "fastapi", "serve", "the service") from error
 
 from vecrec.serving.app import create_app
 

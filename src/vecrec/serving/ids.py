@@ -43,6 +43,6 @@ def path_id(text: str, kind: IdType, what: str) -> Id:
     number = int(plain) if _INTEGER.match(plain) else None
     if kind == "integer":
         if number is None:
-            raise InvalidDataError(f"{what} {plain!r} is no integer: leave id_type out, or say id_type=string")
+            raise InvalidDataError(f"{what} {plain!r} is no integer", "leave id_type out, or say id_type=string")
         return check_id(number, what)
     return check_id(plain if number is None or not -(2**63) <= number < 2**63 else number, what)

@@ -95,13 +95,13 @@ class Service:
         """
         if len(values) > self.settings.max_batch:
             raise InvalidDataError(
-                f"{what} has {len(values)} entries, more than {self.settings.max_batch}: send several requests"
+                f"{what} has {len(values)} entries, more than {self.settings.max_batch}", "send several requests"
             )
 
     def check_k(self, k: int) -> int:
         """Refuse a larger k than the settings allow."""
         if k > self.settings.max_k:
-            raise InvalidDataError(f"k is {k}, more than {self.settings.max_k}: ask for fewer items")
+            raise InvalidDataError(f"k is {k}, more than {self.settings.max_k}", "ask for fewer items")
         return k
 
     def conditions(self, texts: Sequence[str]) -> Filter | None:

@@ -1,16 +1,14 @@
 """The conformance kit: subclass it with a fixture, and it proves a store, an encoder or a reranker of one's own.
 
-It needs pytest (``pip install 'vecrec[testing]'``) and takes no part in serving.
+It needs pytest (``pip install 'vecrec-recommender[testing]'``) and takes no part in serving.
 """
 
 from __future__ import annotations
 
-try:
-    import pytest
-except ImportError as error:
-    from vecrec.errors import MissingDependencyError
+from vecrec._internal.dependencies import requires
 
-    raise MissingDependencyError.of("pytest", "testing", "the conformance kit") from error
+with requires("pytest", extra="testing", purpose="the conformance kit"):
+    import pytest
 
 # Before the kits are imported, so that their failed assertions show the values that they compared.
 pytest.register_assert_rewrite(

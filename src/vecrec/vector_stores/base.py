@@ -50,14 +50,14 @@ class CollectionSpec:
 
     def __post_init__(self) -> None:
         if check_count(self.dim, "the dimension of a collection") > MAX_DIM:
-            raise InvalidDataError(f"the dimension of a collection is {self.dim!r}: give at most {MAX_DIM}")
+            raise InvalidDataError(f"the dimension of a collection is {self.dim!r}", f"give at most {MAX_DIM}")
         if self.metric not in get_args(Metric):
-            raise InvalidDataError(f"metric {self.metric!r} is unknown: use one of {get_args(Metric)}")
+            raise InvalidDataError(f"metric {self.metric!r} is unknown", f"use one of {get_args(Metric)}")
         for name, kind in self.fields.items():
             check_field_name(name)
             if kind not in get_args(FieldType):
                 raise InvalidDataError(
-                    f"field {name!r} has the unknown type {kind!r}: use one of {get_args(FieldType)}"
+                    f"field {name!r} has the unknown type {kind!r}", f"use one of {get_args(FieldType)}"
                 )
         object.__setattr__(self, "dim", int(self.dim))
         object.__setattr__(self, "fields", dict(self.fields))
@@ -124,7 +124,7 @@ class VectorStore(Connection):
         """
         spec = self._spec(check_collection(collection))
         if spec is None:
-            raise CollectionNotFoundError(f"no collection {collection!r}: there are {self.collections()}")
+            raise CollectionNotFoundError(f"no collection {collection!r}", f"there are {self.collections()}")
         return spec
 
     # -- entries
@@ -156,7 +156,7 @@ class VectorStore(Connection):
         rows = [{}] * len(checked) if attributes is None else list(attributes)
         if not len(checked) == len(matrix) == len(rows):
             raise InvalidDataError(
-                f"{len(checked)} ids, {len(matrix)} vectors and {len(rows)} attributes: give as many of each"
+                f"{len(checked)} ids, {len(matrix)} vectors and {len(rows)} attributes", "give as many of each"
             )
         plain = [check_attributes(row, spec.fields, key) for key, row in zip(checked, rows)]
         last = {key: position for position, key in enumerate(checked)}

@@ -48,8 +48,8 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
         raise InvalidDataError(f"{what} must have two dimensions, (n, {dim}), got the shape {matrix.shape}")
     if matrix.shape[1] != dim:
         raise DimensionMismatchError(
-            f"{what} have {matrix.shape[1]} dimensions, the collection has {dim}: "
-            "are they from the encoder that filled it?"
+            f"{what} have {matrix.shape[1]} dimensions, the collection has {dim}",
+            "are they from the encoder that filled it?",
         )
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if bad.size:
@@ -72,7 +72,7 @@ def check_attributes(row: Any, fields: Mapping[str, FieldType], key: Id) -> Attr
     unknown = row.keys() - fields.keys()
     if unknown:
         raise InvalidDataError(
-            f"item {key!r} has the unknown fields {sorted(map(str, unknown))}: the collection has {sorted(fields)}"
+            f"item {key!r} has the unknown fields {sorted(map(str, unknown))}", f"the collection has {sorted(fields)}"
         )
     return {name: _check_attribute(value, fields[name], name, key) for name, value in row.items() if value is not None}
 
@@ -84,7 +84,7 @@ def check_count(value: Any, what: str) -> int:
         InvalidDataError: for anything else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least 1")
+        raise InvalidDataError(f"{what} is {value!r}", "give a whole number of at least 1")
     return int(value)
 
 
@@ -96,8 +96,8 @@ def check_collection(collection: Any) -> str:
     """
     if not isinstance(collection, str) or not _NAME.match(collection):
         raise InvalidDataError(
-            f"{collection!r} is no name of a collection: "
-            "use a letter or underscore, then up to 199 ASCII letters, digits and underscores"
+            f"{collection!r} is no name of a collection",
+            "use a letter or underscore, then up to 199 ASCII letters, digits and underscores",
         )
     return collection
 

@@ -47,7 +47,7 @@ class MemoryVectorStore(VectorStore):
     def _create(self, collection: str, spec: CollectionSpec) -> None:
         with self._lock:
             if collection in self._open():
-                raise CollectionExistsError(f"there is a collection {collection!r} already: drop it first")
+                raise CollectionExistsError(f"there is a collection {collection!r} already", "drop it first")
             self._data[collection] = _Collection(spec)
 
     def _drop(self, collection: str) -> None:
@@ -112,7 +112,7 @@ class MemoryVectorStore(VectorStore):
 
     def _open(self) -> dict[str, _Collection]:
         if self._closed:
-            raise StoreError("this vector store was closed: make a new one")
+            raise StoreError("this vector store was closed", "make a new one")
         return self._data
 
 

@@ -86,7 +86,7 @@ def test_a_curve_without_matplotlib_says_what_to_install(
 ) -> None:
     """The extra ``plot``."""
     block(monkeypatch, "matplotlib")
-    with pytest.raises(MissingDependencyError, match=r"vecrec\[plot\]"):
+    with pytest.raises(MissingDependencyError, match=r"vecrec-recommender\[plot\]"):
         fitted.plot_learning_curve(tmp_path / "curve.png")
 
 
@@ -94,7 +94,7 @@ def test_fitting_without_paddlepaddle_says_what_to_install(data: Dataset, monkey
     """The extra ``paddle``; nothing was learnt."""
     block(monkeypatch, "paddle")
     encoder = quick()
-    with pytest.raises(MissingDependencyError, match=r"vecrec\[paddle\]"):
+    with pytest.raises(MissingDependencyError, match=r"vecrec-recommender\[paddle\]"):
         encoder.fit(data)
     assert not encoder.is_fitted
 

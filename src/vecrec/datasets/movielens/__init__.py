@@ -60,15 +60,15 @@ def load(
     directory = Path(source)
     if not directory.is_dir():
         names = ", ".join(f'"{name}"' for name in SETS)
-        raise InvalidDataError(f"{str(source)!r} is neither one of {names} nor a directory: check the path")
+        raise InvalidDataError(f"{str(source)!r} is neither one of {names} nor a directory", "check the path")
     return _named(read_directory(directory, "MovieLens", _source(directory)), directory)
 
 
 def _checked(data: Dataset, chosen: MovieLens) -> Dataset:
     if chosen.n_ratings not in (None, data.n_events):
         raise InvalidDataError(
-            f"{data.source} has {data.n_events:,} ratings where {chosen.title} has {chosen.n_ratings:,}: "
-            "delete the directory, and it is fetched again"
+            f"{data.source} has {data.n_events:,} ratings where {chosen.title} has {chosen.n_ratings:,}",
+            "delete the directory, and it is fetched again",
         )
     return data
 

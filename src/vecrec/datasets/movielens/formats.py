@@ -57,7 +57,7 @@ def find_format(directory: Path) -> Format:
             return found
     wanted = "; or ".join(f"{', '.join(found.files)} ({found.name})" for found in FORMATS)
     listed = ", ".join(there[:20]) or "nothing"
-    raise InvalidDataError(f"the directory {str(directory)!r} has no MovieLens: it has {listed}; it needs {wanted}")
+    raise InvalidDataError(f"the directory {str(directory)!r} has no MovieLens", f"it has {listed}; it needs {wanted}")
 
 
 def read_directory(directory: Path, name: str, source: str) -> Dataset:

@@ -99,7 +99,7 @@ def age_bracket(years: Any) -> int:
         InvalidDataError: for an age that is no whole number from 0 to 150.
     """
     if isinstance(years, bool) or not isinstance(years, int) or not 0 <= years <= 150:
-        raise InvalidDataError(f"age is {years!r}: give whole years from 0 to 150")
+        raise InvalidDataError(f"age is {years!r}", "give whole years from 0 to 150")
     return max((start for start in AGES if start <= years), default=1)
 
 
@@ -110,7 +110,7 @@ def occupation_code(word: str, age: int) -> int:
         InvalidDataError: for an unknown word.
     """
     if word not in _WORDS:
-        raise InvalidDataError(f"occupation is {word!r}: it must be one of {', '.join(sorted(_WORDS))}")
+        raise InvalidDataError(f"occupation is {word!r}", f"it must be one of {', '.join(sorted(_WORDS))}")
     return 10 if word == "student" and age < 18 else _WORDS[word]
 
 

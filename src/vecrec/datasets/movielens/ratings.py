@@ -39,7 +39,7 @@ class Ratings:
         if unknown.any():
             where, row = self._first(unknown)
             name = self.columns[column][row]
-            raise InvalidDataError(f"{where}: {column} {name} is not in {other.name}: one of the two files is cut")
+            raise InvalidDataError(f"{where}: {column} {name} is not in {other.name}", "one of the two files is cut")
 
     def check_values(self) -> None:
         """Refuse a rating or a time out of range.
@@ -95,11 +95,11 @@ def _explain(path: Path, content: bytes, header: bool) -> None:
     """Find the first line that is wrong and say so. Slow, and only done for a file that cannot be read."""
     lines = content.splitlines()
     if len(lines) <= header:
-        raise InvalidDataError(f"{path} has no ratings: the file is cut") from None
+        raise InvalidDataError(f"{path} has no ratings", "the file is cut") from None
     for number, line in enumerate(lines, 1):
         if number > header and not _is_row(line.decode("latin-1").split(",")):
             raise InvalidDataError(
-                f"{path}, line {number}: expected a user id, a movie id, a rating and a time, got {line[:80]!r}"
+                f"{path}, line {number}", f"expected a user id, a movie id, a rating and a time, got {line[:80]!r}"
             ) from None
 
 

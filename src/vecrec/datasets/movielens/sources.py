@@ -156,7 +156,7 @@ def _download_wheel(scratch: Path) -> Path:
 def _check_wheel_files(folder: Path) -> None:
     for name, expected in _WHEEL_FILES.items():
         if file_digest(folder / name, "sha256") != expected:
-            raise DownloadError(f"{name} in the wheel {_WHEEL} is another file than expected: it was not kept")
+            raise DownloadError(f"{name} in the wheel {_WHEEL} is another file than expected", "it was not kept")
 
 
 def _unpack(

@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from vecrec._internal.sampling import evenly
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import check_integer
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.errors import InvalidDataError, NotFittedError
@@ -75,12 +75,12 @@ class CombinedEncoder(Encoder):
     ) -> None:
         self.members = _check_members(members)
         total = sum(member.dim for member in self.members)
-        self._dim = total if dim is None else check_integer("dim", dim, 1)
+        self._dim = total if dim is None else integer(dim, "dim", low=1)
         if self._dim > total:
             dims = " + ".join(str(member.dim) for member in self.members)
-            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}: give no more than that")
+            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}", "give no more than that")
         if not isinstance(refit, bool):
-            raise InvalidDataError(f"refit is {refit!r}: use True or False")
+            raise InvalidDataError(f"refit is {refit!r}", "use True or False")
         self.refit = refit
         """Whether the members are fitted once more when the weights are learnt."""
         self._given = None if weights is None else _check_weights(weights, len(self.members))
@@ -131,7 +131,7 @@ class CombinedEncoder(Encoder):
             NotFittedError: before ``fit`` or ``load``.
         """
         if self._weights is None:
-            raise NotFittedError("this CombinedEncoder has learnt nothing yet: call fit(data)")
+            raise NotFittedError("this CombinedEncoder has learnt nothing yet", "call fit(data)")
         return self._weights
 
     @property
@@ -243,7 +243,7 @@ class CombinedEncoder(Encoder):
             loaded._reduction = Reduction(maps["users"], maps["items"])
             shape = (sum(member.dim for member in members), loaded.dim)
             if any(each.shape != shape or not np.isfinite(each).all() for each in maps.values()):
-                raise InvalidDataError(f"{directory} has maps that do not fit the members: save the encoder again")
+                raise InvalidDataError(f"{directory} has maps that do not fit the members", "save the encoder again")
         return loaded
 
     def _maps(self) -> dict[str, NDArray[np.float32]]:
@@ -261,9 +261,9 @@ class CombinedEncoder(Encoder):
 
 def _check_members(members: Any) -> tuple[Encoder, ...]:
     if not isinstance(members, Sequence) or not all(isinstance(member, Encoder) for member in members):
-        raise InvalidDataError(f"members is {members!r}: give a list of encoders")
+        raise InvalidDataError(f"members is {members!r}", "give a list of encoders")
     if len(members) < 2 or len({id(member) for member in members}) < len(members):
-        raise InvalidDataError(f"there are {len(members)} members: give two different encoders or more")
+        raise InvalidDataError(f"there are {len(members)} members", "give two different encoders or more")
     return tuple(members)
 
 
@@ -271,7 +271,7 @@ def _check_weights(weights: Any, count: int) -> tuple[float, ...]:
     listed = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
     fine = [isinstance(each, (int, float)) and not isinstance(each, bool) and 0 < each < math.inf for each in listed]
     if len(listed) != count or not all(fine):
-        raise InvalidDataError(f"weights is {weights!r}: give {count} numbers above 0, one for each member")
+        raise InvalidDataError(f"weights is {weights!r}", f"give {count} numbers above 0, one for each member")
     return tuple(float(each) for each in listed)
 
 

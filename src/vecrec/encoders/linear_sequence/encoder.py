@@ -58,11 +58,11 @@ class LinearSequenceEncoder(Encoder):
     ) -> None:
         for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
             if type(value) is not int or value < least:
-                raise InvalidDataError(f"{what} is {value!r}: give a whole number of at least {least}")
+                raise InvalidDataError(f"{what} is {value!r}", f"give a whole number of at least {least}")
         if isinstance(settings, Mapping):
             settings = LinearSequenceSettings.from_json(settings)
         if settings is not None and not isinstance(settings, LinearSequenceSettings):
-            raise InvalidDataError(f"settings is {settings!r}: give LinearSequenceSettings(...)")
+            raise InvalidDataError(f"settings is {settings!r}", "give LinearSequenceSettings(...)")
         self._dim, self._seed = dim, seed
         self.settings = settings or LinearSequenceSettings()
         self._learnt: Learnt | None = None
@@ -160,7 +160,7 @@ class LinearSequenceEncoder(Encoder):
         found = {name: arrays[name].shape for name in shapes}
         if found != shapes:
             raise InvalidDataError(
-                f"{directory} has arrays of the shapes {found}, not {shapes}: save the encoder again"
+                f"{directory} has arrays of the shapes {found}, not {shapes}", "save the encoder again"
             )
         items = FeatureMap.from_json("item", schema.items, values["item_features"], arrays["item_features"])
         users = FeatureMap.from_json("user", schema.users, values["user_features"], arrays["user_features"])
@@ -179,7 +179,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _known(self) -> Learnt:
         if self._learnt is None:
-            raise NotFittedError("this LinearSequenceEncoder has learnt nothing yet: call fit(data)")
+            raise NotFittedError("this LinearSequenceEncoder has learnt nothing yet", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class _Learner:
                 places[self._codes], ages, settings.decays, settings.window, settings.ridge, horizon=settings.horizon
             )
         except np.linalg.LinAlgError as error:
-            raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data: raise it") from error
+            raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
 
     def start(self, form: ClosedForm, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The tables and the items' vectors of the plain closed form."""

@@ -55,7 +55,7 @@ class LinearSequenceSettings:
         for name, least in (("horizon", 1), ("window", 1), ("exact_items", 1), ("rounds", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
-                raise InvalidDataError(f"{name} is {value!r}: give a whole number of at least {least}")
+                raise InvalidDataError(f"{name} is {value!r}", f"give a whole number of at least {least}")
         for name in ("ridge", "background", "feature_ridge"):
             _check_number(name, getattr(self, name), _ABOVE_0)
         _check_number("shrinkage", self.shrinkage, 0.0)
@@ -79,16 +79,16 @@ class LinearSequenceSettings:
 
 def _check_decays(value: Any) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InvalidDataError(f"decays is {value!r}: give a list of numbers from 0 to below 1")
+        raise InvalidDataError(f"decays is {value!r}", "give a list of numbers from 0 to below 1")
     decays = tuple(value)
     if not decays or not all(_is_number(each) and 0 <= each < 1 for each in decays) or len({*decays}) < len(decays):
-        raise InvalidDataError(f"decays is {decays!r}: give one or several different numbers from 0 to below 1")
+        raise InvalidDataError(f"decays is {decays!r}", "give one or several different numbers from 0 to below 1")
     return decays
 
 
 def _check_number(name: str, value: Any, least: float) -> None:
     if not _is_number(value) or value < least:
-        raise InvalidDataError(f"{name} is {value!r}: give a number {'above' if least else 'of at least'} 0")
+        raise InvalidDataError(f"{name} is {value!r}", f"give a number {'above' if least else 'of at least'} 0")
 
 
 def _is_number(value: Any) -> bool:

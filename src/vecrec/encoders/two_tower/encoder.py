@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import check_integer
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.two_tower import learning_curve as curve
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of
 from vecrec.encoders.two_tower.training_data import prepare
-from vecrec.errors import InvalidDataError, MissingDependencyError, NotFittedError
+from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.learning.preprocessor import Language
 from vecrec.types import Item, User
 
@@ -71,13 +71,13 @@ class TwoTowerEncoder(Encoder):
         if isinstance(settings, Mapping):
             settings = TwoTowerSettings.from_json(settings)
         if settings is not None and not isinstance(settings, TwoTowerSettings):
-            raise InvalidDataError(f"settings is {settings!r}: give TwoTowerSettings(...)")
-        self._dim = check_integer("dim", dim, 2)
-        self.seed = check_integer("seed", seed, 0)
+            raise InvalidDataError(f"settings is {settings!r}", "give TwoTowerSettings(...)")
+        self._dim = integer(dim, "dim", low=2)
+        self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
         self.settings = settings or TwoTowerSettings()
         """How it is built and trained."""
-        self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         """Where an interrupted `fit` can go on from."""
@@ -187,21 +187,13 @@ class TwoTowerEncoder(Encoder):
 
     def _parts(self) -> tuple[Language, Towers]:
         if self._language is None or self._towers is None:
-            raise NotFittedError("this TwoTowerEncoder has learnt nothing yet: call fit(data), or load(directory)")
+            raise NotFittedError("this TwoTowerEncoder has learnt nothing yet", "call fit(data), or load(directory)")
         return self._language, self._towers
 
 
 def _training() -> Any:
     """The module that needs the extra; imported here, since nothing else does."""
-    for package in ("paddle", "scipy", "threadpoolctl"):
-        try:
-            with warnings.catch_warnings():
-                # PaddlePaddle misses a compiler's cache at its import, which nobody needs here.
-                warnings.filterwarnings("ignore", message="No ccache found")
-                __import__(package)
-        except ImportError as error:
-            name = "paddlepaddle" if package == "paddle" else package
-            raise MissingDependencyError.of(name, "paddle", "training a TwoTowerEncoder") from error
+    require_training("training a TwoTowerEncoder")
     from vecrec.encoders.two_tower import training
 
     return training
@@ -221,6 +213,6 @@ def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
     }
     for name, array in towers.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
-            raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit: the files were changed")
+            raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit", "the files were changed")
     if towers.dim != dim:
-        raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}: the files were changed")
+        raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}", "the files were changed")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vecrec.errors import MissingDependencyError
+from vecrec._internal.dependencies import requires
 
 __all__ = ["Epoch", "plot"]
 
@@ -49,12 +49,10 @@ def plot(curve: Sequence[Epoch], path: str | Path) -> None:
     Raises:
         MissingDependencyError: without matplotlib.
     """
-    try:
+    with requires("matplotlib", extra="plot", purpose="a picture of the learning curve"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise MissingDependencyError.of("matplotlib", "plot", "a picture of the learning curve") from error
     numbers = [epoch.number for epoch in curve]
     # Not pyplot, which would keep the figure and choose a backend for the whole process.
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
-from vecrec._internal.validation import check_integer, check_number
+from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError
 
 __all__ = ["TwoTowerSettings"]
@@ -75,13 +75,13 @@ class TwoTowerSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _decays(self.decays))
         if self.loss not in ("softmax", "rating"):
-            raise InvalidDataError(f"loss is {self.loss!r}: use 'softmax' or 'rating'")
+            raise InvalidDataError(f"loss is {self.loss!r}", "use 'softmax' or 'rating'")
         if not isinstance(self.user_ids, bool):
-            raise InvalidDataError(f"user_ids is {self.user_ids!r}: use True or False")
+            raise InvalidDataError(f"user_ids is {self.user_ids!r}", "use True or False")
         for name, least in _LEAST.items():
-            check_integer(name, getattr(self, name), least)
+            integer(getattr(self, name), name, low=least)
         for name, (low, high) in _RANGES.items():
-            check_number(name, getattr(self, name), low, high)
+            number(getattr(self, name), name, low=low, high=high)
 
     @classmethod
     def recurrent(cls, **changes: Any) -> Self:
@@ -106,7 +106,9 @@ class TwoTowerSettings:
         """
         unknown = sorted(set(value) - {field.name for field in fields(cls)})
         if unknown:
-            raise InvalidDataError(f"{unknown} are no settings of a two-tower encoder: upgrade vecrec, or remove them")
+            raise InvalidDataError(
+                f"{unknown} are no settings of a two-tower encoder", "upgrade vecrec, or remove them"
+            )
         return cls(**value)
 
 
@@ -137,9 +139,11 @@ _RANGES = {
 
 def _decays(values: Any) -> tuple[float, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, (tuple, list)):
-        raise InvalidDataError(f"decays is {values!r}: give a tuple of numbers from 0 to below 1, such as (0, .6, .9)")
+        raise InvalidDataError(
+            f"decays is {values!r}", "give a tuple of numbers from 0 to below 1, such as (0, .6, .9)"
+        )
     for value in values:
-        check_number("a decay", value, 0.0, 0.999)
+        number(value, "a decay", low=0.0, high=0.999)
     if len(set(values)) < len(values):
-        raise InvalidDataError(f"decays is {values!r}: name each of them once")
+        raise InvalidDataError(f"decays is {values!r}", "name each of them once")
     return tuple(map(float, values))

@@ -110,7 +110,7 @@ def _top_rating(ratings: NDArray[np.float32] | None) -> float:
     top = 0.0 if ratings is None else float(np.abs(np.nan_to_num(ratings)).max(initial=0.0))
     if not top:
         raise InvalidDataError(
-            "the rating loss needs events with ratings other than 0, and none has one: use loss='softmax'"
+            "the rating loss needs events with ratings other than 0, and none has one", "use loss='softmax'"
         )
     return top
 

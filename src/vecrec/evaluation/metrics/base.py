@@ -21,7 +21,7 @@ def cut(relevant: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
     if relevant.ndim != 2 or relevant.dtype != np.bool_:
         raise InvalidDataError(f"expected booleans of shape (n, depth), got {relevant.dtype} of {relevant.shape}")
     if not 1 <= k <= relevant.shape[1]:
-        raise InvalidDataError(f"k is {k!r}, but the lists are {relevant.shape[1]} deep: ask for 1 to that many")
+        raise InvalidDataError(f"k is {k!r}, but the lists are {relevant.shape[1]} deep", "ask for 1 to that many")
     return relevant[:, :k]
 
 

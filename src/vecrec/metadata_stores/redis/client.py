@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from typing_extensions import override
 
-from vecrec.errors import InvalidDataError, MissingDependencyError
+from vecrec._internal.dependencies import requires
+from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.redis.errors import engine_errors, translate
 
 __all__ = ["Command", "Settings", "Wire", "connect"]
@@ -214,10 +215,8 @@ def connect(settings: Settings, *, cluster: bool) -> Wire:
         MissingDependencyError: if redis-py is not installed.
         InvalidDataError: for a URL or an option that redis-py does not know.
     """
-    try:
+    with requires("redis", extra="redis", purpose="RedisMetadataStore"):
         import redis  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError.of("redis", "redis", "RedisMetadataStore") from error
     try:
         return Cluster(settings) if cluster else Server(settings)
     except (TypeError, ValueError) as error:

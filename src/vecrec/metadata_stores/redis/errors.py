@@ -42,7 +42,7 @@ def _refused_credentials(where: str, error: Exception) -> StoreError:
 
 
 def _full(where: str, error: Exception) -> StoreError:
-    return StoreError(f"{where} is full and wrote nothing: raise its maxmemory, or delete something")
+    return StoreError(f"{where} is full and wrote nothing", "raise its maxmemory, or delete something")
 
 
 def _unknown_script(where: str, error: Exception) -> StoreError:
@@ -50,12 +50,12 @@ def _unknown_script(where: str, error: Exception) -> StoreError:
 
 
 def _node_of_cluster(where: str, error: Exception) -> StoreError:
-    return StoreError(f"{where} is a node of a cluster: give redis+cluster:// instead of redis://, or cluster=True")
+    return StoreError(f"{where} is a node of a cluster", "give redis+cluster:// instead of redis://, or cluster=True")
 
 
 def _away(where: str, error: Exception) -> StoreError:
     if "No connection available" in str(error):
-        return StoreTimeoutError(f"all connections to {where} stayed busy: raise max_connections")
+        return StoreTimeoutError(f"all connections to {where} stayed busy", "raise max_connections")
     return StoreUnavailableError(f"{where} is not available: {error}")
 
 

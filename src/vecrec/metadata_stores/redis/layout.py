@@ -26,7 +26,7 @@ class Keys:
 
     def __init__(self, prefix: Any, shards: int) -> None:
         if not isinstance(prefix, str) or not _PREFIX.match(prefix):
-            raise InvalidDataError(f"{prefix!r} is no prefix of keys: use up to 64 letters, digits and _.:-")
+            raise InvalidDataError(f"{prefix!r} is no prefix of keys", "use up to 64 letters, digits and _.:-")
         self.prefix = prefix
         self._shards = shards
         self._events = f"{prefix}/events/"
@@ -70,7 +70,7 @@ def server_url(url: Any, cluster: bool) -> tuple[str, bool]:
     if scheme.endswith("+cluster"):
         scheme, cluster = scheme[: -len("+cluster")], True
     if scheme not in _SCHEMES:
-        raise InvalidDataError(f"{scheme!r} is no scheme of a Redis URL: use one of {_SCHEMES}, or redis+cluster")
+        raise InvalidDataError(f"{scheme!r} is no scheme of a Redis URL", f"use one of {_SCHEMES}, or redis+cluster")
     return f"{scheme}://{rest}", cluster
 
 

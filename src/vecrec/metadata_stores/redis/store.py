@@ -264,7 +264,7 @@ class RedisMetadataStore(MetadataStore):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError("this metadata store was closed: make a new one")
+            raise StoreError("this metadata store was closed", "make a new one")
 
 
 def _record(kind: str, field: str, text: bytes) -> Record:
@@ -272,7 +272,7 @@ def _record(kind: str, field: str, text: bytes) -> Record:
         record: Record = json.loads(text)
     except ValueError as error:
         raise StoreError(
-            f"the record of {kind} {decode_id(field)!r} is no JSON but {text[:60]!r}: put it again"
+            f"the record of {kind} {decode_id(field)!r} is no JSON but {text[:60]!r}", "put it again"
         ) from error
     return record
 

@@ -46,8 +46,8 @@ class Limits(NamedTuple):
             size = len(escape_string(text).encode())
             if size + 2000 > self.packet:
                 raise InvalidDataError(
-                    f"{what} {decode_id(key.decode())!r} has {size} bytes, and the server takes {self.packet} at once: "
-                    "make it smaller, or raise the server's max_allowed_packet"
+                    f"{what} {decode_id(key.decode())!r} has {size} bytes, and the server takes {self.packet} at once",
+                    "make it smaller, or raise the server's max_allowed_packet",
                 )
 
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vecrec.errors import MissingDependencyError, StoreError, StoreTimeoutError, StoreUnavailableError
+from vecrec._internal.dependencies import missing
+from vecrec.errors import StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores.sql.batches import STATEMENT_BYTES, Limits
 from vecrec.metadata_stores.sql.dialects import Dialect, Fault, dialect_of
 from vecrec.metadata_stores.sql.engine import address_of, in_memory, listen, make_engine
@@ -194,7 +195,7 @@ class Database:
     def check_open(self) -> None:
         """Refuse to be used after `close`."""
         if self._closed:
-            raise StoreError("this metadata store was closed: make a new one")
+            raise StoreError("this metadata store was closed", "make a new one")
 
     def _prepare(self) -> None:
         self.check_open()
@@ -209,7 +210,7 @@ class Database:
     def _after_fork(self) -> None:
         if self._memory:
             raise StoreError(
-                "a SQLite database in memory belongs to the process that made it: use a file, or open it here"
+                "a SQLite database in memory belongs to the process that made it", "use a file, or open it here"
             )
         # The parent's connections stay the parent's: they are neither used nor closed here.
         self.engine.dispose(close=False)
@@ -275,14 +276,19 @@ class Database:
             yield
         except exc.TimeoutError as error:
             raise StoreTimeoutError(
-                f"all connections to {self.address} stayed busy for {self._timeout:g} s: raise max_connections"
+                f"all connections to {self.address} stayed busy for {self._timeout:g} s", "raise max_connections"
             ) from error
         except engine_errors as error:
             raise self._translation(error) from error
         except RuntimeError as error:
             if "cryptography" not in str(error):
                 raise
-            raise MissingDependencyError.of("cryptography", "mysql", "this server's way to check passwords") from error
+            raise missing(
+                ModuleNotFoundError(str(error)),
+                "cryptography",
+                extra="mysql",
+                purpose="this server's way to check passwords",
+            ) from error
 
     def _translation(self, error: BaseException) -> StoreError:
         fault = self._fault(error)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vecrec.errors import InvalidDataError, MissingDependencyError
+from vecrec._internal.dependencies import missing, requires
+from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.sql.dialects import Dialect, dialect_of
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ def make_engine(
         MissingDependencyError: if SQLAlchemy or the driver is not installed.
         InvalidDataError: for a URL, an option or an engine that does not serve.
     """
-    try:
+    with requires("sqlalchemy", extra="sql", purpose="SQLMetadataStore"):
         import sqlalchemy as sa
-    except ImportError as error:
-        raise MissingDependencyError.of("sqlalchemy", "sql", "SQLMetadataStore") from error
     if isinstance(target, sa.Engine):
         if options:
             raise InvalidDataError("engine_options are for an engine that the store makes; this one was handed in")
@@ -51,9 +50,8 @@ def make_engine(
     try:
         return sa.create_engine(url, **settings), True
     except ImportError as error:
-        raise MissingDependencyError.of(
-            error.name or "driver", dialect.extra, f"a {url.drivername} database"
-        ) from error
+        purpose = f"a {url.drivername} database"
+        raise missing(error, error.name or "driver", extra=dialect.extra, purpose=purpose) from error
     except (TypeError, ValueError, sa.exc.ArgumentError) as error:
         raise InvalidDataError(f"SQLAlchemy cannot use the engine_options {sorted(options)}: {error}") from error
 

@@ -38,7 +38,7 @@ class Names(NamedTuple):
         """
         if not isinstance(prefix, str) or not _PREFIX.match(prefix):
             raise InvalidDataError(
-                f"{prefix!r} is no prefix of table names: use a letter or _, then up to 39 letters, digits and _"
+                f"{prefix!r} is no prefix of table names", "use a letter or _, then up to 39 letters, digits and _"
             )
         # In lower case, because databases disagree on whether the case of a table's name matters.
         prefix = prefix.lower()
@@ -61,8 +61,8 @@ def check_version(found: str, names: Names) -> None:
     """
     if found != str(VERSION):
         raise StoreError(
-            f"the table {names.records} and its like have version {found}, and this vecrec knows version {VERSION}: "
-            "use the vecrec that wrote them, or another prefix"
+            f"the table {names.records} and its like have version {found}, and this vecrec knows version {VERSION}",
+            "use the vecrec that wrote them, or another prefix",
         )
 
 

@@ -269,7 +269,7 @@ def _record(kind: str, key: Id, text: str) -> Record:
     try:
         record: Record = json.loads(text)
     except ValueError as error:
-        raise StoreError(f"the record of {kind} {key!r} is no JSON but {text[:60]!r}: put it again") from error
+        raise StoreError(f"the record of {kind} {key!r} is no JSON but {text[:60]!r}", "put it again") from error
     return record
 
 

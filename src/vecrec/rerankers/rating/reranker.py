@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import check_integer
+from vecrec._internal.validation import integer
 from vecrec.data import Feature
-from vecrec.errors import DimensionMismatchError, InvalidDataError, MissingDependencyError, NotFittedError
+from vecrec.errors import DimensionMismatchError, InvalidDataError, NotFittedError
 from vecrec.learning.preprocessor import Language
 from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
@@ -70,13 +70,13 @@ class RatingReranker(Reranker):
         if isinstance(settings, Mapping):
             settings = RatingSettings.from_json(settings)
         if settings is not None and not isinstance(settings, RatingSettings):
-            raise InvalidDataError(f"settings is {settings!r}: give RatingSettings(...)")
-        self._depth = check_integer("depth", depth, 1)
-        self.seed = check_integer("seed", seed, 0)
+            raise InvalidDataError(f"settings is {settings!r}", "give RatingSettings(...)")
+        self._depth = integer(depth, "depth", low=1)
+        self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
         self.settings = settings or RatingSettings()
         """How it is built and trained."""
-        self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
         self._language: Language | None = None
         self._head: Head | None = None
@@ -150,8 +150,9 @@ class RatingReranker(Reranker):
         wanted = len(head.weights[f"{side}_vectors"])
         if vectors.shape[1] != wanted:
             raise DimensionMismatchError(
-                f"the {side} vectors have {vectors.shape[1]} numbers, the encoder that this RatingReranker was fitted "
-                f"with makes {wanted}: fit it with the encoder that serves"
+                f"the {side} vectors have {vectors.shape[1]} numbers, the encoder that this "
+                f"RatingReranker was fitted with makes {wanted}",
+                "fit it with the encoder that serves",
             )
         return vectors
 
@@ -211,7 +212,7 @@ class RatingReranker(Reranker):
 
     def _parts(self) -> tuple[Language, Head]:
         if self._language is None or self._head is None:
-            raise NotFittedError("this RatingReranker has learnt nothing yet: call fit(data, encoder)")
+            raise NotFittedError("this RatingReranker has learnt nothing yet", "call fit(data, encoder)")
         return self._language, self._head
 
     def _arrays(self, head: Head) -> dict[str, NDArray[np.float32]]:
@@ -221,15 +222,7 @@ class RatingReranker(Reranker):
 
 def _training() -> tuple[Any, Any]:
     """The modules that only fitting needs, one of which needs the extra."""
-    for package in ("paddle", "scipy", "threadpoolctl"):
-        try:
-            with warnings.catch_warnings():
-                # PaddlePaddle misses a compiler's cache at its import, which nobody needs here.
-                warnings.filterwarnings("ignore", message="No ccache found")
-                __import__(package)
-        except ImportError as error:
-            name = "paddlepaddle" if package == "paddle" else package
-            raise MissingDependencyError.of(name, "paddle", "training a RatingReranker") from error
+    require_training("training a RatingReranker")
     from vecrec.rerankers.rating import training
     from vecrec.rerankers.rating import training_data as preparation
 
@@ -264,6 +257,8 @@ def _check_shapes(language: Language, head: Head, items: Statistics) -> None:
     }
     for name, array in head.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
-            raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit: the files were changed")
+            raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit", "the files were changed")
     if len(items.residuals) != language.items.size or len(items.counts) != language.items.size:
-        raise InvalidDataError(f"there are {len(items.counts)} statistics for {language.items.size} items: save again")
+        raise InvalidDataError(
+            f"there are {len(items.counts)} statistics for {language.items.size} items", "save again"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from vecrec._internal.validation import check_integer, check_number
+from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError
 
 __all__ = ["RatingSettings"]
@@ -54,14 +54,14 @@ class RatingSettings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, (tuple, list)):
-            raise InvalidDataError(f"hidden is {self.hidden!r}: give a tuple of widths, such as (128, 64)")
+            raise InvalidDataError(f"hidden is {self.hidden!r}", "give a tuple of widths, such as (128, 64)")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for width in self.hidden:
-            check_integer("a width in hidden", width, 1)
+            integer(width, "a width in hidden", low=1)
         for name, least in _LEAST.items():
-            check_integer(name, getattr(self, name), least)
+            integer(getattr(self, name), name, low=least)
         for name, (low, high) in _RANGES.items():
-            check_number(name, getattr(self, name), low, high)
+            number(getattr(self, name), name, low=low, high=high)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, which `from_json` reads."""
@@ -76,7 +76,7 @@ class RatingSettings:
         """
         unknown = sorted(set(value) - {field.name for field in fields(cls)})
         if unknown:
-            raise InvalidDataError(f"{unknown} are no settings of a rating reranker: upgrade vecrec, or remove them")
+            raise InvalidDataError(f"{unknown} are no settings of a rating reranker", "upgrade vecrec, or remove them")
         return cls(**value)
 
 

@@ -86,7 +86,7 @@ def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Item
     key = path_id(item_id, id_type, "item id")
     found = service.recommender.get_items([key]).get(key)
     if found is None:
-        raise ItemNotFoundError(f"no item {key!r} in the catalogue: POST /v1/items adds one")
+        raise ItemNotFoundError(f"no item {key!r} in the catalogue", "POST /v1/items adds one")
     return ItemOut.of(found)
 
 

@@ -61,5 +61,5 @@ def _retrieve(service: Service, live: Live, body: RetrievalIn, user: User | None
 
 def _known(user: User) -> User:
     if user.id is None and not user.features and not user.history:
-        raise InvalidDataError("nobody and nothing was given: give a vector, an item_id, a user_id or a profile")
+        raise InvalidDataError("nobody and nothing was given", "give a vector, an item_id, a user_id or a profile")
     return user

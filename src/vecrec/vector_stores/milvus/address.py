@@ -57,7 +57,7 @@ def _server(text: str) -> Address:
     except ValueError as error:
         raise InvalidDataError(f"the address of the Milvus server cannot be read ({error}): {_CURE}") from error
     if parts.scheme.lower() not in _SCHEMES:
-        raise InvalidDataError(f"a Milvus server is not reached by {parts.scheme!r}: use one of {_SCHEMES}; {_CURE}")
+        raise InvalidDataError(f"a Milvus server is not reached by {parts.scheme!r}", f"use one of {_SCHEMES}; {_CURE}")
     if not host:
         raise InvalidDataError(f"the address of the Milvus server names no host: {_CURE}")
     shown = f"{parts.scheme}://{host}" + (f":{port}" if port else "") + parts.path.rstrip("/")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from vecrec._internal.dependencies import requires
 from vecrec.errors import (
     CollectionNotFoundError,
-    MissingDependencyError,
     StoreError,
     StoreTimeoutError,
     StoreUnavailableError,
@@ -44,11 +44,9 @@ def engine_errors() -> tuple[type[Exception], ...]:
     Raises:
         MissingDependencyError: when pymilvus is not installed.
     """
-    try:
+    with requires("pymilvus", extra="milvus", purpose="MilvusVectorStore"):
         import grpc
         from pymilvus.exceptions import MilvusException
-    except ImportError as error:
-        raise MissingDependencyError.of("pymilvus", "milvus", "MilvusVectorStore") from error
     return (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 
 
@@ -65,15 +63,18 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
         return CollectionNotFoundError(f"{doing}: {reason}")
     if is_unanswered(error) or _TOO_LATE.search(reason):
         return StoreTimeoutError(
-            f"{doing}: Milvus at {where} did not answer in time. Look at the server, or give the store a longer timeout"
-            f" ({reason})"
+            f"{doing}",
+            f"Milvus at {where} did not answer in time. Look at the server, "
+            f"or give the store a longer timeout ({reason})",
         )
     if is_unreachable(error) or getattr(error, "code", None) == _CONNECT_FAILED:
-        return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer. Is it running there? ({reason})")
+        return StoreUnavailableError(f"{doing}", f"Milvus at {where} does not answer. Is it running there? ({reason})")
     if any(text in reason.lower() for text in _NOT_READY):
-        return StoreUnavailableError(f"{doing}: Milvus at {where} is not ready. Try again in some seconds ({reason})")
+        return StoreUnavailableError(
+            f"{doing}", f"Milvus at {where} is not ready. Try again in some seconds ({reason})"
+        )
     if _status(error) in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
-        return StoreError(f"{doing}: Milvus at {where} refused the token: give a valid one ({reason})")
+        return StoreError(f"{doing}: Milvus at {where} refused the token", f"give a valid one ({reason})")
     return StoreError(f"{doing}: Milvus at {where} refused: {reason}")
 
 

@@ -133,7 +133,7 @@ def check_index(index: Any) -> Index:
     """
     if type(index) not in _KINDS.values():
         names = ", ".join(f"{kind.__name__}()" for kind in _KINDS.values())
-        raise InvalidDataError(f"{index!r} is no index for Milvus: use one of {names}")
+        raise InvalidDataError(f"{index!r} is no index for Milvus", f"use one of {names}")
     return index  # type: ignore[no-any-return]
 
 
@@ -150,4 +150,4 @@ def load_index(record: dict[str, Any]) -> Index:
 
 def _check(kind: str, name: str, value: Any, least: int, most: int) -> None:
     if not least <= check_count(value, f"{name} of {kind}") <= most:
-        raise InvalidDataError(f"{name} of {kind} is {value!r}: give a whole number from {least} to {most}")
+        raise InvalidDataError(f"{name} of {kind} is {value!r}", f"give a whole number from {least} to {most}")

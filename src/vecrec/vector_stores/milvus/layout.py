@@ -151,7 +151,7 @@ class Layout:
         description = str(record["description"] or record.get("properties", {}).get(PROPERTY, ""))
         if not description.startswith(_MARK):
             if description.startswith("vecrec/"):
-                raise StoreError(f"a newer vecrec has made this collection ({description[:12]!r}): upgrade vecrec")
+                raise StoreError(f"a newer vecrec has made this collection ({description[:12]!r})", "upgrade vecrec")
             return None
         made = json.loads(description.removeprefix(_MARK))
         spec = CollectionSpec(made["dim"], made["metric"], made["fields"])
@@ -167,8 +167,8 @@ class Layout:
         room = MAX_COLUMNS - 2 - (self.spec.metric == "cosine")
         if self.arrays and count > room:
             raise InvalidDataError(
-                f"{len(self.spec.fields)} filterable fields need {count} columns, a Milvus server has room for {room}: "
-                "mark fewer fields filterable; the others belong in the records"
+                f"{len(self.spec.fields)} filterable fields need {count} columns, a Milvus server has room for {room}",
+                "mark fewer fields filterable; the others belong in the records",
             )
 
     def schema(self, engine: Any) -> Any:

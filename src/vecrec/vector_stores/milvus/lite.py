@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vecrec.errors import MissingDependencyError, StoreError
+from vecrec._internal.dependencies import requires
+from vecrec.errors import StoreError
 
 __all__ = ["acquire", "lock_of", "release"]
 
@@ -76,8 +77,8 @@ def lock_of(path: str) -> threading.RLock:
 def _start(manager: Any, path: str) -> str:
     if Path(path).is_file():
         raise StoreError(
-            f"{path} is a file, not a directory of Milvus Lite 3: older versions wrote files. Move it away or name "
-            "another path, and publish the items again"
+            f"{path} is a file, not a directory of Milvus Lite 3",
+            "older versions wrote files. Move it away or name another path, and publish the items again",
         )
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +116,8 @@ def _caught() -> Iterator[list[BaseException]]:
 def _failure(path: str, cause: BaseException | None) -> StoreError:
     if type(cause).__name__ == "DataDirLockedError":
         error = StoreError(
-            f"{path} is open in another process, and Milvus Lite serves one process at a time: end that process, "
-            "or run a Milvus server and use its address, 'http://host:19530', from both"
+            f"{path} is open in another process, and Milvus Lite serves one process at a time",
+            "end that process, or run a Milvus server and use its address, 'http://host:19530', from both",
         )
     else:
         reason = f"{type(cause).__name__}: {cause}" if cause else "no reason was given"
@@ -126,10 +127,8 @@ def _failure(path: str, cause: BaseException | None) -> StoreError:
 
 
 def _manager() -> Any:
-    try:
+    with requires("milvus-lite", extra="milvus", purpose="a MilvusVectorStore on a .db path"):
         from milvus_lite.server_manager import server_manager_instance
-    except ImportError as error:
-        raise MissingDependencyError.of("milvus-lite", "milvus", "a MilvusVectorStore on a .db path") from error
     _guard_forks(server_manager_instance)
     return server_manager_instance
 

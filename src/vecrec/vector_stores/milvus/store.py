@@ -87,7 +87,7 @@ class MilvusVectorStore(VectorStore):
     ) -> None:
         address = parse_address(uri)
         if consistency not in ("Bounded", "Strong"):
-            raise InvalidDataError(f'consistency is {consistency!r}: give "Bounded" or "Strong"')
+            raise InvalidDataError(f"consistency is {consistency!r}", 'give "Bounded" or "Strong"')
         self._index = check_index(Flat() if index is None else index)
         self._client = Client(address, _token(token), _seconds(timeout, "timeout"))
         self._flush_timeout = _seconds(flush_timeout, "flush_timeout")
@@ -168,8 +168,8 @@ class MilvusVectorStore(VectorStore):
             return
         if Layout.read(record) is None:
             raise StoreError(
-                f"vecrec has not made the collection {collection!r}, and does not drop what is not its own: "
-                "drop it with the tool that made it, or use another name"
+                f"vecrec has not made the collection {collection!r}, and does not drop what is not its own",
+                "drop it with the tool that made it, or use another name",
             )
         with contextlib.suppress(CollectionNotFoundError):
             self._client.direct(f"drop of {collection!r}", "drop_collection", collection)
@@ -241,8 +241,9 @@ class MilvusVectorStore(VectorStore):
             while not self._client.address.lite and not self._is_indexed(doing, collection):
                 if time.monotonic() > deadline:
                     raise StoreTimeoutError(
-                        f"{doing}: the index is not built after {self._flush_timeout} s; it will be, and until then "
-                        "searches are slow. Give the store a longer flush_timeout"
+                        f"{doing}",
+                        f"the index is not built after {self._flush_timeout} s; it will be, and until then "
+                        "searches are slow. Give the store a longer flush_timeout",
                     )
                 time.sleep(_POLL)
             if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
@@ -292,7 +293,9 @@ class MilvusVectorStore(VectorStore):
         return Table(self._client, collection, layout, consistency)
 
     def _taken(self, collection: str) -> CollectionExistsError:
-        return CollectionExistsError(f"there is a collection {collection!r} already: drop it first or use another name")
+        return CollectionExistsError(
+            f"there is a collection {collection!r} already", "drop it first or use another name"
+        )
 
     def _await_visible(self, collection: str) -> None:
         if self._client.address.lite or collection in self._bulk:
@@ -311,11 +314,11 @@ class MilvusVectorStore(VectorStore):
 
 def _seconds(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise InvalidDataError(f"{what} is {value!r}: give a number of seconds above 0")
+        raise InvalidDataError(f"{what} is {value!r}", "give a number of seconds above 0")
     return float(value)
 
 
 def _token(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise InvalidDataError(f"the token is of type {type(value).__name__}: give 'user:password' or an API key")
+        raise InvalidDataError(f"the token is of type {type(value).__name__}", "give 'user:password' or an API key")
     return value

@@ -86,8 +86,8 @@ def _size(column: Column, value: Any, key: Id) -> int:
         return _text_size(column.dump(value), column, key)
     if len(value) > MAX_ITEMS:
         raise InvalidDataError(
-            f"field {column.field!r} of item {key!r} has {len(value)} values, a Milvus column holds {MAX_ITEMS}: "
-            "keep long lists in the records"
+            f"field {column.field!r} of item {key!r} has {len(value)} values, a Milvus column holds {MAX_ITEMS}",
+            "keep long lists in the records",
         )
     if column.kind == "integers":
         return 9 * len(value)
@@ -101,8 +101,8 @@ def _text_size(text: str, column: Column, key: Id) -> int:
         size = len(text.encode())
         if size > MAX_TEXT:
             raise InvalidDataError(
-                f"field {column.field!r} of item {key!r} takes {size} bytes, a Milvus column holds {MAX_TEXT}: "
-                "keep long values in the records"
+                f"field {column.field!r} of item {key!r} takes {size} bytes, a Milvus column holds {MAX_TEXT}",
+                "keep long values in the records",
             )
     return size + 4
 

@@ -1,0 +1,79 @@
+"""Optional packages: which there are, and what to do where one is not installed or does not load."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from vecrec.errors import MissingDependencyError
+
+__all__ = ["DISTRIBUTION", "PACKAGES", "installed_versions", "missing", "require_training", "requires"]
+
+DISTRIBUTION = "vecrec-recommender"
+"""The name on the package index, where ``vecrec`` is another project."""
+
+PACKAGES: Mapping[str, str] = {
+    "numpy": "", "pyarrow": "", "pymilvus": "milvus", "milvus-lite": "milvus", "redis": "redis",
+    "SQLAlchemy": "sql", "PyMySQL": "mysql", "psycopg": "postgres", "paddlepaddle": "paddle", "fastapi": "serve",
+    "uvicorn": "serve", "matplotlib": "plot",
+}  # fmt: skip
+"""The packages that vecrec can use, each with the extra that brings it; empty for those that it always needs."""
+
+
+def missing(error: BaseException, package: str, *, extra: str, purpose: str) -> MissingDependencyError:
+    """The error that stands for a failed import: not installed, or installed and not loadable.
+
+    Args:
+        error: What the import raised.
+        package: The distribution's name.
+        extra: The extra of vecrec that brings it.
+        purpose: What needs it.
+    """
+    install = f"pip install '{DISTRIBUTION}[{extra}]'"
+    if isinstance(error, ModuleNotFoundError):
+        return MissingDependencyError(f"{purpose} needs the package {package!r}, which is not installed", install)
+    return MissingDependencyError(
+        f"{purpose} needs the package {package!r}, which is installed but does not load ({error})",
+        f"install the system library that it names (such as libgomp1 for paddlepaddle), or {install}",
+    )
+
+
+@contextmanager
+def requires(package: str, *, extra: str, purpose: str) -> Iterator[None]:
+    """Around an import of an optional package; see `missing` for the arguments.
+
+    Raises:
+        MissingDependencyError: with the cure.
+    """
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise missing(error, package, extra=extra, purpose=purpose) from error
+
+
+def require_training(purpose: str) -> None:
+    """Import the packages of the extra ``paddle``, which only training needs.
+
+    Raises:
+        MissingDependencyError: for the first one that is not installed or does not load.
+    """
+    for module, package in (("paddle", "paddlepaddle"), ("scipy", "scipy"), ("threadpoolctl", "threadpoolctl")):
+        with requires(package, extra="paddle", purpose=purpose), warnings.catch_warnings():
+            # PaddlePaddle looks for a compiler's cache when it is imported, which training does not need.
+            warnings.filterwarnings("ignore", message="No ccache found")
+            __import__(module)
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of Python, of vecrec and of each installed package that it can use."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
+
+    versions = {"python": platform.python_version()}
+    for package in (DISTRIBUTION, *PACKAGES):
+        try:
+            versions["vecrec" if package == DISTRIBUTION else package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
