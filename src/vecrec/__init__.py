@@ -1,6 +1,7 @@
 """Recommendations from vectors: a two-tower model, a vector store and a metadata store behind one `Recommender`."""
 
 from vecrec.errors import VecrecError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter, field
 from vecrec.recommender import Recommender, ReleaseChecks
 from vecrec.releases import Release
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Event",
+    "FeedbackPolicy",
     "Filter",
     "Hit",
     "Item",

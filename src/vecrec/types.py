@@ -5,28 +5,32 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, overload
 
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id, check_id
+from vecrec.ids import Id, check_id, check_text
 from vecrec.records import JSON, Record, check_record
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Event", "Hit", "Item", "Recommendation", "Recommendations", "User"]
+__all__ = ["MAX_KIND", "Event", "Hit", "Item", "Recommendation", "Recommendations", "User", "check_kind"]
+
+MAX_KIND = 64
+"""The longest kind of an event, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that a user did with an item: one row of the event log.
 
-    A user, an item and a time together name one event: recorded again, it replaces the first, say with another rating.
+    A user, an item, a time and a kind together name one event: recorded again, it replaces the first, say with another
+    rating. What a kind or a rating means is declared by a `FeedbackPolicy`.
 
     Raises:
-        InvalidDataError: for an id that is none, or a time or rating that is no finite number.
+        InvalidDataError: for an id, a kind, a time or a rating that is not valid.
     """
 
     user_id: Id | None
@@ -36,7 +40,10 @@ class Event:
     time: float | None = None
     """When, in seconds since 1970; ``None`` where only the order is known."""
     rating: float | None = None
-    """How much they liked it, on the application's own scale; ``None`` where nobody said."""
+    """How much they liked it, on the application's own scale; ``None`` where it is unknown."""
+    kind: str | None = None
+    """What they did, such as ``"view"``, ``"purchase"``, ``"like"`` or ``"dislike"``: any text of 1 to 64 characters;
+    ``None`` where events have no kinds."""
 
     def __post_init__(self) -> None:
         if self.user_id is not None:
@@ -44,6 +51,35 @@ class Event:
         object.__setattr__(self, "item_id", check_id(self.item_id, "item id"))
         object.__setattr__(self, "time", _finite(self.time, "an event's time"))
         object.__setattr__(self, "rating", _finite(self.rating, "an event's rating"))
+        if self.kind is not None:
+            object.__setattr__(self, "kind", check_kind(self.kind))
+
+    @classmethod
+    def unchecked(
+        cls, user_id: Id | None, item_id: Id, time: float | None, rating: float | None, kind: str | None
+    ) -> Event:
+        """An event of values that were checked when they were stored, since the checks cost more than reading it."""
+        event = object.__new__(cls)
+        for put, value in zip(_EVENT_SLOTS, (user_id, item_id, time, rating, kind)):
+            put(event, value)
+        return event
+
+
+# What sets each field of a frozen event, in the order of the fields.
+_EVENT_SLOTS = tuple(Event.__dict__[each.name].__set__ for each in fields(Event))
+
+
+def check_kind(value: Any) -> str:
+    """A kind of event as a plain ``str``.
+
+    Raises:
+        InvalidDataError: for anything but a text of 1 to 64 characters without control characters.
+    """
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KIND or not value.isprintable():
+        raise InvalidDataError(
+            f"the kind of an event is {value!r}", f"give a text of 1 to {MAX_KIND} characters, or None"
+        )
+    return check_text(value, "the kind of an event")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,236 @@
+"""What people's events mean: which are positive and how much they weigh, which are negative, which mean consumed.
+
+This is the only place that reads a rating or a kind. Training, popularity, release checks, dislikes, exclusion,
+evaluation, the service and the command line ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.validation import number
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
+from vecrec.types import Event, User
+
+__all__ = ["FeedbackPolicy", "Taste"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """A user as encoders read them, and what else their events say."""
+
+    user: User
+    """Profile and history: the positive events of items that the user does not dislike."""
+    disliked: tuple[Id, ...]
+    """The items that the user dislikes, the latest last."""
+    consumed: frozenset[Id]
+    """The items that ``exclude_seen`` leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackPolicy:
+    """What the events of one recommender mean. It is kept in the release.
+
+    An event is **neutral** by its kind, else **negative** by its kind or rating, else **positive**. Of several events
+    of a user with one item the latest that is not neutral decides; neutral ones, such as impressions, decide nothing.
+
+    ::
+
+        FeedbackPolicy(weights={"view": 1, "cart": 2, "purchase": 5}, negative={"return"}, consumed={"purchase"})
+        FeedbackPolicy(negative_rating=2, rating_weights=((3, 0.5), (5, 1)))  # stars from 1 to 5
+        FeedbackPolicy(negative_rating=None)  # where 0 means "not rated"
+
+    Raises:
+        InvalidDataError: for a kind that is negative and neutral, a weight that is not a positive number, or points
+            of ``rating_weights`` that do not ascend.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """What a positive event of a kind counts for, as a factor; 1 for a kind that is not named and for events without a
+    kind."""
+    negative: Collection[str] = frozenset({"dislike"})
+    """Kinds that say "not this"."""
+    neutral: Collection[str] = frozenset({"impression"})
+    """Kinds that say nothing about taste. They are stored, and nothing is learnt from them or excluded by them."""
+    consumed: Collection[str] | None = None
+    """Kinds whose items ``exclude_seen`` leaves out; events without a kind always count. ``None`` for all kinds
+    that are not neutral."""
+    targets: Collection[str] | None = None
+    """Kinds that are to be predicted; ``None`` for all positive ones."""
+    states: Collection[str] = frozenset({"like", "dislike"})
+    """Kinds that are a state and not an occurrence: recorded again for the same item, they replace the earlier one."""
+    negative_rating: float | None = 0.0
+    """Events rated so or lower are negative, whatever their kind; ``None`` where no rating means that. Set it to 2 for
+    stars from 1 to 5."""
+    rating_weights: Sequence[tuple[float, float]] = ()
+    """Points of rating and weight, ascending by rating, between which a positive event's weight is interpolated; empty
+    where ratings do not weigh. It is multiplied with the weight of the kind."""
+
+    def __post_init__(self) -> None:
+        weights = {
+            _kind(name): number(value, f"the weight of {name!r}", above=0) for name, value in self.weights.items()
+        }
+        object.__setattr__(self, "weights", weights)
+        for name in ("negative", "neutral", "states"):
+            object.__setattr__(self, name, _kinds(getattr(self, name), name))
+        for name in ("consumed", "targets"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else _kinds(value, name))
+        low = self.negative_rating
+        object.__setattr__(self, "negative_rating", None if low is None else number(low, "negative_rating"))
+        object.__setattr__(self, "rating_weights", _points(self.rating_weights))
+        both = sorted({*self.negative} & {*self.neutral, *weights} | {*self.neutral} & {*weights})
+        if both:
+            raise InvalidDataError(
+                f"{both} are in more than one of weights, negative and neutral", "name each kind in one of them"
+            )
+
+    # -- one event
+
+    def sign(self, event: Event) -> int:
+        """1 for a positive event, -1 for a negative one, 0 for a neutral one."""
+        if event.kind in self.neutral:
+            return 0
+        low = self.negative_rating
+        by_rating = low is not None and event.rating is not None and event.rating <= low
+        return -1 if by_rating or event.kind in self.negative else 1
+
+    # -- a user's history
+
+    def taste(
+        self,
+        user: User,
+        disliked: Iterable[Id] = (),
+        *,
+        consumed: Collection[str] | None = None,
+    ) -> Taste:
+        """A user as encoders read them, apart from what they dislike and what is not to be recommended again.
+
+        Where an item is disliked, all its events leave the history; where it is not, only those that said otherwise.
+
+        Args:
+            user: With history.
+            disliked: More items that they dislike, whatever the events say.
+            consumed: Kinds whose items count as consumed, instead of the policy's.
+        """
+        said = dict.fromkeys(disliked)
+        signs = [self.sign(event) for event in user.history]
+        seen = self._consumed(user.history, signs, consumed)
+        if not said and all(sign > 0 for sign in signs):
+            return Taste(user, (), seen)
+        last = {event.item_id: sign for event, sign in zip(user.history, signs) if sign}
+        # In the order of their last events; a dict keeps the place of the first.
+        latest = dict.fromkeys(event.item_id for event, sign in zip(reversed(user.history), reversed(signs)) if sign)
+        bad = [key for key in reversed(latest) if last[key] < 0 and key not in said]
+        gone = {*bad, *said}
+        kept = [event for event, sign in zip(user.history, signs) if sign > 0 and event.item_id not in gone]
+        return Taste(User(user.id, user.features, kept), (*bad, *said), seen)
+
+    def _consumed(
+        self, history: Sequence[Event], signs: Sequence[int], consumed: Collection[str] | None
+    ) -> frozenset[Id]:
+        kinds = self.consumed if consumed is None else consumed
+        return frozenset(
+            event.item_id
+            for event, sign in zip(history, signs)
+            if sign and (kinds is None or event.kind is None or event.kind in kinds)
+        )
+
+    # -- the columns of a log
+
+    def signs(
+        self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
+    ) -> NDArray[np.int8]:
+        """The sign of each event of a log, shape (n_events,): 1, -1 or 0, as `sign` says.
+
+        Args:
+            n_events: How many events there are.
+            kinds: Their kinds; ``None`` where events have none.
+            ratings: Their ratings, NaN where there is none; ``None`` where events have none.
+        """
+        found = np.ones(n_events, np.int8)
+        if ratings is not None and self.negative_rating is not None:
+            found[ratings <= self.negative_rating] = -1  # False for NaN
+        if kinds is not None:
+            found[self._among(kinds, self.negative)] = -1
+            found[self._among(kinds, self.neutral)] = 0
+        return found
+
+    def event_weights(
+        self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
+    ) -> NDArray[np.float32]:
+        """What each event of a log counts for, shape (n_events,): 0 where it is not positive. See `signs`."""
+        found = (self.signs(n_events, kinds, ratings) > 0).astype(np.float32)
+        if kinds is not None and self.weights:
+            found *= np.array([1.0 if kind is None else self.weights.get(kind, 1.0) for kind in kinds], np.float32)
+        if ratings is not None and self.rating_weights:
+            at, worth = np.array(self.rating_weights, np.float64).T
+            weighed = np.interp(ratings, at, worth)
+            found *= np.where(np.isnan(ratings), 1.0, weighed).astype(np.float32)
+        return found
+
+    def is_target(
+        self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which events of a log are to be predicted, shape (n_events,): positive ones of the kinds of ``targets``."""
+        found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) > 0
+        if kinds is not None and self.targets is not None:
+            found &= self._among(kinds, self.targets) | np.array([kind is None for kind in kinds])
+        return found
+
+    @staticmethod
+    def _among(kinds: Sequence[str | None], chosen: Collection[str]) -> NDArray[np.bool_]:
+        return np.fromiter((kind in chosen for kind in kinds), np.bool_, len(kinds))
+
+    # -- kept in a release
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        value = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {name: sorted(held) if isinstance(held, frozenset) else held for name, held in value.items()}
+        return {**plain, "rating_weights": [list(point) for point in self.rating_weights]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FeedbackPolicy:
+        """The policy that `to_json` wrote.
+
+        Raises:
+            InvalidDataError: for an unknown name, which a later version may have written, or a value of another kind.
+        """
+        known = {each.name for each in fields(cls)}
+        if not {*value} <= known:
+            raise InvalidDataError(f"{value!r} is not a feedback policy", f"use {sorted(known)}, or upgrade vecrec")
+        return cls(**value)
+
+
+def _kind(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidDataError(f"{name!r} is not a kind of event", "kinds are texts, such as 'view' or 'purchase'")
+    return name
+
+
+def _kinds(names: Any, what: str) -> frozenset[str]:
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise InvalidDataError(f"{what} is {names!r}", "give a set of kinds, such as {'dislike'}")
+    return frozenset(_kind(name) for name in names)
+
+
+def _points(values: Any) -> tuple[tuple[float, float], ...]:
+    try:
+        points = tuple(
+            (number(at, "a rating"), number(worth, f"the weight of the rating {at!r}", low=0)) for at, worth in values
+        )
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidDataError):
+            raise
+        raise InvalidDataError(f"rating_weights is {values!r}", "give pairs of rating and weight") from error
+    if any(left[0] >= right[0] for left, right in pairwise(points)):
+        raise InvalidDataError(f"rating_weights is {values!r}", "give pairs whose ratings ascend")
+    return points
