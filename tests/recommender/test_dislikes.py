@@ -69,7 +69,7 @@ def clusters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         MemoryVectorStore(),
         MemoryMetadataStore(),
         artifacts=tmp_path_factory.mktemp("artifacts"),
-        dislike_rating=STARS,
+        feedback=FeedbackPolicy(negative_rating=STARS),
         checks=ReleaseChecks(beat_popularity=False),
         refresh_seconds=0,
     ) as rec:
@@ -195,7 +195,7 @@ def test_zero_and_below_are_dislikes_by_default(rec: Recommender) -> None:
 def test_no_rating_is_a_dislike_where_none_is_to_be(tmp_path: Path) -> None:
     """``dislike_rating=None``: events tell of what was seen, and nothing else."""
     stores = MemoryVectorStore(), MemoryMetadataStore()
-    with Recommender(TasteEncoder(), *stores, artifacts=tmp_path, dislike_rating=None) as rec:
+    with Recommender(TasteEncoder(), *stores, artifacts=tmp_path, feedback=FeedbackPolicy(negative_rating=None)) as rec:
         rec.fit(world())
         user = User(None, None, [Event(None, 9, rating=-5.0)])
         assert 9 in _places(rec.recommend_for(user, 60, exclude_seen=False))

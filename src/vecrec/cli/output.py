@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vecrec.types import Recommendations
+from vecrec.recommendations import Recommendations
 
 __all__ = ["Output", "recommendations_json"]
 

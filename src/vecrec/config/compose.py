@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
 from vecrec.vector_stores.base import VectorStore
@@ -67,7 +68,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             artifacts=settings.artifacts,
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
-            dislike_rating=settings.dislike_rating,
+            feedback=FeedbackPolicy(negative_rating=settings.dislike_rating),
         )
         stack.pop_all()
     return recommender

@@ -60,7 +60,8 @@ def _risks(recommender: Recommender) -> Iterator[Finding]:
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:
-    release = recommender.ask(lambda live: live.release)
+    with recommender.live() as live:
+        release = live.release
     now = installed()
     for package, then in release.versions.items():
         have = now.get(package, "")
@@ -83,7 +84,8 @@ def _agreement(recommender: Recommender, full: bool) -> Iterator[Finding]:
         if not report:
             yield Finding("error", "catalogue", str(report).splitlines()[0], "vecrec repair --full")
         return
-    collection = recommender.ask(lambda live: live.collection)
+    with recommender.live() as live:
+        collection = live.collection
     records = recommender.metadata_store.count(ITEM)
     vectors = recommender.vector_store.count(collection)
     if records != vectors:

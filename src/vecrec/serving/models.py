@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from vecrec.filters.json import Where
 from vecrec.ids import Id
+from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.serving.ids import IdIn
-from vecrec.types import Event, Item, Recommendation, Recommendations
+from vecrec.types import Event, Item
 
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",

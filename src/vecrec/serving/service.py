@@ -14,8 +14,7 @@ from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.recommender.catalogue import USER
-from vecrec.recommender.generation import fitting
+from vecrec.recommender.users import as_encoded
 from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
@@ -50,10 +49,7 @@ class Service:
 
     def stored(self, user_id: Id) -> User | None:
         """A stored user with their history; ``None`` where nothing is stored."""
-        profiles, events = self.recommender.metadata_store.read_users(USER, [user_id], self.settings.max_history)
-        if user_id not in profiles and not events[user_id]:
-            return None
-        return User(user_id, profiles.get(user_id), events[user_id])
+        return self.recommender.get_users([user_id]).get(user_id)
 
     def person(self, who: WhoIn) -> Person:
         """Whom a request is about."""
@@ -63,29 +59,26 @@ class Service:
         return self._person(who, stored or User(who.user_id))
 
     def _person(self, who: WhoIn, stored: User) -> Person:
-        live = self.recommender.ask(lambda live: live)
-        # What was stored under an earlier schema may not fit this one; what was posted has to.
-        known = fitting(stored, live.schema.users, live.schema.check_user)
-        said = dict.fromkeys([*who.liked, *who.disliked])
-        disliked = [event.item_id for event in known.history if self._is_dislike(event)]
-        history = [
-            event for event in known.history if not self._is_dislike(event) and event.item_id not in who.disliked
+        with self.recommender.live() as live:
+            # What was stored under an earlier schema may not fit this one; what was posted has to.
+            known = live.schema.drop_invalid_features(stored)
+            said = User(
+                known.id,
+                {**known.features, **who.features},
+                [*known.history, *(Event(known.id, item_id) for item_id in who.liked)],
+            )
+            live.schema.check_user(said)
+            taste = as_encoded(live, said, who.disliked)
+        liked = [
+            event.item_id
+            for event in taste.user.history
+            if event.rating is None or event.rating >= self.settings.liked_from
         ]
-        liked = [event.item_id for event in history if event.rating is None or event.rating >= self.settings.liked_from]
-        user = User(
-            known.id,
-            {**known.features, **who.features},
-            [*history, *(Event(known.id, item_id) for item_id in who.liked)],
-        )
-        earlier = [item_id for item_id in disliked if item_id not in said]
-        return Person(user, (*_unique(liked, who.liked),), (*earlier, *who.disliked))
-
-    def _is_dislike(self, event: Event) -> bool:
-        return event.rating is not None and event.rating <= self.settings.dislike_rating
+        return Person(taste.user, (*_unique(liked),), taste.disliked)
 
     def has_disliked(self, user: User) -> bool:
         """Whether a user has said so of anything."""
-        return any(map(self._is_dislike, user.history))
+        return bool(self.recommender.taste(user).disliked)
 
     def check_batch(self, values: Sized, what: str) -> None:
         """Refuse more values than the settings allow.
@@ -108,7 +101,8 @@ class Service:
         """The filter of a query's ``where`` parameters."""
         if not texts:
             return None
-        return self.recommender.ask(lambda live: parse_conditions(texts, live.schema.filter_fields()))
+        with self.recommender.live() as live:
+            return parse_conditions(texts, live.filter_fields)
 
 
 def _unique(*lists: Iterable[Id]) -> list[Id]:

@@ -25,7 +25,8 @@ def nearest(recommender: Recommender, ids: Sequence[Id], liked: Sequence[Id]) ->
 
 def vectors_of(recommender: Recommender, ids: Sequence[Id]) -> dict[Id, NDArray[np.float32]]:
     """The vectors of those items that are in the live collection, read in one batch."""
-    entries = recommender.ask(lambda live: recommender.vector_store.fetch(live.collection, ids))
+    with recommender.live() as live:
+        entries = recommender.vector_store.fetch(live.collection, ids)
     return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
 
 

@@ -45,7 +45,7 @@ def _ask_all(service: Service) -> dict[str, str]:
     questions: dict[str, Callable[[], None]] = {
         "vector_store": recommender.vector_store.ping,
         "metadata_store": recommender.metadata_store.ping,
-        "release": lambda: service.metrics.release(recommender.ask(lambda live: live).release.id),
+        "release": lambda: _release(service),
     }
     # Side by side, so that two stores that are down cost one timeout.
     with ThreadPoolExecutor(len(questions)) as pool:
@@ -53,6 +53,11 @@ def _ask_all(service: Service) -> dict[str, str]:
     for name, answer in answers.items():
         service.metrics.part(name, answer == "ok")
     return answers
+
+
+def _release(service: Service) -> None:
+    with service.recommender.live() as live:
+        service.metrics.release(live.release.id)
 
 
 def _ask(question: Callable[[], None]) -> str:

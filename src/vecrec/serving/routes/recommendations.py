@@ -10,12 +10,12 @@ from vecrec.errors import StoreUnavailableError
 from vecrec.filters import Filter
 from vecrec.filters.json import compile_where
 from vecrec.ids import Id
+from vecrec.recommendations import Recommendations
 from vecrec.serving.errors import request_id
 from vecrec.serving.ids import IdType, UserPath, path_id
 from vecrec.serving.models import Because, ListOut, RecommendIn  # fmt: skip
 from vecrec.serving.service import Conditions, K, Ours, Person, Service
 from vecrec.serving.space import nearest
-from vecrec.types import Recommendations
 
 __all__ = ["router"]
 

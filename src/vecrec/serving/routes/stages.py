@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from vecrec.errors import InvalidDataError
 from vecrec.filters import check_filter
 from vecrec.filters.json import compile_where
-from vecrec.recommender import Live
+from vecrec.recommender import LoadedRelease
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import HitOut, RankingIn, RankingOut, RetrievalIn, RetrievalOut
 from vecrec.serving.service import Ours, Service
@@ -29,8 +29,9 @@ def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut
         hits = [HitOut(item_id=item.item_id, score=item.score) for item in found]
         return RetrievalOut(request_id=request_id(request), release=found.release, hits=hits)
     user = None if body.vector is not None else _known(service.person(body).user)
-    release, hits = service.recommender.ask(lambda live: (live.release.id, _retrieve(service, live, body, user)))
-    return RetrievalOut(request_id=request_id(request), release=release, hits=hits)
+    with service.recommender.live() as live:
+        hits = _retrieve(service, live, body, user)
+        return RetrievalOut(request_id=request_id(request), release=live.release.id, hits=hits)
 
 
 @router.post("/ranking", summary="Put given items in order")
@@ -49,7 +50,7 @@ def rank(body: RankingIn, request: Request, service: Ours) -> RankingOut:
     )
 
 
-def _retrieve(service: Service, live: Live, body: RetrievalIn, user: User | None) -> list[HitOut]:
+def _retrieve(service: Service, live: LoadedRelease, body: RetrievalIn, user: User | None) -> list[HitOut]:
     # Only what the schema names may be asked for: the collection has a field of its own beside it.
     where = check_filter(compile_where(body.where), live.schema.filter_fields())
     query: ArrayLike = [[float(value) for value in body.vector or ()]]

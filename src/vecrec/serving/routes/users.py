@@ -39,11 +39,9 @@ def user_vectors(body: VectorsOfUsersIn, service: Ours) -> Vectors:
     """The live release's vectors of stored or posted people."""
     service.check_batch(body.users, "users")
     users = [service.person(who).user for who in body.users]
-    return service.recommender.ask(
-        lambda live: Vectors(
-            release=live.release.id, dim=live.encoder.dim, vectors=live.encoder.encode_users(users).tolist()
-        )
-    )
+    with service.recommender.live() as live:
+        vectors = live.encoder.encode_users(users).tolist()
+        return Vectors(release=live.release.id, dim=live.encoder.dim, vectors=vectors)
 
 
 @router.get("/users/{user_id}", summary="Read a user")
