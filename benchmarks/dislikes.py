@@ -27,8 +27,8 @@ from vecrec.data import splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder, LinearSequenceEncoder
 from vecrec.evaluation.ranking import top_items
-from vecrec.ids import Id
 from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id
 from vecrec.recommender import dislikes
 from vecrec.types import Hit, User
 

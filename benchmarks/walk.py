@@ -26,7 +26,7 @@ import numpy as np
 import vecrec
 from vecrec import Recommender
 from vecrec.data import Dataset
-from vecrec.encoders import LinearSequenceEncoder
+from vecrec.encoders import EASEEncoder
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.vector_stores import MemoryVectorStore
 
@@ -81,7 +81,7 @@ def recommender(n_users: int = 200, n_items: int = 400, per_user: int = 20) -> I
     log = {"user_id": users, "item_id": items, "time": 1.7e9 + np.arange(len(users))}
     catalogue = {"item_id": np.arange(n_items), "year": 1980 + np.arange(n_items) % 40}
     with tempfile.TemporaryDirectory() as folder:
-        parts = LinearSequenceEncoder(dim=32), MemoryVectorStore(), MemoryMetadataStore()
+        parts = EASEEncoder(), MemoryVectorStore(), MemoryMetadataStore()
         with Recommender(*parts, name="walk", artifacts=folder, refresh_seconds=3600) as made:
             made.fit(Dataset(log, items=catalogue))
             made.recommend(0)

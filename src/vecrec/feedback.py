@@ -212,7 +212,9 @@ class FeedbackPolicy:
         """Which events of a log are to be predicted, shape (n_events,): positive ones of the kinds of ``targets``."""
         found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) > 0
         if kinds is not None and self.targets is not None:
-            found &= self._among(kinds, self.targets) | np.array([kind is None for kind in kinds])
+            found &= self._among(kinds, self.targets) | np.fromiter(
+                (kind is None for kind in kinds), np.bool_, len(kinds)
+            )
         return found
 
     def in_histories(

@@ -104,7 +104,7 @@ def test_a_writer_that_goes_on_is_noticed(source: Recommender, tmp_path: Path) -
             source.upsert_items([Item("late", {"title": "Late"})])
 
     stores = (MemoryVectorStore(), MemoryMetadataStore())
-    with pytest.raises(StoreError, match="goes on writing"):
+    with pytest.raises(StoreError, match="is being written to"):
         source.migrate(*stores, progress=write)
     with pytest.raises(ReleaseError):
         _open(source, tmp_path, *stores)
@@ -116,7 +116,7 @@ def test_bad_targets_are_refused(source: Recommender, tmp_path: Path) -> None:
     """The source itself, another recommender's stores, stores that do not answer: nothing is written."""
     with pytest.raises(InvalidDataError, match="same store"):
         source.migrate(source.vector_store, MemoryMetadataStore())
-    with pytest.raises(InvalidDataError, match="instance of VectorStore"):
+    with pytest.raises(InvalidDataError, match="give a VectorStore"):
         source.migrate("http://milvus:19530", MemoryMetadataStore())  # type: ignore[arg-type]
     taken = MemoryMetadataStore()
     taken.put("vecrec", {"owner": {"name": "other"}})
