@@ -212,9 +212,7 @@ class FeedbackPolicy:
         """Which events of a log are to be predicted, shape (n_events,): positive ones of the kinds of ``targets``."""
         found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) > 0
         if kinds is not None and self.targets is not None:
-            found &= self._among(kinds, self.targets) | np.fromiter(
-                (kind is None for kind in kinds), np.bool_, len(kinds)
-            )
+            found &= self._among(kinds, {*self.targets, None})
         return found
 
     def in_histories(
@@ -267,7 +265,7 @@ class FeedbackPolicy:
         return np.bincount(pairs % max(n_items, 1), weights=heaviest, minlength=n_items).astype(np.float64)
 
     @staticmethod
-    def _among(kinds: Sequence[str | None], chosen: Collection[str]) -> NDArray[np.bool_]:
+    def _among(kinds: Sequence[str | None], chosen: Collection[str | None]) -> NDArray[np.bool_]:
         return np.fromiter((kind in chosen for kind in kinds), np.bool_, len(kinds))
 
     # -- kept in a release

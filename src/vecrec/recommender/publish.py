@@ -81,12 +81,27 @@ class Lifecycle:
             sample = ReleaseSample.from_dataset(data, self._policy(), self._sample)
             return self._build(encoder, reranker, sample, progress)
 
-    def publish(self, encoder: Encoder, reranker: Reranker | None, progress: Progress) -> Release:
+    def publish(
+        self, encoder: Encoder, reranker: Reranker | None, progress: Progress, *, allow_empty: bool = False
+    ) -> Release:
         """Build a release from what the stores hold, and make it live."""
         with self._archive.build_lock():
+            if not allow_empty:
+                self._refuse_to_empty()
             self._claim()
             sample = ReleaseSample.from_store(self._metadata, self._policy(), self._sample)
             return self._build(encoder, reranker, sample, progress)
+
+    def _refuse_to_empty(self) -> None:
+        live = self._archive.live()[0]
+        if live is None or self._catalogue.count():
+            return
+        held = self._archive.manifest(live).counts.get("items", 0)
+        if held:
+            raise ReleaseError(
+                f"the metadata store holds no items, and the live release {live!r} has {held:,}",
+                "check that it is the right store and has not lost them, or call publish(allow_empty=True)",
+            )
 
     def rollback(self, release: str | None) -> Release:
         """Bring another release up to the catalogue of now, and make it live."""
@@ -266,7 +281,7 @@ class _Builder:
         progress(Step("check", 0, None))
         checks = self._check(generation, sample, probe)
         directory = self._archive.directory(release_id)
-        self._golden(generation, sample, golden_records).save(directory)
+        self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
@@ -318,13 +333,11 @@ class _Builder:
         compared = compare_with_popularity(self._checks, sample, probe, self._vectors, generation.collection)
         return {**checks, "index_recall": round(recall, 4), **compared}
 
-    def _golden(self, generation: Generation, sample: ReleaseSample, records: Mapping[Id, Record]) -> Golden:
-        users, schema = sample.users[:32], generation.schema
-        items = [schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
-        encoder = generation.encoder
-        golden = Golden(users, items, encoder.encode_users(users), encoder.encode_items(items))
+    def _golden(self, generation: Generation, records: Mapping[Id, Record]) -> Golden:
+        items = [generation.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
+        golden = Golden.of(generation.encoder, items)
         held = self._vectors.fetch(generation.collection, list(records))
-        for item, vector in zip(items, golden.item_vectors):
+        for item, vector in zip(golden.items, golden.item_vectors):
             entry = held.get(item.id) if item.id is not None else None
             if (
                 entry is not None

@@ -210,21 +210,28 @@ class Recommender:
         with showing(progress) as show:
             return self._lifecycle.fit(self.encoder, self.reranker, data, show)
 
-    def publish(self, *, progress: ProgressLike = None) -> Release:
+    def publish(self, *, allow_empty: bool = False, progress: ProgressLike = None) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
 
         For an encoder that was trained elsewhere, or after the stores were filled by other means.
 
+        Args:
+            allow_empty: Let a release without items replace one with items. Without it that is refused, since it is
+                more often a store that was lost than a catalogue that was emptied.
+            progress: As for `fit`.
+
         Raises:
             NotFittedError: when the encoder has learnt nothing.
-            ReleaseError: as for `fit`.
+            ReleaseError: as for `fit`, and for an empty catalogue.
         """
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet", "call fit(data), or load an encoder")
         if self.reranker is not None and not self.reranker.is_fitted:
             raise NotFittedError("the reranker has learnt nothing yet", "call fit(data), or load a reranker")
         with showing(progress) as show:
-            return self._lifecycle.publish(self.encoder, self.reranker, show)
+            return self._lifecycle.publish(
+                self.encoder, self.reranker, show, allow_empty=flag(allow_empty, "allow_empty")
+            )
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""

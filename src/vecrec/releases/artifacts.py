@@ -18,6 +18,7 @@ from vecrec.types import Item, User
 __all__ = ["Golden", "Popularity"]
 
 _GOLDEN_TOLERANCE = 1e-4
+_USERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Popularity:
 class Golden:
     """Users and items with the vectors that the encoder gave them when it was saved: any process must get them again.
 
-    The users have no id and their events no times, so that no person can be found in them.
+    The users are made up, from the values that the schema declares and from golden items: nothing that is stored about
+    a person may stay in the artifacts when they are forgotten.
     """
 
     users: list[User]
@@ -58,6 +60,25 @@ class Golden:
     """Shape (n_users, dim)."""
     item_vectors: NDArray[np.float32]
     """Shape (n_items, dim)."""
+
+    @classmethod
+    def of(cls, encoder: Encoder, items: list[Item]) -> Golden:
+        """The vectors that an encoder gives some items, and made-up users with these items in their histories."""
+        from vecrec.data import Categorical  # what serves does without the modules of data sets
+
+        closed = [
+            (each.name, each.values) for each in encoder.schema.users if isinstance(each, Categorical) and each.values
+        ]
+        ids = [item.id for item in items if item.id is not None]
+        users = [
+            User(
+                None,
+                {name: values[number % len(values)] for name, values in closed if number % 3},
+                [*ids, *ids][number : number + number % 8],
+            )
+            for number in range(_USERS)
+        ]
+        return cls(users, items, encoder.encode_users(users), encoder.encode_items(items))
 
     def save(self, directory: Path) -> None:
         """Write ``golden.json`` and ``golden.npz``."""
