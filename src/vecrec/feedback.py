@@ -277,7 +277,7 @@ class FeedbackPolicy:
         return {**plain, "rating_weights": [list(point) for point in self.rating_weights]}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> FeedbackPolicy:
+    def from_json(cls, value: Any) -> FeedbackPolicy:
         """The policy that `to_json` wrote.
 
         Raises:

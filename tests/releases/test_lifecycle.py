@@ -290,9 +290,9 @@ def test_a_second_fit_is_refused_at_once(rec: Recommender) -> None:
     try:
         assert training.wait(60)
         before = snapshot(rec)
-        with pytest.raises(ReleaseError, match="somebody else is building a release of 'movies'"):
+        with pytest.raises(ReleaseError, match="another process or thread is building a release of 'movies'"):
             make(rec, Never()).fit(world(40, 64))
-        with pytest.raises(ReleaseError, match="somebody else is building"):
+        with pytest.raises(ReleaseError, match="another process or thread is building"):
             rec.publish()
         assert snapshot(rec) == before
         rec.rollback(rec.releases()[0].id)  # an operator need not wait for somebody's training

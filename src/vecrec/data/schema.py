@@ -20,7 +20,7 @@ __all__ = ["Schema"]
 
 _KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in (Categorical, MultiCategorical, Numeric, Text)}
 _FORMAT = 1
-_Owner = TypeVar("_Owner", Item, User)
+_Owner = TypeVar("_Owner", bound="Item | User")
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,12 +176,12 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
     vectors = iter(live.encoder.encode_users([taste.user for taste, base in zip(tastes, bases) if base]))
     queries = []
     for given, taste, base in zip(users, tastes, bases):
-        excluded: Collection[Id] = request.exclude
+        excluded = request.exclude
         if request.exclude_seen is not False and taste.consumed:
             excluded = excluded | taste.consumed
         wanted, whole, disliked = call.depth, taste.user, taste.disliked
         if disliked:
-            excluded = {*excluded, *disliked}
+            excluded = excluded.union(disliked)
             said = [live.feedback.negative_event(given.id, key) for key in request.disliked]
             whole = User.unchecked(given.id, taste.user.features, (*given.history, *said))
         if disliked and request.demote:

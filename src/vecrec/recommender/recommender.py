@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommender"]
 
-_Part = TypeVar("_Part", Encoder, Reranker)
+_Store = TypeVar("_Store", VectorStore, MetadataStore)
 
 
 class Recommender:
@@ -90,6 +90,8 @@ class Recommender:
         Raises:
             InvalidDataError: for a part or a name that is not valid.
         """
+        self._encoder: Encoder | None
+        self._reranker: Reranker | None
         self._encoder, encoder_class = _part(encoder, Encoder, "encoder", "TwoTowerEncoder()")
         self._reranker, reranker_class = _part(reranker, Reranker, "reranker", "MMRReranker()")
         self._goes_on = self._encoder is None  # with the parts of the live release
@@ -99,9 +101,9 @@ class Recommender:
         history = integer(max_history, "max_history", low=1)
         seconds = number(refresh_seconds, "refresh_seconds", low=0)
         self.name = name
-        self.vector_store = instance(vector_store, "vector_store", VectorStore)
+        self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
-        self.metadata_store = instance(metadata_store, "metadata_store", MetadataStore)
+        self.metadata_store = _store(metadata_store, "metadata_store", MetadataStore)
         """Where records and events live."""
         self._max_history = history
         self._archive = Archive(artifacts, name)
@@ -531,8 +533,8 @@ class Recommender:
         from vecrec.recommender.migrate import Stores, migrate
 
         target = Stores(
-            instance(vector_store, "vector_store", VectorStore),
-            instance(metadata_store, "metadata_store", MetadataStore),
+            _store(vector_store, "vector_store", VectorStore),
+            _store(metadata_store, "metadata_store", MetadataStore),
         )
         self._live.get()
         return migrate(Stores(self.vector_store, self.metadata_store), target, self._archive, progress=progress)
@@ -555,8 +557,14 @@ class Recommender:
         self.close()
 
 
-def _part(part: Any, kind: type[_Part], name: str, example: str) -> tuple[_Part | None, type[_Part] | None]:
+def _part(part: Any, kind: type, name: str, example: str) -> tuple[Any, Any]:
     """A part of the recommender and its class, as far as they are given."""
     if isinstance(part, type) and issubclass(part, kind):
         return None, part
     return (None, None) if part is None else (instance(part, name, kind, example), type(part))
+
+
+def _store(store: _Store, name: str, kind: type) -> _Store:
+    """A store, if it implements the interface."""
+    instance(store, name, kind)
+    return store

@@ -79,7 +79,8 @@ class Request:
         unknown = options.keys() - _CHECKS.keys()
         if unknown:
             raise InvalidDataError(f"unknown options {sorted(unknown)}", f"use {', '.join(_CHECKS)}")
-        return cls(integer(k, "k", low=1), **{name: _CHECKS[name](value) for name, value in options.items()})
+        checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in options.items()}
+        return cls(integer(k, "k", low=1), **checked)
 
     @property
     def plain(self) -> Self:
