@@ -28,6 +28,11 @@ def test_each_field_is_a_column() -> None:
     assert table.schema.field("year").type == pa.int64()
 
 
+def test_ids_come_in_the_order_of_the_list() -> None:
+    assert _list((3, {}), ("a", {}), (1, {})).item_ids == [3, "a", 1]
+    assert _list().item_ids == []
+
+
 def test_mixed_ids_become_text() -> None:
     assert _list((1, {}), ("a", {})).to_arrow()["item_id"].to_pylist() == ["1", "a"]
 

@@ -267,7 +267,7 @@ class Catalogue:
         self.metadata.put(PENDING, {key: {"op": operation} for key in ids})
 
     def _journal(self, ids: Sequence[Id]) -> None:
-        # Before the stores change, so that whoever builds a release beside this one cannot miss it.
+        # Before the stores change, so that a build of a release beside this one cannot miss it.
         if self._archive.building():
             self.metadata.put(JOURNAL, {key: {} for key in ids})
 

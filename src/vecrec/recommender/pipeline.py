@@ -115,7 +115,7 @@ class Pipeline:
             user = stored_users(self._catalogue.metadata, [user], self._max_history)[0]
         call = self._call(live, request)
         query = _queries(call, [user])[0]
-        held = _held(call, ids)
+        held = call.fetch(ids)
         vectors = {key: held[key] for key in ids if key in held}
         if query.vector is None:
             shares = dict(zip(live.popularity.ids, live.popularity.shares))
@@ -134,15 +134,15 @@ class Pipeline:
 
     def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
         call = self._call(live, request)
-        vector = _held(call, [item_id]).get(item_id)
+        vector = call.fetch([item_id]).get(item_id)
         if vector is None:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
         query = Query(User(), vector, frozenset(), request.k, ("item",), more=True)
         call.limit = max(_GROWTH * request.k, _SIMILAR) + 1
         while query.more and len(query.found) < request.k:
-            row = _search(call, [query])[0]
+            row = call.search([query])[0]
             query.found, query.more = [], len(row) >= call.limit
-            query.candidates = iter(_by_angle(vector, _held(call, [hit.id for hit in row if hit.id != item_id])))
+            query.candidates = iter(_by_angle(vector, call.fetch([hit.id for hit in row if hit.id != item_id])))
             _look_up(call, [query])
             call.limit *= _GROWTH
         _rerank(call, [query])
@@ -209,7 +209,7 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     if not asked:
         return
     try:
-        rows = _search(call, asked)
+        rows = call.search(asked)
     except StoreUnavailableError as error:
         _log.warning("the vector store does not answer, popularity serves: %s", error)
         call.away = error
@@ -220,11 +220,6 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)
         query.more = len(row) >= call.limit
-
-
-def _search(call: Call, queries: Sequence[Query]) -> list[list[Hit]]:
-    vectors = np.stack([query.vector for query in queries if query.vector is not None])
-    return call.vectors.search(call.live.collection, vectors, call.limit, call.where)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
@@ -328,7 +323,7 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
     try:
         if call.away is not None:
             raise call.away
-        held = _held(call, [*keys, *(hit.id for query in concerned for hit in query.found)])
+        held = call.fetch([*keys, *(hit.id for query in concerned for hit in query.found)])
     except StoreUnavailableError as error:
         _log.warning("the vectors of disliked items cannot be read: %s", error)
         held = {}
@@ -337,11 +332,6 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
         query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
         if any(key in held for key in query.disliked):
             query.based_on = (*query.based_on, "dislikes")
-
-
-def _held(call: Call, ids: Sequence[Id]) -> dict[Id, Vector]:
-    entries = call.vectors.fetch(call.live.collection, list(dict.fromkeys(ids))) if ids else {}
-    return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
 
 
 def _rerank(call: Call, queries: Sequence[Query]) -> None:
@@ -368,7 +358,7 @@ class _CandidateVectors:
         if self._call.away is not None:
             raise self._call.away
         if self._held is None:
-            self._held = _held(self._call, [hit.id for each in self._queries for hit in each.found])
+            self._held = self._call.fetch([hit.id for each in self._queries for hit in each.found])
         matrix = np.zeros((len(query.found), self._call.live.encoder.dim), np.float32)
         for row, hit in zip(matrix, query.found):
             row[:] = self._held.get(hit.id, 0)

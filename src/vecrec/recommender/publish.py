@@ -244,7 +244,8 @@ class _Builder:
         except BaseException:
             self._abandon(release_id)
             raise
-        self._tidy(release_id)
+        with self._later(release_id):  # it is live already, so what cannot be removed now is left
+            self._sweep()
         progress(Step("check", 1, 1, f"release {release_id} is live"))
         return live
 
@@ -381,11 +382,6 @@ class _Builder:
         with self._later(release_id):
             if self._archive.live()[0] != release_id:
                 self._sweep()
-
-    def _tidy(self, release_id: str) -> None:
-        """Remove what the new release replaces. It is live already, so what cannot be removed is left to later."""
-        with self._later(release_id):
-            self._sweep()
 
     @contextmanager
     def _later(self, release_id: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -155,6 +155,17 @@ class Call:
     """Items whose vector passes the filter, and whose record does not."""
     away: StoreUnavailableError | None = None
     """Why the vector store did not answer, so that nothing waits for it twice."""
+
+    def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """The ``limit`` items nearest to each query's vector."""
+        vectors = np.stack([query.vector for query in queries if query.vector is not None])
+        return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
+
+    def fetch(self, ids: Iterable[Id]) -> dict[Id, NDArray[np.float32]]:
+        """The vectors of those items that have one, shape (dim,) each."""
+        unique = list(dict.fromkeys(ids))
+        entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
+        return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
 
 
 def _where(value: Any) -> Filter | None:

@@ -26,7 +26,7 @@ def stored_users(metadata: MetadataStore, ids: Sequence[Id], max_history: int | 
         max_history: The most events of each, the latest ones; ``None`` for all.
     """
     profiles, events = metadata.read_users(USER, ids, max_history)
-    return [User.unchecked(key, profiles.get(key, {}), events[key]) for key in ids]
+    return [User.unchecked(key, profiles.get(key, {}), tuple(events[key])) for key in ids]
 
 
 def as_encoded(

@@ -35,7 +35,7 @@ class Release:
     metric: str
     """How the vectors compare."""
     schema: Mapping[str, Any]
-    """The features, as `vecrec.data.Schema.to_json` gives them."""
+    """The features, as `vecrec.data.Schema.to_json` returns them."""
     data_digest: str
     """What it was trained on; empty where it was published from the stores."""
     counts: Mapping[str, int]
@@ -51,7 +51,7 @@ class Release:
     reranker_fingerprint: str = ""
     """The second stage's fingerprint."""
     feedback: Mapping[str, Any] = field(default_factory=dict)
-    """What events mean, as `vecrec.FeedbackPolicy.to_json` gives it; empty for the default policy."""
+    """What events mean, as `vecrec.FeedbackPolicy.to_json` returns it; empty for the default policy."""
     format: int = FORMAT
     """The layout of its directory."""
 
