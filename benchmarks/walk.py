@@ -60,7 +60,7 @@ def walk(question: Callable[[], object]) -> Walk:
         if event == "call":
             found.moves += stack[-1] not in ("", file)
             stack.append(file)
-            found.calls.append((file.removeprefix(root), frame.f_code.co_qualname))
+            found.calls.append((file.removeprefix(root), frame.f_code.co_name))
         else:
             stack.pop()
             found.moves += stack[-1] not in ("", file)

@@ -278,8 +278,8 @@ def test_a_log_has_the_histories_and_the_people_that_tastes_have(rows: list[Any]
         lambda: FeedbackPolicy(targets={"impression"}),
         lambda: FeedbackPolicy(consumed={"impression"}),
         lambda: FeedbackPolicy.from_json({"colour": 1}),
-        lambda: FeedbackPolicy.from_json(["weights"]),  # type: ignore[arg-type]
-        lambda: FeedbackPolicy.from_json(None),  # type: ignore[arg-type]
+        lambda: FeedbackPolicy.from_json(["weights"]),
+        lambda: FeedbackPolicy.from_json(None),
         lambda: FeedbackPolicy.from_json({"negative": "dislike"}),
     ],
 )
@@ -291,7 +291,8 @@ def test_what_is_not_a_policy_is_refused(make: Callable[[], FeedbackPolicy]) -> 
 
 
 def test_numbers_may_be_of_any_kind() -> None:
-    policy = FeedbackPolicy(weights={"view": np.int64(2), "cart": Fraction(5, 2)}, negative_rating=np.float32(1.0))
+    weights: dict[str, Any] = {"view": np.int64(2), "cart": Fraction(5, 2)}
+    policy = FeedbackPolicy(weights=weights, negative_rating=np.float32(1.0))  # type: ignore[arg-type]
     assert policy.weights == {"view": 2.0, "cart": 2.5}
     assert [type(value) for value in (*policy.weights.values(), policy.negative_rating)] == [float] * 3
 

@@ -36,7 +36,7 @@ from vecrec.recommender import dislikes
 from vecrec.recommender.catalogue import ITEM, Catalogue
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.request import Call, Query, Request
-from vecrec.recommender.users import as_encoded, known_of, stored_users
+from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
 from vecrec.rerankers.base import Candidates, Reranks, check_order
 from vecrec.types import Hit, User
 
@@ -186,18 +186,10 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
             whole = User.unchecked(given.id, taste.user.features, (*given.history, *said))
         if disliked and request.demote:
             wanted = max(4 * call.depth, _DISLIKING)
-        notes = _notes(given, taste.user, base, bool(disliked))
+        notes = notes_on(given, taste.user, base, bool(disliked))
         vector = next(vectors) if base else None
         queries.append(Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes))
     return queries
-
-
-def _notes(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
-    left_out = sorted(given.features.keys() - user.features.keys()) if given.features is not user.features else ()
-    unfit = f"the stored features {left_out} do not fit the live release and were left out"
-    known = "only what they dislike" if dislikes_some else "nothing"
-    unknown = f"{known} is known about this user, popularity serves"
-    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
 
 
 # -- gather

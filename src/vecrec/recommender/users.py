@@ -14,7 +14,7 @@ from vecrec.recommender.catalogue import USER
 from vecrec.recommender.live import LoadedRelease
 from vecrec.types import User
 
-__all__ = ["as_encoded", "known_of", "stored_users", "user_vectors"]
+__all__ = ["as_encoded", "known_of", "notes_on", "stored_users", "user_vectors"]
 
 
 def stored_users(metadata: MetadataStore, ids: Sequence[Id], max_history: int | None = None) -> list[User]:
@@ -54,3 +54,12 @@ def known_of(live: LoadedRelease, user: User) -> tuple[str, ...]:
     """What is known about a user that the encoder can read: ``"features"``, ``"history"``, both or nothing."""
     profile = any(user.features.get(feature.name) is not None for feature in live.schema.users)
     return (("features",) if profile else ()) + (("history",) if user.history else ())
+
+
+def notes_on(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
+    """What an answer says about a user as they were given, and as they were read."""
+    left_out = sorted(given.features.keys() - user.features.keys()) if given.features is not user.features else ()
+    unfit = f"the stored features {left_out} do not fit the live release and were left out"
+    known = "only what they dislike" if dislikes_some else "nothing"
+    unknown = f"{known} is known about this user, popularity serves"
+    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
