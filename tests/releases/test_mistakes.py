@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.recommender.tastes import TasteEncoder, world
-from vecrec import Recommender
+from vecrec import Item, Recommender
 from vecrec.data import Categorical, Dataset, Schema, Text
 from vecrec.encoders import ContentEncoder
 from vecrec.errors import InvalidDataError, ReleaseError, StoreTimeoutError
@@ -187,6 +187,61 @@ def test_a_sweep_that_fails_after_the_switch_is_left_to_the_next_build(
     failing.vector_store.fails = ""  # type: ignore[attr-defined]
     failing.publish()
     assert not (_folder(failing) / first).exists()
+
+
+# -- copied artifacts
+
+
+def test_copied_artifacts_write_nothing_once_a_release_is_published_elsewhere(rec: Recommender, tmp_path: Path) -> None:
+    """What they would write to the release that they know would be lost from search."""
+    there = tmp_path / "there"
+    shutil.copytree(_folder(rec).parent, there / rec.name)
+    copy = Recommender(TasteEncoder(), rec.vector_store, rec.metadata_store, name=rec.name, artifacts=there)
+    copy.upsert_items([Item(100, {"title": "Before"})])
+    live = rec.publish().id
+    writes: list[Callable[[], Any]] = [
+        lambda: copy.upsert_items([Item(101, {"title": "After"})]),
+        lambda: copy.delete_items([1]),
+        lambda: copy.repair(full=True),
+    ]
+    for write in writes:
+        with pytest.raises(ReleaseError, match=f"'{live}' was published from other artifacts"):
+            write()
+    assert copy.get_items([1, 101]).keys() == {1}
+    assert copy.recommend(3).served_by == "vectors"
+    shutil.rmtree(there)
+    shutil.copytree(_folder(rec).parent, there / rec.name)
+    copy.upsert_items([Item(101, {"title": "After"})])
+    assert 101 in rec.recommend(3, 99, exclude_seen=False).item_ids
+
+
+def test_rollback_leaves_the_artifacts_in_command(rec: Recommender) -> None:
+    """The release that is live is then older than the latest one."""
+    rec.publish()
+    rec.rollback()
+    rec.upsert_items([Item(101, {"title": "After"})])
+    rec.rollback()
+    assert 101 in rec.recommend(3, 99, exclude_seen=False).item_ids
+
+
+def test_a_store_that_fails_after_the_switch_does_not_fail_the_publish(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The release is live then; what is left is mended later."""
+    before, archive = rec.releases()[0].id, rec._archive
+    real = archive.switch
+
+    def switch_and_fail(release_id: str) -> None:
+        real(release_id)
+        monkeypatch.setattr(rec.metadata_store, "_put", _times_out)
+
+    monkeypatch.setattr(archive, "switch", switch_and_fail)
+    assert rec.publish().id == rec.releases()[0].id != before
+    assert "its marks could not be cleared" in caplog.text
+
+
+def _times_out(*arguments: Any) -> None:
+    raise StoreTimeoutError("the write took too long", "try again")
 
 
 # -- the files

@@ -60,9 +60,9 @@ def owner_of(metadata: MetadataStore) -> str | None:
     return None if name is None else str(name)
 
 
-def claim(metadata: MetadataStore, name: str) -> None:
-    """Make a metadata store the recommender's own."""
-    metadata.put(_OWNER_KIND, {_OWNER_KEY: {"name": name}})
+def claim(metadata: MetadataStore, name: str, live: str | None) -> None:
+    """Make a metadata store the recommender's own, and say which release is live on it."""
+    metadata.put(_OWNER_KIND, {_OWNER_KEY: {"name": name, "live": live}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,25 @@ class Catalogue:
 
     # -- changing it
 
+    def check_artifacts(self) -> None:
+        """Compare the artifacts with the release that the store says is live.
+
+        Raises:
+            ReleaseError: when these artifacts are a copy, and a later release was published elsewhere: what is written
+                to the release that they know would be lost from search.
+        """
+        live = self.metadata.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("live")
+        newest = self._archive.newest()
+        if isinstance(live, str) and newest is not None and live > newest:
+            raise ReleaseError(
+                f"the release {live!r} was published from other artifacts than {self._archive.path}, which end with "
+                f"{newest!r}",
+                "let all processes share one directory of artifacts, or copy it again",
+            )
+
     def upsert(self, generation: Generation, records: Mapping[Id, Record]) -> None:
         """Write records and their vectors."""
+        self.check_artifacts()
         rows = generation.encode(records)  # what cannot be encoded is refused before anything is written
         before = self.metadata.get(ITEM, rows.ids)
         self._mark(rows.ids, "upsert")
@@ -147,6 +164,7 @@ class Catalogue:
 
     def delete(self, generation: Generation, ids: Sequence[Id]) -> None:
         """Remove vectors, then records."""
+        self.check_artifacts()
         self._mark(ids, _DELETE)
         self.vectors.delete(generation.collection, ids)
         self.metadata.delete(ITEM, ids)
@@ -177,8 +195,19 @@ class Catalogue:
 
     def repair(self, generation: Generation, ids: Sequence[Id]) -> None:
         """Mend items of the generation that serves, and clear their marks."""
+        self.check_artifacts()
         self.mend(generation, ids)
         self.unmark(ids)
+
+    def switch(self, release_id: str, settled: Sequence[Id]) -> None:
+        """Make a release the live one, and clear the marks that it settles."""
+        self._archive.switch(release_id)
+        try:
+            claim(self.metadata, self._archive.name, release_id)
+            # Not before: until the switch, these marks are what finds the other release's unfinished changes.
+            self.unmark(settled)
+        except StoreError as error:  # it is live already, and repair() clears the marks
+            _log.warning("the release %s is live, its marks could not be cleared: %s", release_id, error)
 
     # -- its marks
 

@@ -82,7 +82,7 @@ def migrate(source: Stores, target: Stores, archive: Archive, *, progress: Progr
     with showing(progress) as show, archive.build_lock():
         mover.copy(show)
         mover.compare(show)
-    claim(target.metadata, archive.name)
+    claim(target.metadata, archive.name, archive.live()[0])
     return mover.done
 
 

@@ -118,9 +118,7 @@ class Lifecycle:
             live = self._live.load(target)
             report = self._catalogue.inspect(live, self._catalogue.suspects(live))
             self._catalogue.mend(live, report.ids)
-            self._archive.switch(target)
-            # Not before: until the switch, these marks are what finds the other release's unfinished changes.
-            self._catalogue.unmark(report.pending)
+            self._catalogue.switch(target, report.pending)
         self._live.adopt(live)
         return live.release
 
@@ -141,7 +139,7 @@ class Lifecycle:
 
     def _claim(self) -> None:
         if self.owner() is None:
-            claim(self._metadata, self._archive.name)
+            claim(self._metadata, self._archive.name, self._archive.live()[0])
 
     def _policy(self) -> FeedbackPolicy:
         """What events mean to the next release: what the caller said, or else what the live release says."""
@@ -290,9 +288,7 @@ class _Builder:
             if reranker is not None:
                 manifest = replace(manifest, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
             release = self._archive.seal(manifest)
-            self._archive.switch(release_id)
-            # Not before: until the switch, these marks are what finds the old generation's unfinished changes.
-            self._catalogue.unmark(pending)
+            self._catalogue.switch(release_id, pending)
         return LoadedRelease(
             generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy
         )

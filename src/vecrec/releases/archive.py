@@ -139,6 +139,10 @@ class Archive:
             isinstance(value, dict) and (value.get("id"), value.get("name")) == (path.name, self.name)
         )
 
+    def newest(self) -> str | None:
+        """The id of the latest finished release, live or not; ``None`` where there is none."""
+        return max(self._finished(), default=None)
+
     def _finished(self) -> list[str]:
         found = (path for path in (self.path / "releases").glob("r*") if self._is_own(path))
         return [path.name for path in found if (path / "manifest.json").exists()]
@@ -176,8 +180,7 @@ class Archive:
         """
         live, previous = self.live()
         if live is None:
-            others = [each for each in self._finished() if each != release_id]
-            live = max(others, default=None)
+            live = max((each for each in self._finished() if each != release_id), default=None)
         write_json(self.path / "live.json", {"live": release_id, "previous": previous if live == release_id else live})
 
     # -- who is changing what
