@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,6 +13,7 @@ from vecrec.errors import InvalidDataError, StoreError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.recommender import Receipt, Report
+from vecrec.records import Record
 from vecrec.vector_stores import MemoryVectorStore
 from vecrec.vector_stores.base import Attributes, CollectionSpec, Vectors
 
@@ -241,3 +243,33 @@ def test_closing_closes_both_stores(unfitted: Recommender) -> None:
     ):
         with pytest.raises(StoreError, match="closed"):
             call()
+
+
+def test_a_filter_is_true_of_the_records_that_are_served(rec: Recommender) -> None:
+    """A vector with the attributes of an earlier record brings nothing that does not pass, and is marked for repair."""
+    record = rec.metadata_store.get("item", [59])[59]
+    rec.metadata_store.put("item", {59: {**record, "year": 1900}})
+    late = rec.recommend(3, 60, where=field("year") >= 2030, exclude_seen=False)
+    assert 59 not in late.item_ids
+    assert len(late) == 9
+    assert rec.verify().pending == (59,)
+    assert rec.repair() == [59]
+    assert rec.recommend(3, 60, where=field("year") < 1950, exclude_seen=False).item_ids == [59]
+
+
+def test_a_visitor_is_served_in_few_reads_whatever_the_filter(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Popular items are read in pieces that grow, until enough of them pass."""
+    calls: list[int] = []
+    real = rec.metadata_store.get
+
+    def counted(kind: str, ids: Sequence[Id]) -> dict[Id, Record]:
+        calls.append(len(ids))
+        return real(kind, ids)
+
+    rec.record([Event(f"fan {number}", number % 60, time=1.0) for number in range(60)])
+    rec.publish()
+    monkeypatch.setattr(rec.metadata_store, "get", counted)
+    assert rec.recommend("stranger", 1, where=field("year") == 2039).item_ids == [59]
+    assert len(calls) == 1

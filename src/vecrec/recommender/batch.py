@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec._internal.batching import batched
 from vecrec._internal.files import read_json, write_json
+from vecrec._internal.validation import integer
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_ids, encode_id, id_order
@@ -80,6 +81,7 @@ def recommend_to_parquet(
     """
     ids = _all_users(recommender) if user_ids is None else list(dict.fromkeys(check_ids(user_ids, "user id")))
     folder = Path(directory)
+    k, users_per_file = integer(k, "k", low=1), integer(users_per_file, "users_per_file", low=1)
     settings = {"k": k, "where": None if where is None else str(where), "exclude_seen": exclude_seen}
     plan = _plan(recommender, folder, ids, {**settings, "users_per_file": users_per_file})
     job = _Job(recommender, folder, plan, k, where, exclude_seen)
