@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -73,6 +74,14 @@ def test_batches_are_not_mixed(tmp_path: Path) -> None:
             recommend_to_parquet(recommender, tmp_path / "moving", k=3, users_per_file=10, progress=switch)
         with pytest.raises(InvalidDataError, match="release"):
             recommend_to_parquet(recommender, tmp_path / "out", [1, 2], k=3)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": True}, {"users_per_file": 0}, {"users_per_file": 2.5}], ids=repr)
+def test_counts_are_checked_before_anything_is_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """By name."""
+    with published(tmp_path / "artifacts") as recommender, pytest.raises(InvalidDataError, match=next(iter(wrong))):
+        recommend_to_parquet(recommender, tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_by_command(tmp_path: Path, run: Run) -> None:
