@@ -119,8 +119,8 @@ def _read_ratings(path: Path, separator: str, header: bool) -> dict[str, NDArray
         raise InvalidDataError(f"{path} has no ratings", "the file is cut")
     places = np.flatnonzero(~((rating >= 0.5) & (rating <= 5) & (time >= 0)))
     if len(places):
-        found = f"rating {rating[places[0]]:g} at time {time[places[0]]}"
-        _refuse(path, header, places[0], f"{found}, expected a rating from 0.5 to 5 and a time of at least 0")
+        value = f"rating {rating[places[0]]:g} at time {time[places[0]]}"
+        _refuse(path, header, places[0], f"{value}, expected a rating from 0.5 to 5 and a time of at least 0")
     return columns
 
 
