@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,6 @@ def test_a_part_with_ids_of_another_type_is_refused(users: list[Id], items: list
 
 
 def test_the_depths_may_be_integers_of_numpy(split: Split) -> None:
-    found = evaluate(
-        PopularityEncoder().fit(split.train), split, k=(np.int64(5), np.int64(10)), top=np.int64(5), baselines=()
-    )
+    depths: Any = (np.int64(5), np.int64(10))
+    found = evaluate(PopularityEncoder().fit(split.train), split, k=depths, top=depths[0], baselines=())
     assert {"ndcg@5", "ndcg@10", "novelty@5"} <= found.metrics.keys()

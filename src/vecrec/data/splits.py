@@ -91,7 +91,7 @@ def temporal(
             "a temporal split needs times, and the data set has none", "use leave_last_out or random"
         )
     ordered = np.sort(data.times)
-    begin = None if at is None else _check_moment(seconds(at, "at"), ordered)
+    begin = None if at is None else _check_moment(float(seconds(at, "at")), ordered)
     if begin is not None:
         fraction = float(np.searchsorted(ordered, begin)) / len(ordered)
     _check_fractions(fraction, validation)
