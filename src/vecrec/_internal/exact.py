@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "unit"]
+__all__ = ["best", "cosines", "nearest", "unit"]
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -55,3 +56,37 @@ def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
         places = np.flatnonzero(values >= floor)
         found[row] = places[np.argsort(-values[places], kind="stable")[:k]]
     return found.reshape(*scores.shape[:-1], k)
+
+
+def nearest(
+    queries: NDArray[np.float32], matrix: NDArray[np.float32], k: int, *, cosine: bool = False
+) -> Iterator[tuple[list[int], list[float]]]:
+    """For each query, the rows with the k highest inner products, best first, of equal ones the earlier row first.
+
+    Equal rows get equal scores: the product of the whole matrix, which rounds by place, only tells the candidates.
+
+    Args:
+        queries: Shape (n, dim).
+        matrix: Shape (m, dim). For cosines its rows must have length 1 already or be zero; see `unit`.
+        k: How many.
+        cosine: Whether the queries are scaled to length 1 first.
+    """
+    if not len(matrix):
+        yield from (([], []) for _ in queries)
+        return
+    longest = float(np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64).max()))
+    for query in unit(queries) if cosine else queries:
+        places = _candidates(matrix @ query, query, longest, k)
+        rows, wide = matrix[places].astype(np.float64), query.astype(np.float64)
+        scores = (rows * wide).sum(axis=1).astype(np.float32)
+        order = best(scores, k)
+        yield places[order].tolist(), scores[order].tolist()
+
+
+def _candidates(rough: NDArray[Any], query: NDArray[Any], longest: float, k: int) -> NDArray[np.int64]:
+    if k >= len(rough):
+        return np.arange(len(rough))
+    # What a sum of products in single precision is off by at most.
+    slack = 2 * len(query) * float(np.finfo(np.float32).eps) * longest * float(np.linalg.norm(query.astype(np.float64)))
+    floor = float(np.partition(rough, -k)[-k]) - slack
+    return np.flatnonzero(rough >= floor)
