@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "nearest", "unit"]
+__all__ = ["best", "cosines", "longest", "nearest", "unit"]
+
+_SCORES = 4_000_000
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -58,35 +60,55 @@ def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     return found.reshape(*scores.shape[:-1], k)
 
 
-def nearest(
-    queries: NDArray[np.float32], matrix: NDArray[np.float32], k: int, *, cosine: bool = False
-) -> Iterator[tuple[list[int], list[float]]]:
-    """For each query, the rows with the k highest inner products, best first, of equal ones the earlier row first.
+def longest(vectors: NDArray[Any]) -> float:
+    """The length of the longest vector, 0 for none. Shape (n, dim)."""
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0.0)))
 
-    Equal rows get equal scores: the product of the whole matrix, which rounds by place, only tells the candidates.
+
+def nearest(
+    queries: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    k: int,
+    *,
+    length: float,
+    allowed: NDArray[np.bool_] | None = None,
+    tie: Callable[[int], Any] = int,
+) -> Iterator[list[tuple[int, float]]]:
+    """For each query, the rows with the k highest inner products and their scores, best first.
+
+    Equal rows get equal scores: the product of whole matrices, which rounds by place, only finds the candidates, and
+    their scores are sums in double precision.
 
     Args:
-        queries: Shape (n, dim).
-        matrix: Shape (m, dim). For cosines its rows must have length 1 already or be zero; see `unit`.
+        queries: Shape (n, dim). For cosines, these and the rows have length 1 or are zero; see `unit`.
+        matrix: Shape (m, dim).
         k: How many.
-        cosine: Whether the queries are scaled to length 1 first.
+        length: The length of the longest row; see `longest`.
+        allowed: Shape (m,): the rows that may be found; all by default.
+        tie: The sort key of a row among equal scores; its place by default.
     """
-    if not len(matrix):
-        yield from (([], []) for _ in queries)
-        return
-    longest = float(np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64).max()))
-    for query in unit(queries) if cosine else queries:
-        places = _candidates(matrix @ query, query, longest, k)
-        rows, wide = matrix[places].astype(np.float64), query.astype(np.float64)
-        scores = (rows * wide).sum(axis=1).astype(np.float32)
-        order = best(scores, k)
-        yield places[order].tolist(), scores[order].tolist()
+    places = np.arange(len(matrix)) if allowed is None else np.flatnonzero(allowed)
+    if len(places) < len(matrix) // 8:  # few rows are cheaper to copy than many to compare
+        matrix, places, original = matrix[places], np.arange(len(places)), places
+    else:
+        original = np.arange(len(matrix))
+    step = max(1, _SCORES // max(1, len(matrix)))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        # A product of a matrix and one vector is faster than that of two matrices, one of which has a single row.
+        rough = (matrix @ block[0])[np.newaxis] if len(block) == 1 else block @ matrix.T
+        for query, scores in zip(block, rough):
+            found = places if k >= len(places) else _candidates(scores, places, query, length, k)
+            exact = (matrix[found] * query.astype(np.float64)).sum(axis=1).astype(np.float32).tolist()
+            named = zip(original[found].tolist(), exact)
+            yield sorted(named, key=lambda pair: (-pair[1], tie(pair[0])))[:k]
 
 
-def _candidates(rough: NDArray[Any], query: NDArray[Any], longest: float, k: int) -> NDArray[np.int64]:
-    if k >= len(rough):
-        return np.arange(len(rough))
-    # What a sum of products in single precision is off by at most.
-    slack = 2 * len(query) * float(np.finfo(np.float32).eps) * longest * float(np.linalg.norm(query.astype(np.float64)))
-    floor = float(np.partition(rough, -k)[-k]) - slack
-    return np.flatnonzero(rough >= floor)
+def _candidates(
+    rough: NDArray[Any], places: NDArray[np.int64], query: NDArray[Any], length: float, k: int
+) -> NDArray[np.int64]:
+    scores = rough if len(places) == len(rough) else rough[places]
+    # What a sum of products in single precision is off by at most, on both sides of the comparison.
+    size = length * float(np.linalg.norm(query.astype(np.float64)))
+    slack = 2 * len(query) * float(np.finfo(np.float32).eps) * size
+    return places[scores >= np.partition(scores, -k)[-k] - slack]

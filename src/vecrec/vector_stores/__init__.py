@@ -9,13 +9,18 @@ from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.memory import MemoryVectorStore
 
 if TYPE_CHECKING:
+    from vecrec.vector_stores.file import FileVectorStore
     from vecrec.vector_stores.milvus import MilvusVectorStore
 
-__all__ = ["CollectionSpec", "Entry", "MemoryVectorStore", "MilvusVectorStore", "VectorStore"]
+__all__ = ["CollectionSpec", "Entry", "FileVectorStore", "MemoryVectorStore", "MilvusVectorStore", "VectorStore"]
 
 
 def __getattr__(name: str) -> object:
-    # Not before it is asked for, since everything that imports vecrec comes by here.
+    # Only when asked for, since every import of vecrec imports this module.
+    if name == "FileVectorStore":
+        from vecrec.vector_stores.file import FileVectorStore
+
+        return FileVectorStore
     if name == "MilvusVectorStore":
         from vecrec.vector_stores.milvus import MilvusVectorStore
 

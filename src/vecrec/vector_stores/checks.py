@@ -29,8 +29,7 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
 
     Raises:
         DimensionMismatchError: for another number of columns.
-        InvalidDataError: for something other than a matrix of real numbers, or one that holds NaN, infinity or what float32
-            cannot hold.
+        InvalidDataError: for anything but a matrix of real numbers that float32 can hold, NaN and infinity excluded.
     """
     try:
         given = np.asarray(vectors)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from typing_extensions import override
 
-from vecrec._internal.exact import nearest, unit
+from vecrec._internal.exact import longest, nearest, unit
 from vecrec.errors import CollectionExistsError, CollectionNotFoundError, StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id, id_order
@@ -89,10 +89,11 @@ class MemoryVectorStore(VectorStore):
                 matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
                 held.matrix = unit(matrix) if spec.metric == "cosine" else matrix
             ids, matrix, entries = held.ids, held.matrix, held.entries.copy()
-        allowed = [n for n, key in enumerate(ids) if where is None or where.matches(entries[key].attributes)]
+        allowed = None if where is None else np.array([where.matches(entries[key].attributes) for key in ids], bool)
         # Ids are in their order, so of equal scores the earlier place is the earlier id.
-        found = nearest(queries, matrix[allowed], k, cosine=spec.metric == "cosine")
-        return [[Hit(ids[allowed[place]], score) for place, score in zip(*each)] for each in found]
+        queries = unit(queries) if spec.metric == "cosine" else queries
+        found = nearest(queries, matrix, k, length=longest(matrix), allowed=allowed)
+        return [[Hit(ids[place], score) for place, score in each] for each in found]
 
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
         with self._lock:

@@ -1,6 +1,4 @@
-"""The address of a Milvus, and the connection to it: opened when first needed, of one process, every call within the
-timeout.
-"""
+"""The address of a Milvus, and the connection to it, opened when first needed, by one process."""
 
 from __future__ import annotations
 

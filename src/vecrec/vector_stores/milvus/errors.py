@@ -35,7 +35,10 @@ _NOT_READY = (
     "node offline", "node not match", "nodes not enough", "not healthy", "replica not available", "channel lacks",
     "shard leader",
 )  # fmt: skip
-_TOO_LARGE = re.compile(r"message larger than max|message (length|size)? ?(is )?too large|maxOutputSize", re.IGNORECASE)
+_TOO_LARGE = re.compile(
+    r"message larger than max|message (length|size)? ?(is )?too large|maxOutputSize|exceed the limit size",
+    re.IGNORECASE,
+)
 _BEING_RELEASED = re.compile(r"search/query delegator .*(collection|channel) not found")
 _TOO_LATE = re.compile("retry timeout|wait for .* timeout|deadline exceeded|timed out", re.IGNORECASE)
 
@@ -72,13 +75,15 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
         return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer ({reason})", "is it running there?")
     if any(text in reason.lower() for text in _NOT_READY):
         return StoreUnavailableError(f"{doing}: Milvus at {where} is not ready ({reason})", "try again in some seconds")
+    return _refusal(error, f"{doing}: Milvus at {where}", reason)
+
+
+def _refusal(error: Exception, subject: str, reason: str) -> StoreError:
     if _status(error) in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
-        return StoreError(f"{doing}: Milvus at {where} refused the token ({reason})", "give a valid one")
+        return StoreError(f"{subject} refused the token ({reason})", "give a valid one")
     if is_too_large(error):
-        return StoreError(
-            f"{doing}: a single row is too large for Milvus at {where} ({reason})", "keep long values in the records"
-        )
-    return StoreError(f"{doing}: Milvus at {where} refused: {reason}", "look at the server's log")
+        return StoreError(f"{subject} refused a single row as too large ({reason})", "keep long values in the records")
+    return StoreError(f"{subject} refused: {reason}", "look at the server's log")
 
 
 def is_unanswered(error: BaseException | None) -> bool:
