@@ -424,7 +424,7 @@ def test_every_operator_has_every_form(name: str, value: Any, text: str, where: 
 
 def test_the_forms_are_all_tested() -> None:
     """The table above names each operator that there is."""
-    (mark,) = test_every_operator_has_every_form.pytestmark  # type: ignore[attr-defined]
+    (mark,) = test_every_operator_has_every_form.pytestmark
     assert [case[0] for case in mark.args[1]] == list(OPERATORS)
 
 

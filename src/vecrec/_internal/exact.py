@@ -111,4 +111,5 @@ def _candidates(
     # What a sum of products in single precision is off by at most, on both sides of the comparison.
     size = length * float(np.linalg.norm(query.astype(np.float64)))
     slack = 2 * len(query) * float(np.finfo(np.float32).eps) * size
-    return places[scores >= np.partition(scores, -k)[-k] - slack]
+    found: NDArray[np.int64] = places[scores >= np.partition(scores, -k)[-k] - slack]
+    return found

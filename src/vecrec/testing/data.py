@@ -109,7 +109,7 @@ BAD_IDS: tuple[Any, ...] = (
     None, True, 1.0, float("nan"), b"1", (1,), 2**63, -(2**63) - 1, "\ud800", "a" * (MAX_ID_BYTES + 1),
     np.float32(1), np.bool_(True),
 )  # fmt: skip
-"""Values that are no ids."""
+"""Values that are not valid ids."""
 
 _VALUES: Mapping[str, tuple[Scalar, ...]] = {
     "flag": (True, False),

@@ -82,10 +82,10 @@ class VectorStore(Connection):
     - A higher score is better, and the score of ``"ip"`` is the inner product. Equal scores are ordered by id,
       integers first.
     - What one call has written, the next call reads, in this process and in any other.
-    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is no
+    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is not an
       error.
     - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed, and
-      what a call gives is the caller's own.
+      what a call returns is the caller's own.
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
@@ -163,7 +163,7 @@ class VectorStore(Connection):
             self._upsert(collection, spec, list(last), matrix, plain)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        """Remove entries; ids that are not there are no error.
+        """Remove entries; ids that are not there are not an error.
 
         Raises:
             CollectionNotFoundError: when there is no such collection.

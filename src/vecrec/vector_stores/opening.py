@@ -30,13 +30,16 @@ def open_vector_store(uri: str | os.PathLike[str], token: str = "", **options: A
         InvalidDataError: for a URI that does not name a store, or options that the store does not take.
         MissingDependencyError: if the store's package is not installed.
     """
-    text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else uri
-    scheme = text.partition("://")[0] if isinstance(text, str) and "://" in text else ""
+    try:
+        text = str(os.fspath(uri))
+    except TypeError as error:
+        raise InvalidDataError(f"the URI of the vector store is {uri!r}", "give a str or a path") from error
+    scheme = text.partition("://")[0] if "://" in text else ""
     if scheme == "memory":
         from vecrec.vector_stores.memory import MemoryVectorStore
 
         return _made("memory", lambda _, **given: MemoryVectorStore(**given), text, options)
-    if scheme == "file" or (not scheme and isinstance(text, str) and text.endswith(".vec")):
+    if scheme == "file" or (not scheme and text.endswith(".vec")):
         from vecrec.vector_stores.file import FileVectorStore
 
         return _made("file", FileVectorStore, text, options)

@@ -42,7 +42,7 @@ _ANSWERS = frozenset({"search", "query"})
 # A read of nothing, which is answered when everything is there.
 _LATEST: dict[str, Any] = {"filter": f'{ID} == ""', "output_fields": [ID], "consistency_level": "Strong"}
 
-# By default a lost connection is tried anew after pauses that grow to two minutes.
+# By default a lost connection is tried again after pauses that grow to two minutes.
 _CHANNEL = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 1000,
@@ -147,7 +147,7 @@ class Client:
         try:
             self.direct(doing, "load_collection", collection)
         except StoreError as error:
-            # Who created it may have died, or not have come so far yet. To make an index twice is no error.
+            # The process that created it may have died, or not have made the index yet. To make it twice does no harm.
             record = self.direct(doing, "describe_collection", collection)
             layout = Layout.read(record)
             if layout is None or not is_without_index(error.__cause__):
@@ -192,7 +192,7 @@ class Client:
 
         Raises:
             StoreError: when the store was closed or belongs to another process.
-            StoreUnavailableError: when nobody answers at the address.
+            StoreUnavailableError: when nothing answers at the address.
         """
         if self._engine is not None and self._process == os.getpid():
             return self._engine

@@ -67,10 +67,10 @@ class MilvusVectorStore(VectorStore):
         timeout: Seconds in which a single request to the engine has to be answered.
         flush_timeout: Seconds that `flush` may take in all, which builds the index.
         consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
-            replica; ``"Strong"`` reads what anybody wrote, and takes 200 to 400 milliseconds longer for each read.
+            replica; ``"Strong"`` reads what any client wrote, and takes 200 to 400 milliseconds longer for each read.
 
     Raises:
-        InvalidDataError: for an address or a setting that is none.
+        InvalidDataError: for an invalid address or setting.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class MilvusVectorStore(VectorStore):
         except StoreError as error:
             made = self._catalog.layout(collection)
             if made is not None and made.key != layout.key:
-                raise self._taken(collection) from error  # by somebody else in the meantime
+                raise self._taken(collection) from error  # by another process in the meantime
             if made is not None:
                 with contextlib.suppress(StoreError):
                     self._drop(collection)
@@ -253,10 +253,10 @@ class MilvusVectorStore(VectorStore):
     def _take_index(self, doing: str, collection: str, deadline: float) -> None:
         """Return when searches use the index that was built.
 
-        By itself a server takes it some ten seconds later, and until then searches by a coarse one of its own, so that
-        who measures the index in that time measures another.
+        By itself a server takes it some ten seconds later. Until then it searches by a coarse one of its own, and a
+        measurement of the index would measure that.
         """
-        # It will be taken anyway, so nobody waits for it for long.
+        # It will be taken anyway, so the wait is short.
         deadline = min(deadline, time.monotonic() + _TAKING)
         with contextlib.suppress(StoreTimeoutError):
             left = max(deadline - time.monotonic(), _POLL)
