@@ -196,15 +196,22 @@ class VectorStore(Connection):
         checked = check_filter(where, spec.fields)
         return self._search(collection, spec, matrix, limit, checked) if len(matrix) else []
 
-    def fetch(self, collection: str, ids: Sequence[Id]) -> dict[Id, Entry]:
+    def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
         """The entries of those ids that are there, with their vectors, in the order of ``ids``.
+
+        Args:
+            collection: An existing collection.
+            ids: Any number of ids.
+            attributes: Whether the entries come with their attributes. Without them, some engines answer several times
+                faster where there are many fields.
 
         Raises:
             CollectionNotFoundError: when there is no such collection.
         """
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
-        found = self._fetch(collection, spec, unique) if unique else {}
+        read = self._fetch if attributes else self._fetch_vectors
+        found = read(collection, spec, unique) if unique else {}
         return {key: found[key] for key in unique if key in found}
 
     def scan(self, collection: str, *, vectors: bool = False, batch_size: int = 1000) -> Iterator[Entry]:
@@ -278,6 +285,11 @@ class VectorStore(Connection):
 
     @abstractmethod
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]: ...
+
+    def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        """As `_fetch`, without attributes; to be overridden where reading fewer columns is faster."""
+        found = self._fetch(collection, spec, ids)
+        return {key: Entry(key, entry.vector, {}) for key, entry in found.items()}
 
     @abstractmethod
     def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]: ...

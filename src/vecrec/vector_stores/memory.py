@@ -28,6 +28,7 @@ class _Collection:
     matrix: Vectors | None = (
         None  # of the vectors, in the order of the ids, of length 1 for cosines; None after a write
     )
+    length: float = 0.0  # of the longest row of the matrix
     ids: list[Id] = field(default_factory=list)
 
 
@@ -88,11 +89,12 @@ class MemoryVectorStore(VectorStore):
                 held.ids = sorted(held.entries, key=id_order)
                 matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
                 held.matrix = unit(matrix) if spec.metric == "cosine" else matrix
-            ids, matrix, entries = held.ids, held.matrix, held.entries.copy()
+                held.length = longest(held.matrix)
+            ids, matrix, length, entries = held.ids, held.matrix, held.length, held.entries.copy()
         allowed = None if where is None else np.array([where.matches(entries[key].attributes) for key in ids], bool)
         # Ids are in their order, so of equal scores the earlier place is the earlier id.
         queries = unit(queries) if spec.metric == "cosine" else queries
-        found = nearest(queries, matrix, k, length=longest(matrix), allowed=allowed)
+        found = nearest(queries, matrix, k, length=length, allowed=allowed)
         return [[Hit(ids[place], score) for place, score in each] for each in found]
 
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:

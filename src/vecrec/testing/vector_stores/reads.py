@@ -29,6 +29,16 @@ class ReadTests(VectorStoreKit):
         assert same(list(found), [library.ids[5], library.ids[2], library.ids[9]])
         assert [entry.id for entry in found.values()] == list(found)
 
+    def test_fetch_without_attributes_leaves_them_out(self, store: VectorStore, library: Library) -> None:
+        """The same vectors in the same order, without attributes."""
+        ids = [library.ids[5], "missing", library.ids[2]]
+        found = store.fetch(library.name, ids, attributes=False)
+        assert same(list(found), [library.ids[5], library.ids[2]])
+        for entry, position in zip(found.values(), (5, 2)):
+            assert entry.id == library.ids[position]
+            assert entry.attributes == {}
+            np.testing.assert_array_equal(entry.vector, library.vectors[position])
+
     @pytest.mark.parametrize("batch_size", [7, 199, 200, 10_000])
     def test_scan_gives_every_entry_once(self, store: VectorStore, library: Library, batch_size: int) -> None:
         """Whatever the size of its batches, a scan returns each entry once with its vector and attributes."""

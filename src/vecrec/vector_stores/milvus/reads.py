@@ -98,9 +98,9 @@ class Table:
         for rows in self._pages(f"({condition}) and {wanted}" if condition else wanted, [ID], WINDOW):
             yield [Entry(decode_id(row[ID]), None, {}) for row in rows]
 
-    def fetch(self, ids: list[Id]) -> Iterator[Entry]:
-        """The entries of those ids that are there, in any order."""
-        names = [ID, VECTOR, *self.layout.names()]
+    def fetch(self, ids: list[Id], fields: Collection[str] | None = None) -> Iterator[Entry]:
+        """The entries of those ids that are there, in any order, with some attributes or all; see `pages`."""
+        names = [ID, VECTOR, *self.layout.names(fields)]
         step = self._step(1000, vectors=True)
         for start in range(0, len(ids), step):
             for rows in halved(ids[start : start + step], lambda part: self._query(id_in(part), names)):

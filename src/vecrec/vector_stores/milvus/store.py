@@ -219,6 +219,11 @@ class MilvusVectorStore(VectorStore):
             return {entry.id: entry for entry in self._table(collection).fetch(ids)}
 
     @override
+    def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        with self._catalog.about(collection):
+            return {entry.id: entry for entry in self._table(collection).fetch(ids, fields=())}
+
+    @override
     def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
         table = self._table(collection)
 
