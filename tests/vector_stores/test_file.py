@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vecrec import Recommender, ReleaseChecks
+from vecrec.data import Dataset
+from vecrec.encoders import ContentEncoder
 from vecrec.errors import CollectionNotFoundError, InvalidDataError, StoreError, StoreTimeoutError
 from vecrec.filters import field
+from vecrec.metadata_stores import SQLMetadataStore
 from vecrec.vector_stores import CollectionSpec, FileVectorStore, MemoryVectorStore
 from vecrec.vector_stores.opening import open_vector_store
 
@@ -98,6 +102,42 @@ def test_a_killed_writer_leaves_each_call_done_or_not_done(path: Path, lines: in
             store.upsert("items", ["after"], ONE)
             store.delete("items", ["after"])
             acknowledged = int(last)
+
+
+def serve(folder: Path, rounds: int) -> set[str]:
+    """A worker of a service: it answers from the files while another process trains."""
+    with recommender(folder) as films:
+        served = set()
+        for number in range(rounds):
+            found = films.recommend(number % 20, k=5)
+            assert len(found) == 5
+            served.add(found.served_by)
+        return served
+
+
+def recommender(folder: Path) -> Recommender:
+    """One on the files of a folder."""
+    parts = (
+        ContentEncoder(dim=16),
+        FileVectorStore(folder / "films.vec"),
+        SQLMetadataStore(f"sqlite:///{folder}/films.db"),
+    )
+    checks = ReleaseChecks(beat_popularity=False)
+    return Recommender(*parts, name="films", artifacts=folder / "artifacts", checks=checks, refresh_seconds=0.01)
+
+
+def test_two_workers_serve_while_a_nightly_job_trains(tmp_path: Path) -> None:
+    """All answers come from vectors, before, during and after the switch to another release."""
+    users = np.repeat(np.arange(20), 4)
+    log = {"user_id": users, "item_id": (users + 2 * np.arange(80)) % 40, "time": 1.7e9 + np.arange(80)}
+    data = Dataset(log, items={"item_id": np.arange(40), "genre": ["noir", "western"] * 20})
+    with recommender(tmp_path) as films:
+        films.fit(data)
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            workers = [pool.submit(serve, tmp_path, 300) for _ in range(2)]
+            for _ in range(2):
+                films.fit(data)
+            assert [worker.result() for worker in workers] == [{"vectors"}, {"vectors"}]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12, 13, 40])

@@ -1,4 +1,4 @@
-"""Where item vectors live and are searched.
+"""Vector stores: where item vectors are kept and searched.
 
 ``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
 """

@@ -126,7 +126,7 @@ class Client:
     def await_visible(self, doing: str, collection: str) -> None:
         """Return when every reader of the server sees what has been written.
 
-        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, of whichever
+        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, in every
         process, so that none of them has to wait. (``"Session"`` would not do: it overlooks deletions.)
         """
         self.call(doing, "query", collection, **_LATEST)
