@@ -264,9 +264,10 @@ def test_between_takes_two_bounds_in_order(low: Any, high: Any) -> None:
 @pytest.mark.parametrize("value", [True, 1.5, None, ["a"]])
 def test_contains_takes_an_integer_or_a_text(value: Any) -> None:
     """Lists of values hold nothing else."""
-    for wrong in (lambda: genres.contains(value), lambda: genres.contains_any([value])):
-        with pytest.raises(InvalidDataError):
-            wrong()
+    with pytest.raises(InvalidDataError):
+        genres.contains(value)
+    with pytest.raises(InvalidDataError):
+        genres.contains_any([value])
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "é", "a" * 65, "a\n", "a.b", None, 3, "a'; DROP TABLE"])

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,26 @@ def test_a_scan_goes_on_while_the_files_are_replaced(path: Path) -> None:
         store.drop("items")
         seen += scan
     assert [(entry.id, entry.vector[0]) for entry in seen if entry.vector is not None] == [(n, n) for n in range(2000)]
+
+
+def test_threads_read_while_others_write(path: Path) -> None:
+    """Replacements, deletions and compactions in one process: each answer is of one moment."""
+    with FileVectorStore(path) as store, ThreadPoolExecutor(4) as pool:
+        store.create("items", SPEC)
+        store.upsert("items", range(300), [[1, 0, 0, 0]] * 300)
+
+        def write(first: int) -> None:
+            for value in range(2, 12):
+                store.upsert("items", range(first, first + 150), [[value, 0, 0, 0]] * 150)
+
+        writing = [pool.submit(write, first) for first in (0, 150)]
+        while not all(each.done() for each in writing):
+            hits = store.search("items", ONE, 300)[0]
+            assert len({hit.id for hit in hits}) == 300
+            assert all(len({hit.score for hit in hits if (int(hit.id) < 150) is low}) == 1 for low in (True, False))
+        for each in writing:
+            each.result()
+        assert {hit.score for hit in store.search("items", ONE, 300)[0]} == {11}
 
 
 @pytest.mark.parametrize("metric", ["ip", "cosine"])

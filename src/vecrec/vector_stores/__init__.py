@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.memory import MemoryVectorStore
+from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
     from vecrec.vector_stores.file import FileVectorStore
     from vecrec.vector_stores.milvus import MilvusVectorStore
 
-__all__ = ["CollectionSpec", "Entry", "FileVectorStore", "MemoryVectorStore", "MilvusVectorStore", "VectorStore"]
+__all__ = [
+    "CollectionSpec", "Entry", "FileVectorStore", "MemoryVectorStore", "MilvusVectorStore", "VectorStore",
+    "open_vector_store",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

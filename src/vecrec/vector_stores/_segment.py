@@ -75,7 +75,7 @@ class Snapshot:
 
 
 class Segment:
-    """The files of one collection, and what has been read of them. Its caller holds a lock.
+    """The files of one collection, and what has been read of them. `refresh` and `snapshot` take one thread at a time.
 
     Args:
         stem: The path of both files without their suffixes, ``.rows`` and ``.log``.
@@ -141,7 +141,7 @@ class Segment:
         return self._snapshot
 
     def put(self, ids: list[Id], vectors: Vectors, attributes: list[Attributes]) -> None:
-        """Append entries in one commit. The caller is the only writer and has refreshed."""
+        """Append entries in one commit, which the next `refresh` reads. Its caller is the only writer, and up to date."""
         rows, length = vectors, longest(vectors)
         if self.spec.metric == "cosine":
             rows, length = np.hstack([vectors, unit(vectors)]), 1.0
@@ -165,6 +165,7 @@ class Segment:
                 part = entries[start : start + _PART]
                 rows = [row for _, row in part]
                 other.put([key for key, _ in part], snapshot.vectors[rows], [self._attributes[row] for row in rows])
+                other.refresh()
         finally:
             other.close()
 
@@ -172,7 +173,6 @@ class Segment:
         payload = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
         header = _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload))
         _write_at(self.stem.with_suffix(".log"), self._offset, header + payload)
-        self.refresh()
 
     def _apply(self, record: dict[str, Any]) -> None:
         for text in record.get("delete", ()):

@@ -132,18 +132,17 @@ class FileVectorStore(VectorStore):
         self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
     ) -> None:
         with self._exclusive(f"upsert into {collection!r}") as manifest:
-            segment = self._segment(collection, manifest)
+            segment = self._current(collection)
             if segment.spec != spec:
                 raise CollectionNotFoundError(f"the collection {collection!r} was replaced", "try again")
             segment.put(ids, vectors, attributes)
-            self._compact(collection, segment, manifest)
+            self._compact(collection, manifest)
 
     @override
     def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
         with self._exclusive(f"deletion from {collection!r}") as manifest:
-            segment = self._segment(collection, manifest)
-            segment.remove(ids)
-            self._compact(collection, segment, manifest)
+            self._current(collection).remove(ids)
+            self._compact(collection, manifest)
 
     @override
     def _search(
@@ -263,9 +262,15 @@ class FileVectorStore(VectorStore):
                 ) from error
         try:
             with self._reading(doing) as manifest:
+                pass
+            with self._told(doing):  # without the lock of this process, so that its other threads go on reading
                 yield manifest
         finally:
             lock.release()
+
+    def _current(self, collection: str) -> Segment:
+        with self._reading(f"look at {collection!r}") as manifest:
+            return self._segment(collection, manifest)
 
     def _prepare(self) -> None:
         if (self.path / ".lock").exists():
@@ -292,8 +297,9 @@ class FileVectorStore(VectorStore):
             if path.suffix in (".rows", ".log") and path.stem not in kept:
                 path.unlink(missing_ok=True)
 
-    def _compact(self, collection: str, segment: Segment, manifest: _Manifest) -> None:
+    def _compact(self, collection: str, manifest: _Manifest) -> None:
         """Leave the dead rows behind once they are more than the live ones."""
+        segment = self._current(collection)
         if segment.dead <= max(_COMPACT_ABOVE, len(segment.places)):
             return
         stem = uuid.uuid4().hex
