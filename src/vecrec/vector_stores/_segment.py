@@ -141,7 +141,7 @@ class Segment:
         return self._snapshot
 
     def put(self, ids: list[Id], vectors: Vectors, attributes: list[Attributes]) -> None:
-        """Append entries in one commit, which the next `refresh` reads. Its caller is the only writer, and up to date."""
+        """Append entries in one commit, which the next `refresh` reads. Its caller is the only writer, up to date."""
         rows, length = vectors, longest(vectors)
         if self.spec.metric == "cosine":
             rows, length = np.hstack([vectors, unit(vectors)]), 1.0
