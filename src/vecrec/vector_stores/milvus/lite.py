@@ -117,7 +117,7 @@ def _failure(path: str, cause: BaseException | None) -> StoreError:
     if type(cause).__name__ == "DataDirLockedError":
         error = StoreError(
             f"{path} is open in another process, and Milvus Lite serves one process at a time",
-            "end that process, use a FileVectorStore ('movies.vec'), or use the address of a Milvus server from both",
+            "end that process, or use from both a FileVectorStore, 'movies.vec', or a server, 'http://host:19530'",
         )
     else:
         reason = f"{type(cause).__name__}: {cause}" if cause else "no reason was given"
