@@ -1,9 +1,9 @@
-"""The custom vector store keeps every promise."""
+"""The vector store of one's own keeps every promise, and is as short as it says."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from typing_extensions import override
@@ -19,10 +19,16 @@ class TestSQLiteVectorStore(VectorStoreTests):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-        with SQLiteVectorStore(tmp_path_factory.mktemp("store") / "vectors.sqlite") as store:
+        with SQLiteVectorStore(tmp_path_factory.mktemp("sqlite") / "vectors.sqlite") as store:
             yield store
 
     @override
     def reopen(self, store: VectorStore) -> VectorStore:
         assert isinstance(store, SQLiteVectorStore)
-        return SQLiteVectorStore(Path(store.path))
+        return SQLiteVectorStore(store.path)
+
+
+def test_it_is_under_90_lines() -> None:
+    """The class is all that it takes; blank lines are not counted."""
+    lines = [line for line in inspect.getsource(SQLiteVectorStore).splitlines() if line.strip()]
+    assert 40 < len(lines) < 90

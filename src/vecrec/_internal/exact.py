@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "count_reaching", "target_ranks", "top_columns", "unit"]
+__all__ = ["best", "cosines", "count_reaching", "longest", "nearest", "target_ranks", "top_columns", "unit"]
+
+_SCORES = 4_000_000
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -126,3 +129,58 @@ def _ranks_of_many(
         among[np.argsort(-mine, kind="stable")] = np.arange(1, len(mine) + 1)
         ranks[part] = among + len(others) - np.searchsorted(others, mine, side="left")
     return ranks
+
+
+def longest(vectors: NDArray[Any]) -> float:
+    """The length of the longest vector, 0 for none. Shape (n, dim)."""
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0.0)))
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    k: int,
+    *,
+    length: float,
+    allowed: NDArray[np.bool_] | None = None,
+    tie: Callable[[int], Any] = int,
+) -> Iterator[list[tuple[int, float]]]:
+    """For each query, the rows with the k highest inner products and their scores, best first.
+
+    Equal rows get equal scores: the product of whole matrices, which rounds by place, only finds the candidates, and
+    their scores are sums in double precision.
+
+    Args:
+        queries: Shape (n, dim). For cosines, these and the rows have length 1 or are zero; see `unit`.
+        matrix: Shape (m, dim).
+        k: How many.
+        length: The length of the longest row; see `longest`.
+        allowed: Shape (m,): the rows that may be found; all by default.
+        tie: The sort key of a row among equal scores; its place by default.
+    """
+    places = np.arange(len(matrix)) if allowed is None else np.flatnonzero(allowed)
+    if len(places) < len(matrix) // 8:  # few rows are cheaper to copy than many to compare
+        matrix, places, original = matrix[places], np.arange(len(places)), places
+    else:
+        original = np.arange(len(matrix))
+    step = max(1, _SCORES // max(1, len(matrix)))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        # A product of a matrix and one vector is faster than that of two matrices, one of which has a single row.
+        rough = (matrix @ block[0])[np.newaxis] if len(block) == 1 else block @ matrix.T
+        for query, scores in zip(block, rough):
+            found = places if k >= len(places) else _candidates(scores, places, query, length, k)
+            exact = (matrix[found] * query.astype(np.float64)).sum(axis=1).astype(np.float32).tolist()
+            named = zip(original[found].tolist(), exact)
+            yield sorted(named, key=lambda pair: (-pair[1], tie(pair[0])))[:k]
+
+
+def _candidates(
+    rough: NDArray[Any], places: NDArray[np.int64], query: NDArray[Any], length: float, k: int
+) -> NDArray[np.int64]:
+    scores = rough if len(places) == len(rough) else rough[places]
+    # What a sum of products in single precision is off by at most, on both sides of the comparison.
+    size = length * float(np.linalg.norm(query.astype(np.float64)))
+    slack = 2 * len(query) * float(np.finfo(np.float32).eps) * size
+    found: NDArray[np.int64] = places[scores >= np.partition(scores, -k)[-k] - slack]
+    return found
