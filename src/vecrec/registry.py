@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vecrec.errors import InvalidDataError
 
-__all__ = ["find_part"]
+__all__ = ["find_part", "registered"]
+
+
+def registered(group: str, name: str) -> Any:
+    """What an installed package registers as ``name`` in an entry point group, or ``None``."""
+    from importlib.metadata import entry_points  # costs more than the rest of the import of vecrec
+
+    for entry in entry_points(group=group, name=name):
+        return entry.load()
+    return None
 
 
 def find_part(group: str, name: str) -> type:

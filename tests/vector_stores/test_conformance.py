@@ -10,7 +10,7 @@ import pytest
 
 from vecrec.ids import Id
 from vecrec.testing import VectorStoreTests
-from vecrec.vector_stores import MemoryVectorStore, MilvusVectorStore, VectorStore
+from vecrec.vector_stores import FileVectorStore, MemoryVectorStore, MilvusVectorStore, VectorStore
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -37,6 +37,23 @@ class TestMemory(VectorStoreTests):
         return {entry.id: entry.vector.tolist() for entry in entries if entry.vector is not None}
 
 
+class TestFile(VectorStoreTests):
+    """Files that several processes share."""
+
+    remote = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
+        """Give a store on a new directory."""
+        with FileVectorStore(tmp_path_factory.mktemp("file") / "kit.vec") as store:
+            yield store
+
+    def reopen(self, store: VectorStore) -> VectorStore:
+        assert isinstance(store, FileVectorStore)
+        return FileVectorStore(store.path)
+
+
 class TestMilvusLite(VectorStoreTests):
     """Milvus inside this process."""
 
@@ -48,11 +65,11 @@ class TestMilvusLite(VectorStoreTests):
     def store(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
         """Give a store on an empty directory."""
         cls.path = tmp_path_factory.mktemp("lite") / "kit.db"
-        with MilvusVectorStore(cls.path) as store:
+        with MilvusVectorStore(cls.path, timeout=120) as store:
             yield store
 
     def reopen(self, store: VectorStore) -> VectorStore:
-        return MilvusVectorStore(self.path)
+        return MilvusVectorStore(self.path, timeout=120)
 
 
 class TestMilvusServer(VectorStoreTests):
@@ -65,7 +82,7 @@ class TestMilvusServer(VectorStoreTests):
     def store(cls, milvus_uri: str) -> Iterator[VectorStore]:
         """Give a store on the server that all tests share."""
         cls.uri = milvus_uri
-        with MilvusVectorStore(milvus_uri) as store:
+        with MilvusVectorStore(milvus_uri, timeout=120) as store:
             yield store
 
     def reopen(self, store: VectorStore) -> VectorStore:

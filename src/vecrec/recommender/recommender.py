@@ -361,7 +361,12 @@ class Recommender:
         return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
 
     def evaluate(
-        self, test: Dataset, k: int | Sequence[int] = (10, 50), *, where: Filter | None = None
+        self,
+        test: Dataset,
+        k: int | Sequence[int] = (10, 50),
+        *,
+        where: Filter | None = None,
+        exclude_seen: bool = True,
     ) -> LiveEvaluation:
         """Recommend to every user with an event in ``test`` as they would be served, and measure the result.
 
@@ -369,6 +374,7 @@ class Recommender:
             test: The events that are to be predicted, which the metadata store must not hold yet.
             k: How deep to look.
             where: A condition under which to recommend.
+            exclude_seen: Whether items that a user has consumed are left out; ``False`` for repeats.
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
@@ -381,7 +387,7 @@ class Recommender:
         """
         from vecrec.evaluation.live import LivePath, evaluate_live
 
-        request = partial(Request.of, options={"where": where})
+        request = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
 
         def measure(live: LoadedRelease) -> LiveEvaluation:
             path = LivePath(
@@ -399,6 +405,7 @@ class Recommender:
                 ],
                 with_record=lambda ids: self.metadata_store.get(ITEM, ids),
                 where=where,
+                exclude_seen=exclude_seen,
             )
             return evaluate_live(path, test, k)
 

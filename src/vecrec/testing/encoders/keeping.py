@@ -11,7 +11,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.testing.base import refused
 from vecrec.testing.encoders.base import EncoderKit
 from vecrec.testing.encoders.processes import answers, read_back
-from vecrec.testing.keeping import FilesTests
+from vecrec.testing.persistence import FilesTests
 from vecrec.testing.processes import elsewhere
 
 __all__ = ["KeepingTests"]

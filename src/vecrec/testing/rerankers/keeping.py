@@ -9,7 +9,7 @@ from typing_extensions import override
 from vecrec.errors import NotFittedError
 from vecrec.rerankers.base import Reranker
 from vecrec.testing.base import refused
-from vecrec.testing.keeping import FilesTests
+from vecrec.testing.persistence import FilesTests
 from vecrec.testing.processes import elsewhere
 from vecrec.testing.rerankers.base import RerankerKit, finder, orders
 from vecrec.testing.rerankers.orders import assert_alike

@@ -30,10 +30,10 @@ _TAGGED = "vecrec.tagged_ids"
 
 
 def read_vectors(path: str | Path) -> Iterator[Batch]:
-    """The vectors of a file, some thousand at a time.
+    """The vectors of a file, some thousands at a time.
 
     Raises:
-        InvalidDataError: for another suffix, a file that cannot be read, an id that is none, a vector of another
+        InvalidDataError: for another suffix, a file that cannot be read, an invalid id, a vector of another
             length than the first one, NaN or infinity. The message names the line or the row.
     """
     file = Path(path)
@@ -41,16 +41,22 @@ def read_vectors(path: str | Path) -> Iterator[Batch]:
     row = 0
     for ids, matrix in _format(file)[0](file):
         if matrix.ndim != 2 or (width is not None and matrix.shape[1] != width) or len(ids) != len(matrix):
-            raise InvalidDataError(f"{file}", f"the vectors near row {row} have another length than the first one")
+            raise InvalidDataError(
+                f"{file}: the vectors near row {row} have another length than the first one",
+                "write vectors of one length",
+            )
         if not np.isfinite(matrix).all():
             bad = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-            raise InvalidDataError(f"{file}", f"the vector of {ids[bad]!r} holds NaN or infinity")
+            raise InvalidDataError(f"{file}: the vector of {ids[bad]!r} holds NaN or infinity", "leave it out")
         width, row = matrix.shape[1], row + len(ids)
         yield ids, matrix
 
 
 def write_vectors(path: str | Path, batches: Iterable[Batch]) -> int:
-    """Write vectors into a file, which is whole or not there; gives how many.
+    """Write vectors into a file, which is whole or not there.
+
+    Returns:
+        How many were written.
 
     Raises:
         InvalidDataError: for another suffix, or an id that the format cannot hold.
@@ -82,7 +88,9 @@ def _read_parquet(path: Path) -> Iterator[Batch]:
                 rows = batch.column("vector").to_pylist()
                 yield _ids(ids, tagged), _matrix(rows, path)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise InvalidDataError(f"{path} cannot be read as vectors with the columns id and vector: {error}") from error
+        raise InvalidDataError(
+            f"{path} cannot be read as vectors ({error})", "write Parquet with the columns id and vector"
+        ) from error
 
 
 def _write_parquet(path: Path, batches: Iterable[Batch]) -> int:
@@ -108,7 +116,7 @@ def _write_parquet(path: Path, batches: Iterable[Batch]) -> int:
         if writer is not None:
             writer.close()
     if not count:
-        raise InvalidDataError("there are no vectors to write")
+        raise InvalidDataError("there are no vectors to write", "publish items first")
     return count
 
 
@@ -121,7 +129,9 @@ def _read_npz(path: Path) -> Iterator[Batch]:
             ids, matrix = arrays["ids"].tolist(), np.asarray(arrays["vectors"], np.float32)
             tagged = "tagged" in arrays.files
     except (OSError, ValueError, KeyError) as error:
-        raise InvalidDataError(f"{path} cannot be read as an npz file of ids and vectors: {error}") from error
+        raise InvalidDataError(
+            f"{path} cannot be read ({error})", "write an npz file of the arrays ids and vectors"
+        ) from error
     if matrix.ndim != 2 or len(ids) != len(matrix):
         raise InvalidDataError(f"{path} has {len(ids)} ids and vectors of shape {matrix.shape}", "give as many of each")
     for start in range(0, len(ids), _AT_A_TIME):
@@ -135,7 +145,7 @@ def _write_npz(path: Path, batches: Iterable[Batch]) -> int:
         ids += keys
         parts.append(matrix)
     if not ids:
-        raise InvalidDataError("there are no vectors to write")
+        raise InvalidDataError("there are no vectors to write", "publish items first")
     if any(isinstance(key, str) and key.endswith("\0") for key in ids):
         raise InvalidDataError("NumPy drops null characters at the end of a text", "export these ids to .parquet")
     mode = _mode(ids)
@@ -162,7 +172,7 @@ def _read_text(path: Path) -> Iterator[Batch]:
                     yield ids, _matrix(rows, path)
                     ids, rows = [], []
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidDataError(f"{path} cannot be read: {error}") from error
+        raise InvalidDataError(f"{path} cannot be read ({error})", "check the path and its encoding, UTF-8") from error
     if ids:
         yield ids, _matrix(rows, path)
 
@@ -172,7 +182,7 @@ def _line(line: str, where: str) -> tuple[Id, list[float]]:
     try:
         row = json.loads(f"[{values}")
         if not colon or not all(type(value) in (int, float) and math.isfinite(value) for value in row):
-            raise ValueError("no list of finite numbers")
+            raise ValueError("not a list of finite numbers")
     except (ValueError, OverflowError) as error:
         raise InvalidDataError(f"{where} is {line[:60]!r}", f"write it like 42:[0.1, 0.2] ({error})") from error
     return check_id(int(key) if _INTEGER.match(key) else key, where), row
@@ -189,7 +199,7 @@ def _write_text(path: Path, batches: Iterable[Batch]) -> int:
                 file.write(f"{key}:[{', '.join(map(str, row))}]\n")
                 count += 1
     if not count:
-        raise InvalidDataError("there are no vectors to write")
+        raise InvalidDataError("there are no vectors to write", "publish items first")
     return count
 
 
@@ -214,7 +224,9 @@ def _matrix(rows: Sequence[Any], path: Path) -> NDArray[np.float32]:
     try:
         return np.array(rows, np.float32)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InvalidDataError(f"{path} has vectors of several lengths, or something else than numbers") from error
+        raise InvalidDataError(
+            f"{path} has vectors of several lengths, or values that are not numbers", "write vectors of one length"
+        ) from error
 
 
 _Reader: TypeAlias = Callable[[Path], Iterator[Batch]]
