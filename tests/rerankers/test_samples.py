@@ -41,7 +41,8 @@ def candidates(rows: list[Any], k: int, user: NDArray[np.float32], items: NDArra
     scores = items @ user
     order = np.argsort(-scores, kind="stable")
     found = [
-        Recommendation(rank, rows[place][0], float(scores[place]), rows[place][1]) for rank, place in enumerate(order, 1)
+        Recommendation(rank, rows[place][0], float(scores[place]), rows[place][1])
+        for rank, place in enumerate(order, 1)
     ]
     return Candidates(found, k, user, lambda: items[order])
 

@@ -1,7 +1,6 @@
 """What turns users and items into vectors.
 
-``base`` is the contract; then one module or folder an encoder, and what several of them share: ``tokens`` of features,
-the ``horizon`` of what is predicted, the ``reduction`` to fewer dimensions. ``presets`` puts the best together.
+``base`` is the contract; then one module or folder an encoder. What several of them share is in `vecrec.learning`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from vecrec.encoders.base import Encoder
 
 if TYPE_CHECKING:
     from vecrec.encoders.combined.encoder import CombinedEncoder
-    from vecrec.encoders.combined.presets import ensemble
+    from vecrec.encoders.combined.encoder import ensemble
     from vecrec.encoders.content import ContentEncoder
     from vecrec.encoders.ease import EASEEncoder
     from vecrec.encoders.linear_sequence import LinearSequenceEncoder, LinearSequenceSettings

@@ -145,7 +145,7 @@ class ContentEncoder(Encoder):
                 total += weight * self._token_vectors[self._tokens[token]]
         return unit(total)
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:

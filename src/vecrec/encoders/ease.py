@@ -18,7 +18,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.algebra import Factor, leading_vectors
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.feature_map import FeatureMap
 from vecrec.progress import Step
 from vecrec.types import Event, Item, User
 
@@ -142,7 +142,7 @@ class EASEEncoder(Encoder):
         latest = history[-self._settings["history"] :]
         return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:

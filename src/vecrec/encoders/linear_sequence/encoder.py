@@ -12,12 +12,12 @@ from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.linear_sequence.learning import Learnt, learn
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
+from vecrec.encoders.linear_sequence.training import Learnt, learn
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.feature_map import FeatureMap
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class LinearSequenceEncoder(Encoder):
                     break
         return known[::-1]
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:

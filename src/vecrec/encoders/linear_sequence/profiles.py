@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vecrec._internal.sampling import evenly
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
-from vecrec.learning.horizon import leaps
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.events import horizon_offsets
+from vecrec.learning.feature_map import FeatureMap
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -94,7 +94,7 @@ def learn_fades(
         else:
             begin = data.user_offsets[users]
             # With a horizon what comes later counts too, or the last event where there are not so many.
-            ahead = leaps(settings.horizon, len(users), np.random.default_rng(length))
+            ahead = horizon_offsets(settings.horizon, len(users), np.random.default_rng(length))
             next_one = begin + np.minimum(length + ahead, counts[users] - 1)
             past, following = codes[begin[:, None] + np.arange(length)], codes[next_one]
             records = [data.user_records[code] or {} for code in users.tolist()]

@@ -9,16 +9,15 @@ from typing_extensions import override
 from vecrec.errors import NotFittedError
 from vecrec.rerankers.base import Reranker
 from vecrec.testing.base import refused
-from vecrec.testing.keeping import FilesTests
+from vecrec.testing.persistence import FilesTests
 from vecrec.testing.processes import elsewhere
-from vecrec.testing.rerankers.base import RerankerKit, finder, orders
+from vecrec.testing.rerankers.base import RerankerKit, finder, learn, orders, read_back
 from vecrec.testing.rerankers.orders import assert_alike
-from vecrec.testing.rerankers.processes import learn, read_back
 
-__all__ = ["KeepingTests"]
+__all__ = ["PersistenceTests"]
 
 
-class KeepingTests(FilesTests, RerankerKit):
+class PersistenceTests(FilesTests, RerankerKit):
     """Tests of ``save`` and ``load``."""
 
     group = "vecrec.rerankers"

@@ -9,17 +9,16 @@ from typing_extensions import override
 
 from vecrec.encoders.base import Encoder
 from vecrec.testing.base import refused
-from vecrec.testing.encoders.base import EncoderKit
-from vecrec.testing.encoders.processes import answers, read_back
-from vecrec.testing.keeping import FilesTests
+from vecrec.testing.encoders.base import EncoderKit, answers, read_back
+from vecrec.testing.persistence import FilesTests
 from vecrec.testing.processes import elsewhere
 
-__all__ = ["KeepingTests"]
+__all__ = ["PersistenceTests"]
 
 _CLOSE = 1e-5
 
 
-class KeepingTests(FilesTests, EncoderKit):
+class PersistenceTests(FilesTests, EncoderKit):
     """Tests of ``save`` and ``load``."""
 
     group = "vecrec.encoders"

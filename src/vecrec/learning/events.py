@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["leaps"]
+__all__ = ["horizon_offsets"]
 
 
-def leaps(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:
+def horizon_offsets(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:
     """How many events are left out before the one that is predicted, at random by a geometric distribution.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.learning.horizon import leaps
+from vecrec.learning.events import horizon_offsets
 
 __all__ = ["Positions", "fit_items", "read_positions"]
 
@@ -60,7 +60,7 @@ def read_positions(
     users = np.repeat(np.arange(len(counts)), counts)
     moments = np.arange(len(codes))
     if horizon > 1:
-        moments -= leaps(horizon, len(codes), np.random.default_rng(0))
+        moments -= horizon_offsets(horizon, len(codes), np.random.default_rng(0))
     later = np.flatnonzero(moments > offsets[users])
     if not len(later):
         return _without_order(codes, n_items, tables.shape[2])

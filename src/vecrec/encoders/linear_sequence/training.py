@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from vecrec._internal.sampling import evenly
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm
-from vecrec.encoders.linear_sequence.fitting import Positions, fit_items, read_positions
+from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
 from vecrec.encoders.linear_sequence.profiles import Towers, learn_fades, learn_profiles
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
-from vecrec.learning.balance import balanced
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.algebra import balanced
+from vecrec.learning.feature_map import FeatureMap
 from vecrec.progress import Step
 
 if TYPE_CHECKING:
