@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "unit"]
+__all__ = ["best", "cosines", "ranks_of", "unit"]
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -45,6 +45,21 @@ def best(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     if k < n // 4:  # a partition first; what ties with the last one is kept, so that the earlier place wins
         return _best_of_many(scores, k)
     return np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+
+
+def ranks_of(scores: NDArray[Any], targets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The rank of one target in each row of scores, from 1; of equal scores the target comes last.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for what is left out.
+        targets: A column in each row, shape (n,); -1 for a target that cannot be found.
+
+    Returns:
+        Shape (n,); 0 for a target that is left out or cannot be found.
+    """
+    own = scores[np.arange(len(scores)), targets]
+    found = (targets >= 0) & ~np.isneginf(own)
+    return np.where(found, (scores >= own[:, None]).sum(axis=1), 0).astype(np.int64)
 
 
 def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:

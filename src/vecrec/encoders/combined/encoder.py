@@ -13,9 +13,10 @@ from typing_extensions import Self, override
 
 from vecrec._internal.sampling import evenly
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import flag, integer, number
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.combined.reduction import Reduction, reduce_scores
+from vecrec.encoders.combined.weights import learn_weights
 from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
@@ -82,9 +83,7 @@ class CombinedEncoder(Encoder):
         if self._dim > total:
             dims = " + ".join(str(member.dim) for member in self.members)
             raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}", "give no more than that")
-        if not isinstance(refit, bool):
-            raise InvalidDataError(f"refit is {refit!r}", "use True or False")
-        self.refit = refit
+        self.refit = flag(refit, "refit")
         """Whether the members are fitted once more when the weights are learnt."""
         self._given = None if weights is None else _check_weights(weights, len(self.members))
         self._weights: tuple[float, ...] | None = None
@@ -137,6 +136,10 @@ class CombinedEncoder(Encoder):
             raise NotFittedError("this CombinedEncoder has learnt nothing yet", "call fit(data)")
         return self._weights
 
+    @override
+    def _attribute(self, name: str) -> str:
+        return "_given" if name == "weights" else name
+
     @property
     @override
     def dim(self) -> int:
@@ -172,8 +175,6 @@ class CombinedEncoder(Encoder):
         return self._best_weights(split, "test", progress)
 
     def _best_weights(self, split: Split, part: str, progress: Progress) -> tuple[float, ...]:
-        from vecrec.encoders.combined.weights import learn_weights
-
         dims = [member.dim for member in self.members]
         return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part, progress)
 
@@ -271,11 +272,10 @@ def _check_members(members: Any) -> tuple[Encoder, ...]:
 
 
 def _check_weights(weights: Any, count: int) -> tuple[float, ...]:
-    listed = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
-    fine = [isinstance(each, (int, float)) and not isinstance(each, bool) and 0 < each < math.inf for each in listed]
-    if len(listed) != count or not all(fine):
+    if not isinstance(weights, (list, tuple, np.ndarray)) or len(weights) != count:
         raise InvalidDataError(f"weights is {weights!r}", f"give {count} numbers above 0, one for each member")
-    return tuple(float(each) for each in listed)
+    checked = tuple(number(each, "a weight", above=0) for each in weights)
+    return weights if isinstance(weights, tuple) and weights == checked else checked
 
 
 def _labelled(progress: Progress, label: str) -> Progress:
@@ -302,6 +302,6 @@ def ensemble(dim: int = 256, seed: int = 0, *, refit: bool = True) -> CombinedEn
         TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings(epochs=5)),
         TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent()),
         LinearSequenceEncoder(dim, seed=seed),
-        EASEEncoder(dim, seed=seed, ridge=1.0),
+        EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
     ]
     return CombinedEncoder(members, dim=dim, refit=refit)

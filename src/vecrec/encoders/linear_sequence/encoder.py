@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
@@ -56,15 +57,11 @@ class LinearSequenceEncoder(Encoder):
     def __init__(
         self, dim: int = 256, seed: int = 0, settings: LinearSequenceSettings | Mapping[str, Any] | None = None
     ) -> None:
-        for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < least:
-                raise InvalidDataError(f"{what} is {value!r}", f"give a whole number of at least {least}")
-        if isinstance(settings, Mapping):
-            settings = LinearSequenceSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, LinearSequenceSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give LinearSequenceSettings(...)")
-        self._dim, self._seed = dim, seed
-        self.settings = settings or LinearSequenceSettings()
+        self._dim = integer(dim, "dim", low=1)
+        self.seed = integer(seed, "seed", low=0)
+        """Where the randomised SVD starts."""
+        self.settings = LinearSequenceSettings.of(settings)
+        """How it is fitted."""
         self._learnt: Learnt | None = None
         self._places: dict[Id, int] = {}
 
@@ -80,7 +77,7 @@ class LinearSequenceEncoder(Encoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        self._adopt(learn(data, self._dim, self._seed, self.settings, progress))
+        self._adopt(learn(data, self._dim, self.seed, self.settings, progress))
 
     def _adopt(self, learnt: Learnt) -> None:
         self._learnt = learnt
@@ -137,7 +134,7 @@ class LinearSequenceEncoder(Encoder):
     @override
     def _save(self, directory: Path) -> None:
         learnt = self._known()
-        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self._seed}
+        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self.seed}
         save_parts(directory, self.name, values, learnt.arrays())
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.exact import ranks_of
 from vecrec._internal.sampling import evenly
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
 from vecrec.learning.events import horizon_offsets
@@ -142,10 +143,9 @@ def _best_weight(
     for place, weight in enumerate(_WEIGHTS):
         scores = by_history + np.float32(weight) * by_profile
         scores[rows[:, None], past] = -np.inf
-        own = scores[rows, following]
-        ranks = (scores >= own[:, None]).sum(axis=1)
-        found = np.isfinite(own) & (ranks <= _DEPTH)
-        gains[place] = np.where(found, 1 / np.log2(ranks + 1.0), 0.0)
+        ranks = ranks_of(scores, following)
+        found = (ranks > 0) & (ranks <= _DEPTH)
+        gains[place] = np.where(found, 1 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
     best = int(np.argmax(gains.sum(axis=1)))
     if _WEIGHTS[best] < 1:
         return _WEIGHTS[best]

@@ -68,18 +68,14 @@ class TwoTowerEncoder(Encoder):
         threads: int | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
-        if isinstance(settings, Mapping):
-            settings = TwoTowerSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, TwoTowerSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give TwoTowerSettings(...)")
         self._dim = integer(dim, "dim", low=2)
         self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
-        self.settings = settings or TwoTowerSettings()
+        self.settings = TwoTowerSettings.of(settings)
         """How it is built and trained."""
         self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
         """Where an interrupted `fit` can go on from."""
         self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None

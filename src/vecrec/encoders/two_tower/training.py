@@ -13,6 +13,7 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from vecrec._internal.exact import ranks_of
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower import checkpoint
 from vecrec.encoders.two_tower.inference import Towers
@@ -72,10 +73,9 @@ def _ranks(users: Floats, items: Floats, validation: Validation) -> NDArray[np.f
         scores[:, : Vocabulary.UNKNOWN + 1] = -np.inf
         for row, history in zip(scores, validation.histories[start : start + BLOCK]):
             row[history.items] = -np.inf
-        # The target is one of those that score at least as much as it, unless it is in the history as well.
-        scores[np.arange(len(targets)), targets] = right
-        ranks = (scores >= right[:, None]).sum(axis=1).astype(np.float64)
-        blocks.append(np.where(targets == Vocabulary.UNKNOWN, np.inf, ranks))
+        scores[np.arange(len(targets)), targets] = right  # the target may be in the history as well
+        ranks = ranks_of(scores, np.where(targets == Vocabulary.UNKNOWN, -1, targets))
+        blocks.append(np.where(ranks > 0, ranks, np.inf))
     return np.concatenate(blocks)
 
 

@@ -66,14 +66,10 @@ class RatingReranker(Reranker):
         settings: RatingSettings | Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> None:
-        if isinstance(settings, Mapping):
-            settings = RatingSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, RatingSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give RatingSettings(...)")
         self._depth = integer(depth, "depth", low=1)
         self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
-        self.settings = settings or RatingSettings()
+        self.settings = RatingSettings.of(settings)
         """How it is built and trained."""
         self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
