@@ -77,6 +77,8 @@ class _Search:
             raise InvalidDataError(f"this split ({split.rule}) holds items or users out", "use leave_last_out")
         held_out, history = (split.test, split.before_test) if part == "test" else (split.validation, split.train)
         users = np.flatnonzero(np.diff(held_out.user_offsets))
+        if not len(users):
+            raise InvalidDataError(f"the {part} part of the split has no events", "give the weights")
         codes = users[evenly(len(users), _MOST_USERS)].tolist()
         met = np.flatnonzero(split.before_test.popularity() + split.test.popularity())
         columns = np.full(split.train.n_items, -1)

@@ -106,9 +106,6 @@ def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
     return csr_matrix((rows.weights, rows.columns, rows.starts), shape=(len(rows), columns), dtype=np.float32)
 
 
-Rows: TypeAlias = NDArray[np.int64]
-
-
 def softmax_loss(
     users: paddle.Tensor,
     items: paddle.Tensor,

@@ -91,7 +91,6 @@ def statistics(users: Floats, items: Rows, known: Statistics, products: Floats) 
 
 
 Array: TypeAlias = NDArray[np.float32]
-Rows: TypeAlias = NDArray[np.int64]
 
 
 class Head:
