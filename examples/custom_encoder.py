@@ -47,10 +47,8 @@ class ShareEncoder(Encoder):
 
     def _fit(self, data: Dataset, progress: Progress) -> None:
         counts = Counter(event.item_id for event in data.events())
-        items = {
-            item.id: [item.features.get(self.feature), counts[item.id]] for item in data.items() if item.id is not None
-        }
-        self._take(data.schema, items)
+        values = {item.id: item.features.get(self.feature) for item in data.items()}
+        self._take(data.schema, {key: [values[key], counts[key]] for key in data.item_ids})
 
     def _take(self, schema: Schema, items: dict[Id, Any]) -> None:
         self._learnt, self._items = schema, items

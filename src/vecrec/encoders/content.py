@@ -49,7 +49,7 @@ class ContentEncoder(Encoder):
         seed: Another seed gives other directions.
 
     Raises:
-        InvalidDataError: for a dimension below 1 or a seed that is no whole number.
+        InvalidDataError: for a dimension below 1 or a seed that is not an integer of at least 0.
     """
 
     name: ClassVar[str] = "content"
@@ -178,7 +178,7 @@ class ContentEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         if self._learnt is None:
-            raise NotFittedError("this ContentEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this ContentEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _settings(self) -> dict[str, Any]:

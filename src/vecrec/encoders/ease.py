@@ -33,7 +33,7 @@ Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
 _ACTIVITY_POWER = 0.5
-"""How much less somebody with many items counts: by their number to the power of minus this."""
+"""How much less a user with many items counts: by their number to the power of minus this."""
 
 _POPULARITY_POWER = 0.4
 """How much less a popular item's errors count in the reduction, each: by its users to the power of minus this."""
@@ -80,10 +80,10 @@ class EASEEncoder(Encoder):
     what *next* is better known by an encoder that reads the order.
 
     - **Learning.** Each item is predicted from the others that the same user has, by the ridge regression without a
-      diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where somebody
+      diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where a user
       with many items counts less for each. It is solved, not trained, in NumPy alone, and brought into ``dim``
       dimensions by a truncated SVD of the scores. About ten seconds for a million events.
-    - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; somebody
+    - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; a user
       without a history gets what is popular.
     - **Items.** An item without events gets a vector from its features.
 
@@ -193,7 +193,7 @@ class EASEEncoder(Encoder):
 
     def _known(self) -> _Learnt:
         if self._learnt is None:
-            raise NotFittedError("this EASEEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this EASEEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress:
     try:
         factor = Factor(matrix)
     except np.linalg.LinAlgError as error:
-        raise InvalidDataError(f"the ridge {settings['ridge']!r} is too small for this data", "raise it") from error
+        raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
     tables, vectors = _reduced(factor, gram, sets.counts[sets.exact], dim - 1, seed)
     progress(Step("learn", 2, 3, "predicting the other items"))
     everything = np.zeros((len(sets.met), dim), np.float32)

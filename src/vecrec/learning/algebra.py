@@ -70,7 +70,7 @@ def leading_vectors(
     Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM Review 2011.
 
     Args:
-        multiply: Gives the positive semidefinite matrix times an array of shape (size, m).
+        multiply: Returns the positive semidefinite matrix times an array of shape (size, m).
         size: Its number of rows.
         count: How many vectors, at most ``size``.
         seed: Where the iteration starts.
@@ -94,7 +94,7 @@ def leading_vectors(
 Array = NDArray[np.float32]
 
 _RIDGE = 1e-6
-"""What is added to second moments, against their mean: dimensions that nobody uses stay invertible."""
+"""What is added to second moments, against their mean: unused dimensions stay invertible."""
 
 
 def balanced(users: Array, items: Array) -> tuple[Array, Array]:

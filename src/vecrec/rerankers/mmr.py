@@ -37,7 +37,7 @@ class MMRReranker(Reranker):
         depth: How many candidates to choose from.
 
     Raises:
-        InvalidDataError: for a balance outside 0 to 1, or a depth that is no whole number of at least 1.
+        InvalidDataError: for a balance outside 0 to 1, or a depth that is not an integer of at least 1.
     """
 
     name: ClassVar[str] = "mmr"

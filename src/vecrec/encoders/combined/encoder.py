@@ -35,7 +35,7 @@ _MOST_USERS = 20_000
 """Users, at most, whose vectors the maps into fewer dimensions are learnt from."""
 
 _KNOWN_PER_NEW = 20
-"""How many users with a history stand beside one of whom only the profile is known."""
+"""How many users with a history stand for one with a profile only."""
 
 _MOST_ITEMS = 20_000
 """Items, at most, that the maps are learnt from: the most popular ones."""
@@ -133,7 +133,7 @@ class CombinedEncoder(Encoder):
             NotFittedError: before ``fit`` or ``load``.
         """
         if self._weights is None:
-            raise NotFittedError("this CombinedEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this CombinedEncoder is not fitted", "call fit(data)")
         return self._weights
 
     @override
@@ -164,7 +164,7 @@ class CombinedEncoder(Encoder):
         self._reduction = self._reduced(data, progress)
 
     def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...] | None:
-        """The weights, from members fitted without the last events; ``None`` where nobody has two to learn from."""
+        """The weights, from members fitted without the last events; ``None`` where no user has two events."""
         from vecrec.data import splits
 
         split = splits.leave_last_out(data)
@@ -179,7 +179,7 @@ class CombinedEncoder(Encoder):
         return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part, progress)
 
     def _reduced(self, data: Dataset, progress: Progress) -> Reduction | None:
-        """The maps into fewer dimensions, from users with all that they did and a few of whom nothing is known."""
+        """The maps into fewer dimensions, from users with their history and a few with a profile only."""
         if not self._reduces:
             return None
         popularity = data.popularity()

@@ -29,7 +29,7 @@ _RATE = 5e-4
 """The size of the first steps of Adam, in units of what is kept of the leading coordinates at first, which is 1."""
 
 _FLOOR = 0.01
-"""What is added to the root of a squared gradient, against all of them: what nobody uses stays where it is."""
+"""What is added to the root of a squared gradient, against all of them: unused weights stay unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def learn_weights(
         side_by_side: Fitted; gives the vectors of several encoders side by side, unweighted.
         dims: How long each one's part is.
         split: With something held out.
-        part: ``"validation"`` or ``"test"``, where that is no test to report.
+        part: ``"validation"`` or ``"test"``, where no test is reported on it.
         progress: Receives each step.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The linear sequence encoder: what somebody does next, from what they did before, in closed form."""
+"""The linear sequence encoder: a user's next item from the items before it, in closed form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LinearSequenceEncoder(Encoder):
 
     - **Users.** Each item of the history adds a vector of its own in each of several blocks, the more the later it
       came: ``sum over blocks b and items i of decay_b ** age_i * table_b[i]``. A recorded event changes the vector at
-      once. Somebody without a history gets a vector from their profile, and a visitor the mean; how fast it fades as
+      once. A user without a history gets a vector from the profile, and a visitor the mean; how fast it fades as
       the history grows is learnt. The id of a user says nothing.
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
@@ -49,7 +49,7 @@ class LinearSequenceEncoder(Encoder):
         settings: The rest; a dictionary changes some of the defaults.
 
     Raises:
-        InvalidDataError: for a dimension below 1, a seed that is no whole number, or settings of another type.
+        InvalidDataError: for an argument that cannot be used.
     """
 
     name: ClassVar[str] = "linear_sequence"
@@ -176,7 +176,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _known(self) -> Learnt:
         if self._learnt is None:
-            raise NotFittedError("this LinearSequenceEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this LinearSequenceEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:

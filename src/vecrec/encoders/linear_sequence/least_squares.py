@@ -138,7 +138,7 @@ def _conjugate_gradients(rows: NDArray[np.float32], weight: float) -> NDArray[np
 
 
 def _without_order(codes: NDArray[np.int64], n_items: int, dim: int) -> Positions:
-    """The positions where nobody has two events: everybody is alike, and items differ by how often they were chosen."""
+    """The positions where no user has two events: all users are alike, and items differ by their counts."""
     vectors = np.zeros((len(codes), dim), np.float32)
     vectors[:, 0] = 1
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=n_items))))

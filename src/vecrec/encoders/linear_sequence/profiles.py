@@ -1,4 +1,4 @@
-"""What is known about somebody before they have done much: their profile, and how soon their history outweighs it."""
+"""What the profile says about a user with few events, and how soon the history outweighs it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def learn_profiles(
     data: Dataset,
     settings: LinearSequenceSettings,
 ) -> FeatureMap:
-    """The vector of somebody without a history, from their profile.
+    """The vector of a user without a history, from the profile.
 
     For a user with the items y it is to be ``(V'V)^-1 V'y / |y|``, whose scores come nearest to their share of each
     item; ridge regression says what each feature of a profile adds to that.
@@ -83,7 +83,7 @@ def learn_fades(
     the mean stands, says less than one that is.
 
     Returns:
-        Without a profile and with one, shape (2, len(STOPS)); a length that nobody has counts as the one before.
+        Without a profile and with one, shape (2, len(STOPS)); a length that does not occur counts as the one before.
     """
     counts, vectors = np.diff(data.user_offsets), towers.vectors
     fades = np.ones((2, len(STOPS)), np.float32)
@@ -137,7 +137,7 @@ def _best_weight(
 ) -> float:
     """The best weight; where the profile outweighs the history, the largest within half a standard error of it.
 
-    Little history says little about what comes next, and nothing about what somebody likes on the whole.
+    A short history says little about the next item, and nothing about the user's general taste.
     """
     rows, gains = np.arange(len(past)), np.zeros((len(_WEIGHTS), len(past)))
     for place, weight in enumerate(_WEIGHTS):

@@ -37,12 +37,12 @@ class TwoTowerEncoder(Encoder):
     shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
     at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
     time between the events and cost more. Before the first event a beginning is read, and the first events after it are
-    counted, so what people begin with is told from what they go on with: somebody new gets the one, somebody known
-    whose history is not given gets neither. What can be missing was missing in part of the training, so features alone,
-    or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
+    counted, which separates what users begin with from what they continue with: a new user gets the former, a known
+    user without a given history gets neither. What can be missing was missing in part of the training, so features
+    alone, or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
-    give equal vectors, bit for bit. The time of the request is no input.
+    give equal vectors, bit for bit. The time of the request is not an input.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -183,7 +183,7 @@ class TwoTowerEncoder(Encoder):
 
     def _parts(self) -> tuple[Preprocessor, Towers]:
         if self._preprocessor is None or self._towers is None:
-            raise NotFittedError("this TwoTowerEncoder has learnt nothing yet", "call fit(data), or load(directory)")
+            raise NotFittedError("this TwoTowerEncoder is not fitted", "call fit(data), or load(directory)")
         return self._preprocessor, self._towers
 
 

@@ -27,7 +27,7 @@ TOGETHER = 16
 """Histories that are read side by side: more of them would leave the processor's cache."""
 
 FAINT = 1e-8
-"""What is left of an event when it is no longer read."""
+"""The weight below which an event is not read."""
 
 
 class Towers:

@@ -84,7 +84,7 @@ class Objective:
     def _noisy_items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
         hidden = rng.random(len(rows)) < self._settings.unknown_items
         blank = hidden & (rng.random(len(rows)) < BLANK_SHARE)
-        # Row 1 of the features is an item of which nothing is known.
+        # Row 1 of the features is an unknown item.
         features = self._item_features[np.where(blank, Vocabulary.UNKNOWN, rows)]
         return self.network.item_vectors(np.where(hidden, Vocabulary.UNKNOWN, rows), features)
 
@@ -94,7 +94,7 @@ class Objective:
         blank = hidden & (rng.random(count) < BLANK_SHARE)
         forgetful = rng.random(count) < settings.unknown_history
         ids = np.where(hidden, Vocabulary.UNKNOWN, self._data.users[batch.users])
-        # The last row of the profiles is a user of whom nothing is known.
+        # The last row of the profiles is an unknown user.
         profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
         timeless = rng.random(count) < TIMELESS_SHARE

@@ -51,7 +51,7 @@ class Batch:
     targets: Rows
     """The rows of the items to predict, shape (places, n), places <= length."""
     ratings: NDArray[np.float32] | None
-    """How they were rated, shape (places, n), NaN where nobody said."""
+    """How they were rated, shape (places, n), NaN where there is no rating."""
 
 
 class Sampler:

@@ -17,7 +17,7 @@ START_TOKEN = Vocabulary.UNKNOWN
 """The row that stands before the first event of a history; an unknown item, whose row it would be, is never read."""
 
 UNKNOWN = 0
-"""The step of a pause that nobody knows, such as the one before the first event."""
+"""The step of an unknown gap, such as the one before the first event."""
 
 STEPS = 33
 """How many steps there are: the last one is for gaps of 68 years and more."""
@@ -36,12 +36,12 @@ def time_gap_steps(times: NDArray[np.float64]) -> Rows:
     """The steps of the gaps before the events of one user: 1 for none, 2 from one second on, 3 from three on.
 
     Args:
-        times: In seconds, oldest first, NaN where nobody knows, shape (n,).
+        times: In seconds, oldest first, NaN where unknown, shape (n,).
     """
     time_gaps = np.diff(times, prepend=np.nan)
     known = ~np.isnan(time_gaps)
     steps = np.full(len(times), UNKNOWN, np.int64)
-    # Without an order in time, as where clocks differ, there is no pause.
+    # Without an order in time, as where clocks differ, the gap counts as none.
     steps[known] = 1 + np.minimum(np.log2(1 + np.maximum(time_gaps[known], 0)), STEPS - 2).astype(np.int64)
     return steps
 
@@ -56,12 +56,12 @@ def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
 def with_start_token(history: History, longest: int, *, known: bool) -> History:
     """What is read of a history: the beginning, then the events; of a longer one, only its latest events.
 
-    Whoever begins chooses otherwise than somebody in the middle, so the towers are told.
+    A user's first events follow other rules than later ones, so the towers read a token before the first.
 
     Args:
         history: What one user did.
         longest: How many events are read, at most.
-        known: Whether it is somebody from the training data, who has begun, even if no event is given.
+        known: Whether the user is in the training data, and so has events even if none is given.
     """
     if not longest:
         return History(history.items[:0], history.time_gaps[:0])

@@ -34,7 +34,7 @@ class Validation:
     targets: Rows
     """The row of the item that came next, shape (n,); 1 for an item that training does not know."""
     ratings: NDArray[np.float32]
-    """How it was rated, shape (n,), NaN where nobody said."""
+    """How it was rated, shape (n,), NaN where there is no rating."""
 
 
 @dataclass(frozen=True, slots=True)

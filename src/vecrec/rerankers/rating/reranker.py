@@ -39,7 +39,7 @@ class RatingReranker(Reranker):
     `vecrec.rerankers.rating.network.RatingNetwork` for the formula, and `RatingSettings` for what can be chosen. A
     recommendation's score is then the predicted rating, on the application's scale.
 
-    It learns how much somebody likes what they choose, and not what they choose: by the measure of who finds the next
+    It learns how much users like what they choose, and not what they choose: by the measure of who finds the next
     item, the order of the vectors is better. Take it where a high rating is what counts.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, encoder, settings, seed, ``threads``
@@ -214,7 +214,7 @@ class RatingReranker(Reranker):
 
     def _parts(self) -> tuple[Preprocessor, Head]:
         if self._preprocessor is None or self._head is None:
-            raise NotFittedError("this RatingReranker has learnt nothing yet", "call fit(data, encoder)")
+            raise NotFittedError("this RatingReranker is not fitted", "call fit(data, encoder)")
         return self._preprocessor, self._head
 
     def _arrays(self, head: Head) -> dict[str, NDArray[np.float32]]:

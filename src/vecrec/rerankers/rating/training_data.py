@@ -183,7 +183,7 @@ def _chosen(data: Dataset, most: int, rng: np.random.Generator) -> Dataset:
     rated = np.zeros(data.n_events, bool) if data.ratings is None else ~np.isnan(data.ratings)
     if rated.sum() < 2 or np.ptp(np.asarray(data.ratings)[rated]) == 0:
         raise InvalidDataError(
-            "a rating reranker learns from events with different ratings, and there are none",
+            "a rating reranker learns from events with different ratings, and the data set has none",
             "leave it out, or give Event(..., rating=...)",
         )
     users = np.unique(data.user_codes[rated])

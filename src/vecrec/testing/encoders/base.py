@@ -22,7 +22,7 @@ class EncoderKit(ConformanceTests):
     """The hooks of `EncoderTests`."""
 
     personal: ClassVar[bool] = True
-    """Whether the vectors of users depend on the user. ``False`` for a baseline that treats everybody alike."""
+    """Whether the vectors of users depend on the user. ``False`` for a baseline that treats all users alike."""
 
     reads_features: ClassVar[bool] = True
     """Whether the vectors depend on features. ``False`` for an encoder of ids and histories only."""

@@ -55,7 +55,7 @@ class RerankerKit(ConformanceTests):
 
 
 def candidates(user: User, items: Sequence[Item], k: int, *, known: bool = True) -> Candidates:
-    """Items as a recommender hands them over for a user: by score, or by their place where nobody is known."""
+    """Items as a recommender hands them over for a user: by score, or by their place for an unknown user."""
     named = [item for item in items if item.id is not None]
     vectors = finder().encode_items(named)
     query = finder().encode_users([user])[0]
