@@ -12,7 +12,7 @@ from vecrec.learning.settings import Settings
 
 __all__ = ["LinearSequenceSettings"]
 
-_ABOVE_0, _BELOW_1 = 1e-9, 1 - 1e-9
+_ABOVE_0 = 1e-9
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -62,7 +62,7 @@ def _check_decays(value: Any) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise InvalidDataError(f"decays is {value!r}", "give a list of numbers from 0 to below 1")
     decays = tuple(value)
-    checked = tuple(number(each, "a decay", low=0, high=_BELOW_1) for each in decays)
-    if not checked or len({*checked}) < len(checked):
+    checked = tuple(number(each, "a value in decays", low=0) for each in decays)
+    if not checked or max(checked) >= 1 or len({*checked}) < len(checked):
         raise InvalidDataError(f"decays is {decays!r}", "give one or several different numbers from 0 to below 1")
     return checked
