@@ -14,7 +14,6 @@ from vecrec import Item, User
 from vecrec.data import Dataset, Schema
 from vecrec.encoders import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
-from vecrec.ids import Id
 from vecrec.progress import Progress
 from vecrec.records import record_digest
 
@@ -50,7 +49,7 @@ class ShareEncoder(Encoder):
         values = {item.id: item.features.get(self.feature) for item in data.items()}
         self._take(data.schema, {key: [values[key], counts[key]] for key in data.item_ids})
 
-    def _take(self, schema: Schema, items: dict[Id, Any]) -> None:
+    def _take(self, schema: Schema, items: dict[Any, Any]) -> None:
         self._learnt, self._items = schema, items
 
     def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
