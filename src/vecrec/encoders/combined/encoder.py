@@ -274,7 +274,7 @@ def _check_members(members: Any) -> tuple[Encoder, ...]:
 def _check_weights(weights: Any, count: int) -> tuple[float, ...]:
     if not isinstance(weights, (list, tuple, np.ndarray)) or len(weights) != count:
         raise InvalidDataError(f"weights is {weights!r}", f"give {count} numbers above 0, one for each member")
-    checked = tuple(number(each, "a weight", above=0) for each in weights)
+    checked = tuple(number(each, "a value in weights", above=0) for each in weights)
     return weights if isinstance(weights, tuple) and weights == checked else checked
 
 
