@@ -151,7 +151,9 @@ def check_names(given: Collection[str], known: Collection[str], what: str) -> No
             from difflib import get_close_matches  # seldom needed
 
             close = get_close_matches(str(name), [each for each in known if "__" not in each], 1, 0.6)
-            cure = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted({*known})) or 'none'}"
+            cure = (
+                f"did you mean {close[0]!r}?" if close else f"the settings are {', '.join(sorted({*known})) or 'none'}"
+            )
             raise InvalidDataError(f"{name!r} is not a setting of {what}", cure)
 
 
