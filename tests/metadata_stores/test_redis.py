@@ -205,7 +205,7 @@ def test_a_node_of_a_cluster_that_hangs_costs_one_timeout() -> None:
 def test_forgotten_scripts_are_told_again(redis_store: RedisMetadataStore) -> None:
     """After SCRIPT FLUSH an append still works, and happens once."""
     redis_store.append_events([Event(1, 1, 1.0)])
-    for _ in redis_store._wire.on_each_node("SCRIPT", "FLUSH"):
+    for _ in redis_store._client.on_each_node("SCRIPT", "FLUSH"):
         pass
     redis_store.append_events([Event(user, 2, 2.0) for user in range(20)])
     found = redis_store.recent_events(range(20))
@@ -233,11 +233,11 @@ def test_events_expire_as_a_whole(any_redis_url: str) -> None:
         store.append_events([Event(1, 1, 1.0)])
         key = f"{prefix}/events/i1"
         for late in (False, True):
-            store._wire.run([Command(key, ("EXPIRE", key, 100))], again=False)
+            store._client.run([Command(key, ("EXPIRE", key, 100))], again=False)
             # A later event, and one that is put in its place before others.
             store.append_events([Event(1, 2, 0.5 if late else 2.0)])
-            assert 400 < store._wire.run([Command(key, ("TTL", key))], again=True)[0] <= 500
-        store._wire.run([Command(key, ("PEXPIRE", key, 1))], again=False)
+            assert 400 < store._client.run([Command(key, ("TTL", key))], again=True)[0] <= 500
+        store._client.run([Command(key, ("PEXPIRE", key, 1))], again=False)
         deadline = time.monotonic() + 10
         while store.recent_events([1])[1] and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -276,10 +276,10 @@ def test_busy_connections_are_waited_for_and_then_told(server: RedisServer) -> N
     """With the pool used up, a call waits for the timeout and says which option to raise."""
     with RedisMetadataStore(server.url, timeout=0.3, max_connections=1) as store:
         store.ping()
-        taken = store._wire._pool.get_connection()  # type: ignore[attr-defined]
+        taken = store._client._pool.get_connection()  # type: ignore[attr-defined]
         with elapsed(2.5), pytest.raises(StoreTimeoutError, match="max_connections"):
             store.ping()
-        store._wire._pool.release(taken)  # type: ignore[attr-defined]
+        store._client._pool.release(taken)  # type: ignore[attr-defined]
         store.ping()
 
 
@@ -297,7 +297,7 @@ def test_tls_and_other_options_reach_the_connections(redis_url: str) -> None:
     url = redis_url.replace("redis://", "rediss://")
     options = {"ssl_ca_certs": "/nowhere/ca.pem", "ssl_check_hostname": False, "client_name": "vecrec-test"}
     with RedisMetadataStore(url, timeout=2, options=options) as store:
-        made = store._wire._pool.make_connection()  # type: ignore[attr-defined]
+        made = store._client._pool.make_connection()  # type: ignore[attr-defined]
         assert isinstance(made, redis.SSLConnection)
         assert made.ca_certs == "/nowhere/ca.pem"
         assert made.client_name == "vecrec-test"

@@ -24,7 +24,7 @@ from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, Store
 from vecrec.ids import Id
 from vecrec.metadata_stores import SQLMetadataStore
 from vecrec.metadata_stores.sql import statements as sql
-from vecrec.metadata_stores.sql.batches import bounded, padded
+from vecrec.metadata_stores.sql.statements import bounded, padded
 from vecrec.records import Record
 from vecrec.types import Event
 
