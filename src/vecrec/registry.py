@@ -35,6 +35,6 @@ def find_part(group: str, name: str) -> type:
         known = sorted(entry.name for entry in entry_points(group=group))
         raise InvalidDataError(
             f"no installed package registers {name!r} in {group!r} (there are {known or 'none'})",
-            "install the package that has it, or pass the class itself",
+            "install the package that has it, or hand in the class itself",
         )
     return part

@@ -1,10 +1,10 @@
-"""What older versions of vecrec wrote is read and upgraded for ever; what later ones and other programs wrote is refused."""
+"""What older versions of vecrec wrote is read and upgraded; what later ones and other programs wrote is refused."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,11 @@ from vecrec.types import Event
 
 _SAMPLES = Path(__file__).parent / "samples"
 
-_RECORDS: dict[Id, Record] = {1: {"title": "Heat", "year": 1995}, "1": {"title": "Alien"}, "é ": {"price": 1.0, "tags": ["a", None]}}  # fmt: skip
+_RECORDS: dict[Id, Record] = {
+    1: {"title": "Heat", "year": 1995},
+    "1": {"title": "Alien"},
+    "é ": {"price": 1.0, "tags": ["a", None]},
+}
 _HISTORIES: dict[Id, list[Event]] = {
     42: [
         Event(42, 2**53 + 1, -1.5),
@@ -150,11 +154,12 @@ def test_a_history_of_a_later_version_is_refused(redis_url: str, text: str) -> N
     with redis.Redis.from_url(redis_url) as client, from_url(redis_url, prefix=prefix) as store:
         client.set(f"{prefix}/events/i5", text)
         store.append_events([Event(6, 1, 1.0)])
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: store.recent_events([5]),
             lambda: store.append_events([Event(5, 1, 1.0)]),
             lambda: store.delete_events([6, 5], item_ids=[1]),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(StoreError, match="update this vecrec"):
                 call()
         assert client.get(f"{prefix}/events/i5") == text.encode()
@@ -174,17 +179,17 @@ def test_a_history_of_a_later_version_is_refused(redis_url: str, text: str) -> N
 def test_tables_of_another_program_are_refused(sql_url: str, table: str) -> None:
     """A text key would make one id of "abc", "ABC" and "abc ": nothing is written, and the message names the table."""
     prefix = fresh()
+    name = prefix + table.partition(" ")[0]
     _execute(sql_url, f"CREATE TABLE {prefix}{table}")
     with SQLMetadataStore(sql_url, prefix=prefix) as store:
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: store.put("item", {"abc": {}, "ABC": {}}),
             lambda: store.append_events([Event(1, 1, 1.0)]),
-        ):
-            with pytest.raises(
-                StoreError, match=f"{prefix}{table.split(maxsplit=1)[0]} has not the columns.*another prefix"
-            ):
+        ]
+        for call in calls:
+            with pytest.raises(StoreError, match=f"{name} has not the columns.*another prefix"):
                 call()
-    assert _execute(sql_url, f"SELECT COUNT(*) FROM {prefix}{table.split(maxsplit=1)[0]}") == [(0,)]
+    assert _execute(sql_url, f"SELECT COUNT(*) FROM {name}") == [(0,)]
 
 
 def test_tables_that_were_changed_are_refused(sql_url: str) -> None:

@@ -17,17 +17,7 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.records import Record, check_record
 from vecrec.types import Event, check_kind
 
-__all__ = [
-    "MAX_EVENTS",
-    "EventFilter",
-    "MetadataStore",
-    "ReportsRisks",
-    "Risk",
-    "by_user",
-    "closed_error",
-    "read_records",
-    "seconds",
-]
+__all__ = ["EventFilter", "MetadataStore", "ReportsRisks", "Risk"]
 
 MAX_EVENTS = 10_000_000
 """The most events that a store may keep of a user."""

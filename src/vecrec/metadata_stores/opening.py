@@ -36,9 +36,8 @@ def from_url(url: str, **options: Any) -> MetadataStore:
         MissingDependencyError: if the store's package is not installed.
     """
     scheme = str(url).partition("://")[0] if "://" in str(url) else ""
-    store: Callable[..., MetadataStore] | None = _OWN.get(scheme.partition("+")[0]) or registered(
-        "vecrec.metadata_stores", scheme.partition("+")[0]
-    )
+    name = scheme.partition("+")[0]
+    store: Callable[..., MetadataStore] | None = _OWN.get(name) or registered("vecrec.metadata_stores", name)
     if store is None:
         # Only the scheme is shown: the rest may hold a password.
         raise InvalidDataError(

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from tests.testing.references import SharedMetadataStore
 from tests.testing.wrong import caught_by
+from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.metadata_stores import EventFilter
 from vecrec.records import Record
@@ -343,5 +344,19 @@ class StopsAtTheBadEvent(SharedMetadataStore):
 @caught_by("test_bad_user_ids_are_refused")
 class UserIdsUnchecked(SharedMetadataStore):
     @override
-    def delete_events(self, user_ids: Sequence[Id]) -> None:
-        self._delete_events(list(user_ids), None)
+    def delete_events(self, user_ids: Sequence[Id], **only: Any) -> None:
+        if only:
+            super().delete_events(user_ids, **only)
+        else:
+            self._delete_events(list(user_ids), None)
+
+
+@caught_by("test_bad_user_ids_are_refused")
+class ConditionsUnchecked(SharedMetadataStore):
+    @override
+    def delete_events(self, user_ids: Sequence[Id], **only: Any) -> None:
+        try:
+            super().delete_events(user_ids, **only)
+        except InvalidDataError:
+            if not only:
+                raise

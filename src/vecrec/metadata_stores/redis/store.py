@@ -200,7 +200,9 @@ class RedisMetadataStore(MetadataStore):
         limits = ("append", self.max_events_per_user, self.event_ttl or 0)
         for part in batched(events, _TOGETHER):
             histories = by_user(part).items()
-            calls = [((self._keys.history(user),), (*limits, *encode_rows(theirs))) for user, theirs in histories]
+            calls: list[_Call] = [
+                ([self._keys.history(user)], [*limits, *encode_rows(theirs)]) for user, theirs in histories
+            ]
             self._change(calls, self._open.run_together)
 
     def _change(self, calls: Sequence[_Call], send: Callable[[list[Command]], object]) -> None:

@@ -241,7 +241,8 @@ class SQLMetadataStore(MetadataStore):
 
         def work(cursor: Cursor) -> None:
             for some_users, some_items, some_kinds in itertools.product(self._parts(users, most), items, kinds):
-                text, values = sql.DELETE_EVENTS, [*some_users]
+                text = sql.DELETE_EVENTS
+                values: list[Any] = [*some_users]
                 for column, some in (("item_id", some_items), ("kind", some_kinds), ("time", times)):
                     if some:
                         text += one_of(column, len(some))
