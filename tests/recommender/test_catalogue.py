@@ -160,7 +160,7 @@ def test_verify_passes_on_what_a_store_warns_of(rec: Recommender, monkeypatch: p
     report = rec.verify()
     assert report
     assert report.warnings == ("memory is no disk: use one",)
-    assert str(report).endswith("memory is no disk")
+    assert str(report).endswith("memory is no disk: use one")
 
 
 # -- users
