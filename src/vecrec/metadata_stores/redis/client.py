@@ -298,7 +298,7 @@ def _exchange(groups: Sequence[tuple[_Pool, Sequence[tuple[Any, ...]]]]) -> list
             pool.release(connection)
         return answers
     finally:
-        # A connection with replies still to come would give them to whoever takes it next.
+        # A connection with replies still to come would give them to its next user.
         for pool, connection, _ in unread:
             connection.disconnect()
             pool.release(connection)

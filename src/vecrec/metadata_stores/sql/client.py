@@ -191,7 +191,7 @@ class Database:
         try:
             yield connection
         except BaseException as error:
-            # After a timeout the answer may still come, to whoever would use the connection next.
+            # `_put_back` decides whether it can be used again.
             self._put_back(connection, error)
             raise
         connection.info["vecrec_used"] = time.monotonic()
@@ -202,7 +202,7 @@ class Database:
         if self._memory or fault in {"refused", "conflict"}:
             connection.close()
             return
-        # After a timeout or an interrupt the answer may still come, to whoever would use the connection next.
+        # After a timeout or an interrupt the answer may still come, to its next user.
         connection.invalidate()
         if self._owned and isinstance(error, Exception):
             # The others in the pool have most likely been lost with it.
