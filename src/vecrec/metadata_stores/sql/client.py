@@ -191,7 +191,6 @@ class Database:
         try:
             yield connection
         except BaseException as error:
-            # `_put_back` decides whether it can be used again.
             self._put_back(connection, error)
             raise
         connection.info["vecrec_used"] = time.monotonic()
