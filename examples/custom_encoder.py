@@ -1,102 +1,98 @@
-"""A custom encoder: it scores an item by the genres that the user liked before. `tests/examples` runs the kit."""
+"""An encoder of one's own: what share of a user's history has each value of one feature. `tests/examples` proves it."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from vecrec import Item, User
 from vecrec.data import Dataset, Schema
 from vecrec.encoders import Encoder
-from vecrec.ids import encode_id
+from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.progress import Progress
 from vecrec.records import record_digest
 
 
-class GenreEncoder(Encoder):
-    """Vectors with one coordinate for each genre, and a last one for popularity, which ranks items for visitors.
+class ShareEncoder(Encoder):
+    """Scores an item by the share of its value in the user's history, and a little by its popularity.
 
     Args:
-        field: The field of the items that holds a genre or a list of genres.
-        genres: Its values; others are ignored.
+        values: The values of the feature, one dimension each.
+        feature: The name of a categorical feature of the items.
     """
 
-    name = "genre"
+    name: ClassVar[str] = "share"
+    FILE = "share.json"
+    _learnt: Schema | None = None
 
-    def __init__(self, field: str, genres: Iterable[str]) -> None:
-        self.field, self.genres = field, tuple(genres)
-        self._schema_read: Schema | None = None
-        self._items: dict[str, list[float]] = {}
+    def __init__(self, values: Sequence[str], feature: str = "genre") -> None:
+        self.values, self.feature = values, feature  # under the arguments' names: get_params and repr read them
+        self._places = {value: place for place, value in enumerate(values)}
 
     @property
     @override
     def dim(self) -> int:
-        return len(self.genres) + 1
+        return len(self.values) + 1
 
     @property
     @override
     def is_fitted(self) -> bool:
-        return self._schema_read is not None
+        return self._learnt is not None
 
-    @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         counts = Counter(event.item_id for event in data.events())
-        self._schema_read = data.schema
-        self._items = {
-            encode_id(item.id): [*self._marks(item), counts[item.id] / data.n_events]
-            for item in data.items()
-            if item.id is not None
-        }
+        values = {item.id: item.features.get(self.feature) for item in data.items()}
+        self._take(data.schema, {key: [values[key], counts[key]] for key in data.item_ids})
 
-    @override
+    def _take(self, schema: Schema, items: dict[Any, Any]) -> None:
+        self._learnt, self._items = schema, items
+
     def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
-        return np.array([self._vector(item) for item in items], np.float32).reshape(-1, self.dim)
+        vectors = np.zeros((len(items), self.dim), np.float32)
+        for vector, item in zip(vectors, items):
+            value, count = self._items.get(item.id, (None, 0))  # an unknown id is not an error
+            self._add(vector, item.features.get(self.feature, value))
+            vector[-1] = 0.01 * np.log1p(count)
+        return vectors
 
-    @override
     def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
         vectors = np.zeros((len(users), self.dim), np.float32)
         for vector, user in zip(vectors, users):
-            liked = [self._vector(Item(event.item_id)) for event in user.history]
-            if liked:
-                vector[:] = np.mean(liked, axis=0)
-            vector[-1] = 1  # the popularity of an item counts a little for everybody
+            known = [self._items[event.item_id][0] for event in user.history if event.item_id in self._items]
+            for value in known:
+                self._add(vector, value, 1 / len(known))
+            vector[-1] = 1  # a visitor without a history gets popular items
         return vectors
 
-    def _vector(self, item: Item) -> list[float]:
-        known = self._items.get(encode_id(item.id)) if item.id is not None else None
-        if self.field not in item.features:
-            return known or [0.0] * self.dim
-        return [*self._marks(item), known[-1] if known else 0.0]
+    def _add(self, vector: NDArray[np.float32], value: Any, weight: float = 1.0) -> None:
+        if value in self._places:
+            vector[self._places[value]] += weight
 
-    def _marks(self, item: Item) -> list[float]:
-        held = item.features.get(self.field)
-        values = held if isinstance(held, list) else [held]
-        return [float(genre in values) for genre in self.genres]
+    def _state(self) -> dict[str, Any]:
+        return {"params": self.get_params(), "items": [[key, *held] for key, held in self._items.items()]}
 
-    @override
-    def _schema(self) -> Schema:
-        assert self._schema_read is not None  # the public property has checked that it is fitted
-        return self._schema_read
-
-    def _state(self) -> dict[str, object]:
-        return {"field": self.field, "genres": list(self.genres), "items": self._items}
-
-    @override
-    def _fingerprint(self) -> str:
-        return record_digest(json.loads(json.dumps(self._state())))  # all that the vectors depend on
-
-    @override
     def _save(self, directory: Path) -> None:
-        (directory / "genres.json").write_text(json.dumps({**self._state(), "schema": self._schema().to_json()}))
+        state = self._state() | {"format": 1, "schema": self._schema().to_json()}
+        (directory / self.FILE).write_text(json.dumps(state), encoding="utf-8")
 
     @classmethod
-    @override
-    def _load(cls, directory: Path) -> Self:
-        state = json.loads((directory / "genres.json").read_text())
-        encoder = cls(state["field"], state["genres"])
-        encoder._items, encoder._schema_read = state["items"], Schema.from_json(state["schema"])
-        return encoder
+    def _load(cls, directory: Path) -> "ShareEncoder":
+        state = json.loads((directory / cls.FILE).read_text(encoding="utf-8"))
+        if state["format"] > 1:
+            raise InvalidDataError(f"{directory} has the format {state['format']}", "upgrade the package")
+        loaded = cls(**state["params"])
+        loaded._take(Schema.from_json(state["schema"]), {key: held for key, *held in state["items"]})
+        return loaded
+
+    def _fingerprint(self) -> str:
+        return record_digest(self._state())  # of all that the vectors depend on, and of nothing else
+
+    def _schema(self) -> Schema:
+        if self._learnt is None:
+            raise NotFittedError("this ShareEncoder is not fitted", "call fit(data)")
+        return self._learnt

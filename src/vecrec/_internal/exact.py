@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "count_reaching", "longest", "nearest", "target_ranks", "top_columns", "unit"]
+__all__ = ["best", "cosines", "count_reaching", "longest", "nearest", "ranks_of", "target_ranks", "top_columns", "unit"]
 
 _SCORES = 4_000_000
 
@@ -48,6 +48,21 @@ def best(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     if k < n // 4:  # a partition first; what ties with the last one is kept, so that the earlier place wins
         return _best_of_many(scores, k)
     return np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+
+
+def ranks_of(scores: NDArray[Any], targets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The rank of one target in each row of scores, from 1; of equal scores the target comes last.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for what is left out.
+        targets: A column in each row, shape (n,); -1 for a target that cannot be found.
+
+    Returns:
+        Shape (n,); 0 for a target that is left out or cannot be found.
+    """
+    own = scores[np.arange(len(scores)), targets]
+    found = (targets >= 0) & ~np.isneginf(own)
+    return np.where(found, count_reaching(scores, own), 0).astype(np.int64)
 
 
 def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
@@ -108,9 +123,8 @@ def target_ranks(
     rows = np.repeat(np.arange(len(scores)), np.diff(offsets))
     own = np.where(targets < 0, np.float32(-np.inf), scores[rows, targets])
     if len(targets) == len(scores) and (np.diff(offsets) == 1).all():
-        ranks = count_reaching(scores, own)
-    else:
-        ranks = _ranks_of_many(scores, targets, own, offsets)
+        return ranks_of(scores, targets)
+    ranks = _ranks_of_many(scores, targets, own, offsets)
     return np.where(np.isneginf(own), 0, ranks).astype(np.int64)
 
 
