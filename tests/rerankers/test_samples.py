@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from vecrec.errors import InvalidDataError
+from vecrec.recommendations import Recommendation
 from vecrec.registry import find_part
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.types import Event, Recommendation, User
+from vecrec.types import Event, User
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
