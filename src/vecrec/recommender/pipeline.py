@@ -152,7 +152,7 @@ class Pipeline:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
         depth = request.k if stage is None else max(request.k, stage.depth)
-        return Call(live, request, self._catalogue.vectors, self._catalogue.metadata, where, depth)
+        return Call(live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth)
 
     def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
@@ -328,7 +328,7 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
 
 def _rerank(call: Call, queries: Sequence[Query]) -> None:
     """Let the second stage order what was found. Vectors are read for all users once one of them needs some."""
-    stage, vectors = call.request.stage(call.live), _CandidateVectors(call, queries)
+    stage, vectors = call.stage, _CandidateVectors(call, queries)
     for query in queries:
         query.items = [
             Recommendation(rank, hit.id, hit.score, call.records[hit.id] or {})

@@ -142,6 +142,8 @@ class Call:
 
     live: LoadedRelease
     request: Request
+    stage: Reranks | None
+    """The second stage, if there is one."""
     vectors: VectorStore
     metadata: MetadataStore
     where: Filter | None
