@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
 from vecrec.vector_stores.base import VectorStore
@@ -25,24 +26,24 @@ def open_vector_store(uri: str, token: str = "", **options: Any) -> VectorStore:
 
     Args:
         uri: ``memory://``; a path that ends in ``.db`` or an address of a Milvus server; or a URI whose scheme is the
-            name of an entry point in the group ``vecrec.vector_stores``, which gives a callable that takes the URI.
-        token: Milvus's ``user:password`` or API key.
+            name of an entry point in the group ``vecrec.vector_stores``, a callable that takes the URI and the options.
+        token: ``user:password`` or an API key, passed to the store as ``token``.
         options: Passed to the store's constructor.
 
     Raises:
-        InvalidDataError: for a URI that names none.
+        InvalidDataError: for a URI that does not name a vector store.
     """
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if scheme == "memory":
         from vecrec.vector_stores import MemoryVectorStore
 
         return MemoryVectorStore(**options)
+    if token:
+        options["token"] = token
     for entry in entry_points(group="vecrec.vector_stores", name=scheme) if scheme else ():
         return _made(entry.load(), uri, options)
     from vecrec.vector_stores.milvus import MilvusVectorStore
 
-    if token:
-        options["token"] = token
     return MilvusVectorStore(uri, **options)
 
 
@@ -54,7 +55,7 @@ def open_metadata_store(url: str, prefix: str) -> MetadataStore:
 
 
 def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
-    """The recommender of some settings, for its caller to close. It need not have a release yet."""
+    """The recommender that settings name; the caller closes it. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
         metadata = stack.enter_context(open_metadata_store(settings.metadata_store_url, settings.prefix))
@@ -67,7 +68,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             artifacts=settings.artifacts,
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
-            dislike_rating=settings.dislike_rating,
+            dislike_rating=(settings.feedback or FeedbackPolicy()).negative_rating,
         )
         stack.pop_all()
     return recommender
@@ -76,5 +77,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
 def _made(factory: Any, uri: str, options: dict[str, Any]) -> VectorStore:
     store = factory(uri, **options)
     if not isinstance(store, VectorStore):
-        raise InvalidDataError(f"{uri.partition('://')[0]!r} is registered as {factory!r}, which makes no vector store")
+        raise InvalidDataError(
+            f"{uri.partition('://')[0]!r} is registered as {factory!r}, which does not return a vector store"
+        )
     return store

@@ -26,7 +26,7 @@ def answer(
     if stage is not None:
         candidates = Candidates(items, request.k, query.vector, lambda: vectors.of([hit.id for hit in query.found]))
         items, error = reranked(stage, query.user, candidates)
-        query.notes += () if error is None else (f"the vector store does not answer, nothing was reranked: {error}",)
+        query.notes += () if error is None else ("the vector store does not answer, nothing was reranked",)
     by_vector = query.vector is not None
     return Recommendations(
         items=tuple(items[: request.k]),

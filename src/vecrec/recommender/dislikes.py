@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.types import Hit, User
 
@@ -35,7 +36,8 @@ def apart(user: User, threshold: float | None, said: Iterable[Id] = ()) -> tuple
         said: More items that they dislike, whatever the events say.
     """
     extra = dict.fromkeys(said)
-    low = [threshold is not None and event.rating is not None and event.rating <= threshold for event in user.history]
+    policy = FeedbackPolicy(negative_rating=threshold)
+    low = [policy.sign(event) < 0 for event in user.history]
     if not extra and not any(low):
         return user, ()
     last = {event.item_id: is_low for event, is_low in zip(user.history, low)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vecrec._internal.files import read_json, write_json
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import FieldType
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.records import JSON, Record, record_digest
@@ -72,6 +73,12 @@ class Generation:
             {**schema.attributes(item), DIGEST: record_digest(record)} for item, record in zip(items, records.values())
         ]
         return Rows(list(records), self.encoder.encode_items(items), attributes)
+
+    def encode_users(self, users: Sequence[User], policy: FeedbackPolicy) -> NDArray[np.float32]:
+        """The vectors that users are searched with, shape (n, dim): of the features that fit, and of what they like."""
+        schema = self.schema
+        tastes = [policy.taste(user).user for user in users]
+        return self.encoder.encode_users([fitting(user, schema.users, schema.check_user) for user in tastes])
 
     def write(self, store: VectorStore, rows: Rows) -> None:
         """Put rows into the collection."""

@@ -164,7 +164,7 @@ class Server:
             _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
             for query in by_vector:
                 query.vector, query.found = None, []
-                query.notes += (f"the vector store does not answer, popularity serves: {error.reason}",)
+                query.notes += ("the vector store does not answer, popularity serves",)
             for query in queries:
                 query.disliked = ()  # nobody waits for the store twice: what is like a dislike stays where it is
             away = error.reason

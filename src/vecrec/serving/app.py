@@ -1,12 +1,14 @@
-"""The application."""
+"""The application: routes, middlewares and the OpenAPI document."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vecrec import __version__
 from vecrec.config.settings import Settings
@@ -16,6 +18,7 @@ from vecrec.serving.errors import MEDIA_TYPE, install
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.middleware import Gate
 from vecrec.serving.models import ProblemOut
+from vecrec.serving.params import known_query
 from vecrec.serving.routes import health, items, recommendations, stages, users
 from vecrec.serving.service import Service
 
@@ -28,13 +31,16 @@ request may choose.
 """
 
 _PROBLEMS = {
-    400: "The body is no JSON, or the path no text.",
+    400: "The body is not JSON, the path is not text, or the host is not allowed.",
     401: "A key is needed.",
+    403: "The key does not allow this.",
     404: "It is not there.",
+    408: "The body is too slow.",
     413: "The body is too large.",
+    415: "The body is not sent as JSON.",
     422: "A value cannot be used.",
-    429: "Too many requests: wait as long as `Retry-After` says.",
-    503: "A store does not answer, or nothing is published yet; the detail has the reason.",
+    429: "Too many requests or wrong keys: wait as long as `Retry-After` says.",
+    503: "A store does not answer, or nothing is published yet.",
 }
 
 
@@ -42,9 +48,11 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
     """An application that serves a recommender, to be run by any ASGI server or mounted in another application.
 
     Args:
-        recommender: What answers; it stays its caller's to close. It may have no release yet: until it has one, its
-            endpoints say so with 503.
-        settings: Limits, keys and the like; by default those of `Settings` without a look at the environment.
+        recommender: What answers; the caller closes it. Until it has a release, the endpoints answer 503.
+        settings: Limits, keys and the like; by default those of `Settings`, without reading the environment.
+
+    Raises:
+        InvalidDataError: for settings that cannot be used.
     """
     chosen = settings or Settings(name=recommender.name)
     responses: dict[int | str, dict[str, Any]] = {
@@ -60,14 +68,20 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
         redoc_url=None,
         responses=responses,
         root_path=chosen.root_path,
+        # A redirect would follow the Host of the request.
+        redirect_slashes=False,
     )
     service = Service(recommender, chosen, Metrics())
     app.state.vecrec = service
     for each in (users.router, items.router, recommendations.router, stages.router, health.router):
-        app.include_router(each)
+        app.include_router(each, dependencies=[Depends(known_query)])
     if chosen.page:
         page.install(app)
     install(app)
+    # Each of these goes around the ones before it.
+    app.add_middleware(GZipMiddleware)
+    if chosen.allowed_hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(chosen.allowed_hosts), www_redirect=False)
     app.add_middleware(Gate, settings=chosen, metrics=service.metrics)
     if chosen.cors_origins:
         app.add_middleware(
