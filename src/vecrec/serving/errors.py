@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from vecrec.errors import (
     InvalidDataError,
@@ -55,8 +55,8 @@ _KINDS: Sequence[tuple[type[VecrecError], Kind]] = (
     (ItemNotFoundError, Kind("not-found", 404, "There is no such item")),
     (UserNotFoundError, Kind("not-found", 404, "There is no such user")),
     (NotFittedError, Kind("no-release", 503, "There is no live release yet", "Nothing is published yet.")),
-    (ReleaseError, Kind("release", 503, "The release cannot be used at this moment", "The live release is damaged or busy.")),
-    (StoreTimeoutError, Kind("store-timeout", 503, "A store does not answer in time", "A store did not answer in time.")),
+    (ReleaseError, Kind("release", 503, "The release cannot be used", "The live release cannot be used.")),
+    (StoreTimeoutError, Kind("store-timeout", 503, "A store does not answer in time", "A store did not answer.")),
     (StoreUnavailableError, Kind("store-unavailable", 503, "A store does not answer", "A store does not answer.")),
     (StoreError, Kind("store", 503, "A store has refused the operation", "A store refused the operation.")),
 )  # fmt: skip
@@ -134,10 +134,12 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> list[str]:
     """The methods of all routes that have the path, since the router names those of the first only."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
-            found.update(route.methods or ())
+    routes = request.app.routes
+    found = {
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in routes)
+    }
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 

@@ -276,7 +276,7 @@ async def _read(receive: Receive, most: int) -> bytes | None:
             return bytes(body)
 
 
-def _refused(
+def _refused(  # noqa: PLR0917 - what each refusal says, in one order
     scope: Scope, status: int, title: str, detail: str, kind: str, headers: dict[str, str] | None = None
 ) -> Response:
     return problem(status, title, detail, kind=kind, request_id=scope["vecrec.request_id"], headers=headers)

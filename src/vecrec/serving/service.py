@@ -131,6 +131,8 @@ class Service:
 
     def unknown_features(self, features: Mapping[str, object]) -> list[str]:
         """A warning for each feature of a posted profile that the schema does not name, and that nothing reads."""
+        if not features:
+            return []
         known = {feature.name for feature in self.recommender.ask(lambda live: live.schema).users}
         return [
             f"the feature {name[:64]!r} is not in the schema and is not read" for name in sorted({*features} - known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -58,17 +59,23 @@ def for_anybody(body: RecommendIn, request: Request, service: Ours) -> ListOut:
 
 
 def _answer(service: Service, who: RecommendIn, where: Filter | None, request: Request) -> ListOut:
-    options = {
-        "where": where, "exclude_seen": who.exclude_seen, "exclude": who.exclude, "rerank": None if who.rerank else False,
-    }  # fmt: skip
-    user = None if who.is_stored_only and not who.explain else service.user(who)
-    if who.is_stored_only and who.user_id is not None:
+    options: dict[str, Any] = {
+        "where": where,
+        "exclude_seen": who.exclude_seen,
+        "exclude": who.exclude,
+        "rerank": None if who.rerank else False,
+    }
+    liked: Sequence[Id] = ()
+    if who.user_id is not None and who.is_stored_only:
         found = service.recommender.recommend(who.user_id, who.k, **options)
+        stored = service.stored(who.user_id) if who.explain else None
+        liked = service.liked(stored) if stored else ()
     else:
-        assert user is not None
+        user = service.user(who)
         found = service.recommender.recommend_for(user, who.k, **options)
+        liked = service.liked(user) if who.explain else ()
     service.metrics.served([found])
-    because = _because(service, found, service.liked(user)) if who.explain and user is not None else ()
+    because = _because(service, found, liked)
     return ListOut.of(found, request_id(request), because, service.unknown_features(who.features))
 
 
