@@ -1,4 +1,4 @@
-"""``export`` and ``import`` of plain vectors."""
+"""``export`` and ``import`` of vectors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vecrec.cli.arguments import add_stores, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose, open_vector_store
+from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.recommender import Recommender
 from vecrec.recommender.catalogue import USER, batches
 from vecrec.types import User
@@ -34,9 +35,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace, output: Output) -> int:
-    with compose(settings_of(arguments)) as recommender:
+    settings = settings_of(arguments)
+    with compose(settings) as recommender:
         if arguments.users:
-            source = _user_vectors(recommender)
+            source = _user_vectors(recommender, settings)
         else:
             name = arguments.collection or recommender.ask(lambda live: live.collection)
             source = _item_vectors(recommender.vector_store, name)
@@ -51,15 +53,16 @@ def _item_vectors(store: VectorStore, collection: str) -> Iterator[Batch]:
         yield [entry.id for entry in entries], np.stack([entry.vector for entry in entries if entry.vector is not None])
 
 
-def _user_vectors(recommender: Recommender) -> Iterator[Batch]:
-    """Everybody with a profile, then those who have events only."""
-    store, encoder = recommender.metadata_store, recommender.ask(lambda live: live.encoder)
+def _user_vectors(recommender: Recommender, settings: Settings) -> Iterator[Batch]:
+    """The vectors that users are searched with: of all with a profile, then of those with events only."""
+    store, live = recommender.metadata_store, recommender.ask(lambda live: live)
+    policy = settings.feedback or FeedbackPolicy()
     seen = set()
     for ids in batches((key for key, _ in chain(store.scan(USER), store.scan_events()) if key not in seen), _AT_A_TIME):
         seen.update(ids)
-        profiles, events = store.read_users(USER, ids)
+        profiles, events = store.read_users(USER, ids, settings.max_history)
         unique = list(dict.fromkeys(ids))
-        yield unique, encoder.encode_users([User(key, profiles.get(key), events[key]) for key in unique])
+        yield unique, live.encode_users([User(key, profiles.get(key), events[key]) for key in unique], policy)
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +75,9 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 def _import(arguments: argparse.Namespace, output: Output) -> int:
     settings = settings_of(arguments)
     if "__" in arguments.collection:
-        raise InvalidDataError(f"{arguments.collection!r} has two underscores, as releases have", "take another name")
+        raise InvalidDataError(
+            f"{arguments.collection!r} has two underscores, as the collections of releases have", "choose another name"
+        )
     with open_vector_store(settings.vector_store_uri, settings.vector_store_token) as store:
         count = _load(store, arguments.collection, arguments.metric, read_vectors(arguments.file))
     output.value({"collection": arguments.collection, "vectors": count})
