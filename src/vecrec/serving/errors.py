@@ -101,11 +101,12 @@ def request_id(request: Request) -> str:
 
 async def _vecrec_error(request: Request, error: Exception) -> JSONResponse:
     kind = kind_of(error) if isinstance(error, VecrecError) else _UNKNOWN
-    if kind is _UNKNOWN:
+    if not isinstance(error, VecrecError) or kind is _UNKNOWN:
         return await _unexpected_error(request, error)
     if kind.status >= 500:
         _log.warning("%s %s: %s", request_id(request), type(error).__name__, error)
-    detail = kind.detail + _LOG if kind.detail else str(error)
+    # Where something is not there, the cure names methods of the library, which a client does not have.
+    detail = kind.detail + _LOG if kind.detail else error.problem if kind.status == 404 else str(error)
     return problem(kind.status, kind.title, detail, kind=kind.name, request_id=request_id(request))
 
 
