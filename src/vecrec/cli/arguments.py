@@ -185,7 +185,7 @@ def read_rows(path: Path, id_column: str) -> list[tuple[Id, Mapping[str, Any]]]:
     table = read_table(path)
     if id_column not in table.column_names:
         raise InvalidDataError(f"{path} has no column {id_column!r}", f"there are {table.column_names}")
-    rows = []
+    rows: list[tuple[Id, Mapping[str, Any]]] = []
     for number, row in enumerate(table.to_pylist(), 1):
         key = row.pop(id_column)
         if key is None:

@@ -16,7 +16,7 @@ from vecrec.recommender import Recommender
 from vecrec.serving import page
 from vecrec.serving.errors import MEDIA_TYPE, install
 from vecrec.serving.metrics import Metrics
-from vecrec.serving.middleware import Gate
+from vecrec.serving.middleware import GUARDED, Gate
 from vecrec.serving.models import ProblemOut
 from vecrec.serving.params import known_query
 from vecrec.serving.routes import health, items, recommendations, stages, users
@@ -43,6 +43,11 @@ _PROBLEMS = {
     503: "A store does not answer, or nothing is published yet.",
 }
 
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
 
 def create_app(recommender: Recommender, *, settings: Settings | None = None) -> FastAPI:
     """An application that serves a recommender, to be run by any ASGI server or mounted in another application.
@@ -67,6 +72,7 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
         docs_url=None,
         redoc_url=None,
         responses=responses,
+        generate_unique_id_function=lambda route: route.name,
         root_path=chosen.root_path,
         # A redirect would follow the Host of the request.
         redirect_slashes=False,
@@ -88,21 +94,44 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
             CORSMiddleware, allow_origins=list(chosen.cors_origins), allow_methods=["*"], allow_headers=["*"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )  # fmt: skip
-    app.openapi = _openapi(app)  # type: ignore[method-assign]
+    app.openapi = _openapi(app, chosen)  # type: ignore[method-assign]
     return app
 
 
-def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
+def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
     describe = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = describe()
             schema["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
-            schema["components"]["securitySchemes"] = {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            }
+            for path, methods in schema["paths"].items():
+                for operation in methods.values():
+                    _complete(path, operation, settings)
+            if settings.api_keys:
+                schema["components"]["securitySchemes"] = _SECURITY
         return app.openapi_schema or {}
 
     return described
+
+
+def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
+    """Leave in an operation's description only the refusals that can occur, and say whether it needs a key."""
+    guarded, has_body = path.startswith(GUARDED), "requestBody" in operation
+    names_something = "{" in path or path == "/v1/retrieval"
+    occurs = {
+        400: has_body or "{" in path or bool(settings.allowed_hosts),
+        401: guarded and bool(settings.api_keys),
+        403: guarded and bool(settings.api_keys),
+        404: names_something,
+        408: has_body,
+        413: has_body,
+        415: has_body,
+        429: guarded and bool(settings.api_keys or settings.rate_per_minute),
+        503: path != "/health/live",
+    }
+    for status, can in occurs.items():
+        if not can:
+            operation["responses"].pop(str(status), None)
+    if occurs[401]:
+        operation["security"] = [{name: []} for name in _SECURITY]

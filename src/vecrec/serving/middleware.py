@@ -23,11 +23,12 @@ from vecrec.config.settings import SCOPES, Settings, scope_of_key
 from vecrec.serving.errors import MISTAKE, problem
 from vecrec.serving.metrics import Metrics
 
-__all__ = ["Gate", "Keys", "RateLimit", "shows_admin_key"]
+__all__ = ["GUARDED", "Gate", "Keys", "RateLimit", "shows_admin_key"]
 
 _CLIENTS = 10_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
-_GUARDED = ("/v1", "/metrics")
+GUARDED = ("/v1", "/metrics")
+"""The beginnings of the paths that need a key where there are keys."""
 _READS = {
     "/v1/recommendations", "/v1/retrieval", "/v1/ranking", "/v1/items/lookup", "/v1/items/vectors", "/v1/users/vectors"
 }  # fmt: skip
@@ -293,7 +294,7 @@ def _path(scope: Scope) -> str:
 
 
 def _is_guarded(scope: Scope) -> bool:
-    return _path(scope).startswith(_GUARDED)
+    return _path(scope).startswith(GUARDED)
 
 
 def _wanted_scope(scope: Scope) -> str:

@@ -35,7 +35,7 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    # Arrow's own allocator takes huge pages, 30 MB and more that nobody fills. Read when Arrow is first imported.
+    # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if not settings.api_keys and not _is_loopback(settings.host):
         _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)

@@ -16,13 +16,13 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/health/live", summary="Does the process answer?")
-async def live() -> HealthOut:
+async def is_live() -> HealthOut:
     """Depends on no other part: a store that is down is no reason to restart this process."""
     return HealthOut(status="ok", parts={})
 
 
 @router.get("/health/ready", summary="Can it serve?", response_model=HealthOut)
-def ready(request: Request, service: Ours) -> HealthOut | Response:
+def is_ready(request: Request, service: Ours) -> HealthOut | Response:
     """Asks every part, at most once a second; 503 names those that do not answer, in full with an `admin` key."""
     errors = service.health.parts()
     detailed = shows_admin_key(request.scope)
@@ -37,6 +37,6 @@ def ready(request: Request, service: Ours) -> HealthOut | Response:
 
 
 @router.get("/metrics", summary="Counts for Prometheus", response_class=Response)
-def metrics(service: Ours) -> Response:
+def read_metrics(service: Ours) -> Response:
     """In Prometheus's text format."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

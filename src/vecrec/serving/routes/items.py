@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1", tags=["items"])
 
 
 @router.get("/items", summary="List the catalogue")
-def browse(
+def list_items(
     service: Ours,
     search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
@@ -51,7 +51,7 @@ def upsert_items(body: ItemsIn, service: Ours) -> Written:
 
 
 @router.post("/items/lookup", summary="Read several items")
-def lookup(body: IdsIn, service: Ours) -> ItemsOut:
+def read_items(body: IdsIn, service: Ours) -> ItemsOut:
     """In the order of the ids; ids that are not in the catalogue are listed apart."""
     service.check_batch(body.ids, "ids")
     found = service.recommender.get_items(body.ids)
@@ -61,14 +61,14 @@ def lookup(body: IdsIn, service: Ours) -> ItemsOut:
 
 @router.post("/items/delete", summary="Remove several items")
 def delete_items(body: IdsIn, service: Ours) -> Written:
-    """Record and vector; ids that are not there are no error."""
+    """Record and vector; ids that are not there are not an error."""
     service.check_batch(body.ids, "ids")
     service.delete_items(body.ids)
     return Written(written=len(dict.fromkeys(body.ids)))
 
 
 @router.post("/items/vectors", summary="Encode items")
-def item_vectors(body: ItemFeaturesIn, service: Ours) -> Vectors:
+def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
     """The vectors that the live release gives to posted items, stored or not."""
     service.check_batch(body.items, "items")
     items = [Item(item.id, item.features) for item in body.items]
@@ -98,12 +98,12 @@ def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdTy
 
 @router.delete("/items/{item_id}", status_code=204, summary="Remove an item")
 def delete_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> None:
-    """Record and vector; an id that is not there is no error."""
+    """Record and vector; an id that is not there is not an error."""
     service.delete_items([path_id(item_id, id_type, "item id")])
 
 
 @router.get("/items/{item_id}/similar", summary="Similar items")
-def similar(
+def similar_items(
     *,
     item_id: ItemPath,
     request: Request,
@@ -120,7 +120,7 @@ def similar(
 
 
 @router.get("/schema", summary="The live release and its features")
-def schema(service: Ours) -> SchemaOut:
+def read_schema(service: Ours) -> SchemaOut:
     """The features of users and items, and the values that items can be filtered by."""
     facets = {
         name: FacetOut(

@@ -30,7 +30,7 @@ _LIKES = 50
 
 
 @router.get("/users/{user_id}/recommendations", summary="Recommend to a stored user")
-def for_user(
+def recommend_to_user(
     *,
     user_id: UserPath,
     request: Request,
@@ -51,7 +51,7 @@ def for_user(
 
 
 @router.post("/recommendations", summary="Recommend to any user")
-def for_anybody(body: RecommendIn, request: Request, service: Ours) -> ListOut:
+def recommend(body: RecommendIn, request: Request, service: Ours) -> ListOut:
     """To a stored user, a posted profile, or a user known by what they liked and disliked."""
     service.check_k(body.k)
     service.check_batch(body.exclude, "exclude")

@@ -38,7 +38,7 @@ def upsert_users(body: UsersIn, service: Ours) -> Written:
 
 
 @router.post("/users/vectors", summary="Encode users")
-def user_vectors(body: VectorsOfUsersIn, service: Ours) -> Vectors:
+def encode_users(body: VectorsOfUsersIn, service: Ours) -> Vectors:
     """The vectors that the live release searches with, for stored or posted users."""
     service.check_batch(body.users, "users")
     users = [service.user(who) for who in body.users]
@@ -88,7 +88,7 @@ def dislike(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "
 
 
 @router.post("/events", summary="Record events", tags=["events"])
-def record(body: EventsIn, service: Ours) -> Written:
+def record_events(body: EventsIn, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
     events = [Event(each.user_id, each.item_id, each.time, each.rating, each.kind) for each in body.events]
