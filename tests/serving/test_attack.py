@@ -343,7 +343,11 @@ def test_an_open_service_on_all_addresses_says_so(
     monkeypatch.setattr("gc.freeze", lambda: None)
     for host, keys, said in (("0.0.0.0", (), True), ("::", (), True), ("0.0.0.0", ("k",), False), ("::1", (), False)):
         caplog.clear()
-        stores: dict[str, Any] = {"vector_store": "memory://", "metadata_store": "memory://", "artifacts": str(tmp_path)}
+        stores: dict[str, Any] = {
+            "vector_store": "memory://",
+            "metadata_store": "memory://",
+            "artifacts": str(tmp_path),
+        }
         serve(Settings(host=host, api_keys=keys, **stores))
         assert ("open to everyone" in caplog.text) == said, host
 

@@ -105,6 +105,7 @@ def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
         if app.openapi_schema is None:
             schema = describe()
             schema["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
+            _restore_integers(schema)
             for path, methods in schema["paths"].items():
                 for operation in methods.values():
                     _complete(path, operation, settings)
@@ -135,3 +136,13 @@ def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
             operation["responses"].pop(str(status), None)
     if occurs[401]:
         operation["security"] = [{name: []} for name in _SECURITY]
+
+
+def _restore_integers(value: Any) -> None:
+    """Give the limits of integers their type again, which FastAPI's model of OpenAPI turns into floats."""
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _restore_integers(each)
+    if isinstance(value, dict) and value.get("type") == "integer":
+        for name in ("minimum", "maximum"):
+            if isinstance(value.get(name), float):
+                value[name] = min(int(value[name]), 2**63 - 1)  # the float beside it is one more
