@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from vecrec import Recommender
 from vecrec.errors import InvalidDataError, StoreUnavailableError, VecrecError
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.serving import Settings, create_app
+from vecrec.serving.errors import kind_of
+from vecrec.serving.metrics import Metrics
 from vecrec.serving.middleware import Keys
 from vecrec.serving.run import bounded_protocol, serve
+from vecrec.serving.service import Health
 
 ADDRESS = "redis://user:hunter2@10.0.0.7:6379"
 
@@ -246,6 +250,28 @@ def test_readiness_is_asked_for_at_most_once_a_second(stopped: Recommender, monk
         assert _Stopped.asked == 2
 
 
+def test_a_store_that_hangs_holds_one_question_for_readiness(stopped: Recommender) -> None:
+    """The others are answered with what was known before."""
+    release, arrived = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        arrived.set()
+        release.wait(60)
+
+    health = Health(stopped, Metrics())
+    known = health.parts()
+    health._until = 0.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopped.vector_store, "ping", hang)
+        waiting = threading.Thread(target=health.parts)
+        waiting.start()
+        assert arrived.wait(60)
+        assert health.parts() is known
+        release.set()
+        waiting.join()
+    assert health.parts() is not known
+
+
 def test_hosts_and_redirects(recommender: Recommender) -> None:
     """Only named hosts are answered, and no redirect follows what a request calls its host."""
     with _service(recommender, allowed_hosts=("shop.example", "*.shop.example")) as client:
@@ -362,7 +388,6 @@ def test_no_error_of_the_service_shows_its_insides(client: httpx.Client) -> None
 
 def test_errors_are_kept_apart_by_kind() -> None:
     """A new error of the library gets a status of its own kind, never a 200."""
-    from vecrec.serving.errors import kind_of
 
     def all_of(kind: type[VecrecError]) -> Iterator[type[VecrecError]]:
         yield kind
