@@ -236,6 +236,21 @@ def test_nothing_of_the_inside_is_given_away(stopped: Recommender, caplog: pytes
         assert problem(client.get("/health/ready"), 503)["parts"]["metadata_store"] == "A store does not answer"
 
 
+@pytest.mark.parametrize("step", ["search", "fetch"])
+def test_notes_name_no_address(
+    client: httpx.Client, recommender: Recommender, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A list without vectors says so, and not where they would have been."""
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError(f"Milvus at {ADDRESS} does not answer", "start it")
+
+    monkeypatch.setattr(recommender.vector_store, step, away)
+    answer = client.post("/v1/recommendations", json={"user_id": 3, "disliked": [4], "explain": True})
+    assert get(answer)["items"]
+    assert "10.0.0.7" not in answer.text
+
+
 def test_readiness_is_asked_for_at_most_once_a_second(stopped: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many who ask at a time cost the stores one ping."""
     monkeypatch.setattr(_Stopped, "asked", 0)
