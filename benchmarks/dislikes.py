@@ -27,6 +27,7 @@ from vecrec.data import splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder, LinearSequenceEncoder
 from vecrec.evaluation.ranking import top_items
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.recommender import dislikes
 from vecrec.types import Hit, User
@@ -53,7 +54,7 @@ class Catalogue:
 
     def demote(self, hits: list[Hit], disliked: Sequence[Id]) -> list[Hit]:
         """What is like the disliked items further down."""
-        return dislikes.demoted(hits, dislikes.likeness([hit.id for hit in hits], disliked, self.vectors))
+        return dislikes.demoted(hits, dislikes.similarity_to_disliked([hit.id for hit in hits], disliked, self.vectors))
 
 
 def main() -> None:
@@ -73,7 +74,8 @@ def main() -> None:
         ways: dict[str, list[float]] = {"as it is": [], "without the disliked": [], "and like ones further down": []}
         concerned = 0
         for user, target in zip(users, targets, strict=True):
-            kept, disliked = dislikes.apart(user, stars)
+            taste = FeedbackPolicy(negative_rating=stars).taste(user)
+            kept, disliked = taste.user, taste.disliked
             concerned += bool(disliked)
             found = catalogue.search(kept, user)
             for way, hits in zip(

@@ -32,8 +32,8 @@ from benchmarks._report import report, versions
 from vecrec.data import Dataset, Split, splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder, LinearSequenceEncoder, TwoTowerEncoder
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers import Candidates, RatingReranker, RatingSettings
-from vecrec.types import Recommendation
 
 RESULTS = Path(__file__).parent / "results"
 

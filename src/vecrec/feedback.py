@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vecrec._internal.validation import number
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
-from vecrec.types import Event, User
+from vecrec.types import Event, User, check_kind
 
 __all__ = ["FeedbackPolicy", "Taste"]
 
@@ -48,8 +48,9 @@ class FeedbackPolicy:
         FeedbackPolicy(negative_rating=None)  # where 0 means "not rated"
 
     Raises:
-        InvalidDataError: for a kind that is negative and neutral, a weight that is not a positive number, or points
-            of ``rating_weights`` that do not ascend.
+        InvalidDataError: for an invalid kind, a kind with two meanings (weighed, negative, neutral; or to be predicted
+            and not positive; or consumed and neutral), a weight that is not a positive number, or points of
+            ``rating_weights`` that do not ascend.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -74,10 +75,7 @@ class FeedbackPolicy:
     where ratings do not weigh. It is multiplied with the weight of the kind."""
 
     def __post_init__(self) -> None:
-        weights = {
-            _kind(name): number(value, f"the weight of {name!r}", above=0) for name, value in self.weights.items()
-        }
-        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "weights", _weights(self.weights))
         for name in ("negative", "neutral", "states"):
             object.__setattr__(self, name, _kinds(getattr(self, name), name))
         for name in ("consumed", "targets"):
@@ -86,21 +84,49 @@ class FeedbackPolicy:
         low = self.negative_rating
         object.__setattr__(self, "negative_rating", None if low is None else number(low, "negative_rating"))
         object.__setattr__(self, "rating_weights", _points(self.rating_weights))
-        both = sorted({*self.negative} & {*self.neutral, *weights} | {*self.neutral} & {*weights})
-        if both:
-            raise InvalidDataError(
-                f"{both} are in more than one of weights, negative and neutral", "name each kind in one of them"
-            )
+        for left, right in (
+            ("weights", "negative"), ("weights", "neutral"), ("negative", "neutral"),
+            ("targets", "negative"), ("targets", "neutral"), ("consumed", "neutral"),
+        ):  # fmt: skip
+            both = sorted({*(getattr(self, left) or ())} & {*getattr(self, right)})
+            if both:
+                raise InvalidDataError(f"{both} are in {left} and in {right}", "name each kind in one of them")
 
     # -- one event
 
     def sign(self, event: Event) -> int:
         """1 for a positive event, -1 for a negative one, 0 for a neutral one."""
-        if event.kind in self.neutral:
-            return 0
-        low = self.negative_rating
-        by_rating = low is not None and event.rating is not None and event.rating <= low
-        return -1 if by_rating or event.kind in self.negative else 1
+        return self._signs((event,))[0]
+
+    def _signs(self, events: Iterable[Event]) -> list[int]:
+        low = -np.inf if self.negative_rating is None else self.negative_rating
+        negative, neutral = self.negative, self.neutral
+        return [
+            0 if event.kind in neutral
+            else -1 if event.kind in negative or (event.rating is not None and event.rating <= low)
+            else 1
+            for event in events
+        ]  # fmt: skip
+
+    def weight(self, event: Event) -> float:
+        """What an event counts for: 0 where it is not positive."""
+        if self.sign(event) <= 0:
+            return 0.0
+        worth = 1.0 if event.kind is None else self.weights.get(event.kind, 1.0)
+        if self.rating_weights and event.rating is not None:
+            at, worths = zip(*self.rating_weights)
+            worth *= float(np.interp(event.rating, at, worths))
+        return worth
+
+    def predicts(self, event: Event) -> bool:
+        """Whether an event is to be predicted: a positive one of a kind of ``targets``, or without a kind."""
+        wanted = self.targets is None or event.kind is None or event.kind in self.targets
+        return wanted and self.sign(event) > 0
+
+    def negative_event(self, user_id: Id | None, item_id: Id) -> Event:
+        """An event without a time that says "not this" under this policy."""
+        kind = "dislike" if "dislike" in self.negative else min(self.negative, default=None)
+        return Event(user_id, item_id, rating=self.negative_rating, kind=kind)
 
     # -- a user's history
 
@@ -121,7 +147,7 @@ class FeedbackPolicy:
             consumed: Kinds whose items count as consumed, instead of the policy's.
         """
         said = dict.fromkeys(disliked)
-        signs = [self.sign(event) for event in user.history]
+        signs = self._signs(user.history)
         seen = self._consumed(user.history, signs, consumed)
         if not said and all(sign > 0 for sign in signs):
             return Taste(user, (), seen)
@@ -137,10 +163,14 @@ class FeedbackPolicy:
         self, history: Sequence[Event], signs: Sequence[int], consumed: Collection[str] | None
     ) -> frozenset[Id]:
         kinds = self.consumed if consumed is None else consumed
+        if kinds is None:
+            return frozenset([event.item_id for event, sign in zip(history, signs) if sign])
         return frozenset(
-            event.item_id
-            for event, sign in zip(history, signs)
-            if sign and (kinds is None or event.kind is None or event.kind in kinds)
+            [
+                event.item_id
+                for event, sign in zip(history, signs)
+                if sign and (event.kind is None or event.kind in kinds)
+            ]
         )
 
     # -- the columns of a log
@@ -182,11 +212,60 @@ class FeedbackPolicy:
         """Which events of a log are to be predicted, shape (n_events,): positive ones of the kinds of ``targets``."""
         found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) > 0
         if kinds is not None and self.targets is not None:
-            found &= self._among(kinds, self.targets) | np.array([kind is None for kind in kinds])
+            found &= self._among(kinds, {*self.targets, None})
         return found
 
+    def in_histories(
+        self,
+        user_codes: NDArray[Any],
+        item_codes: NDArray[Any],
+        kinds: Sequence[str | None] | None = None,
+        ratings: NDArray[Any] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Which events of a log stay in the histories that encoders read, as `taste` says, shape (n_events,).
+
+        Args:
+            user_codes: Whose each event is, integers; each user's events are in the order in which they happened.
+            item_codes: With which item, integers from 0.
+            kinds: As for `signs`.
+            ratings: As for `signs`.
+        """
+        signs = self.signs(len(item_codes), kinds, ratings)
+        if (signs > 0).all():
+            return np.ones(len(signs), np.bool_)
+        pairs = user_codes.astype(np.int64) * (int(item_codes.max()) + 1) + item_codes
+        unique, place = np.unique(pairs, return_inverse=True)
+        last, decides = np.zeros(len(unique), np.int8), np.flatnonzero(signs)
+        last[place[decides]] = signs[decides]  # of a place that is named twice the last value counts
+        kept: NDArray[np.bool_] = (signs > 0) & (last[place] > 0)
+        return kept
+
+    def people(
+        self,
+        user_codes: NDArray[Any],
+        item_codes: NDArray[Any],
+        n_items: int,
+        kinds: Sequence[str | None] | None = None,
+        ratings: NDArray[Any] | None = None,
+    ) -> NDArray[np.float64]:
+        """How many people chose each item, shape (n_items,): each counts once, by the weight of the heaviest event.
+
+        Args:
+            user_codes: As for `in_histories`.
+            item_codes: As for `in_histories`.
+            n_items: How many items there are.
+            kinds: As for `signs`.
+            ratings: As for `signs`.
+        """
+        kept = np.flatnonzero(self.in_histories(user_codes, item_codes, kinds, ratings))
+        worth = self.event_weights(len(item_codes), kinds, ratings)[kept]
+        pairs, place = np.unique(user_codes[kept].astype(np.int64) * n_items + item_codes[kept], return_inverse=True)
+        heaviest = np.zeros(len(pairs))
+        np.maximum.at(heaviest, place, worth)
+        return np.bincount(pairs % max(n_items, 1), weights=heaviest, minlength=n_items).astype(np.float64)
+
     @staticmethod
-    def _among(kinds: Sequence[str | None], chosen: Collection[str]) -> NDArray[np.bool_]:
+    def _among(kinds: Sequence[str | None], chosen: Collection[str | None]) -> NDArray[np.bool_]:
         return np.fromiter((kind in chosen for kind in kinds), np.bool_, len(kinds))
 
     # -- kept in a release
@@ -198,28 +277,28 @@ class FeedbackPolicy:
         return {**plain, "rating_weights": [list(point) for point in self.rating_weights]}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> FeedbackPolicy:
+    def from_json(cls, value: Any) -> FeedbackPolicy:
         """The policy that `to_json` wrote.
 
         Raises:
             InvalidDataError: for an unknown name, which a later version may have written, or a value of another kind.
         """
         known = {each.name for each in fields(cls)}
-        if not {*value} <= known:
+        if not isinstance(value, Mapping) or not {*value} <= known:
             raise InvalidDataError(f"{value!r} is not a feedback policy", f"use {sorted(known)}, or upgrade vecrec")
         return cls(**value)
 
 
-def _kind(name: Any) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidDataError(f"{name!r} is not a kind of event", "kinds are texts, such as 'view' or 'purchase'")
-    return name
+def _weights(values: Any) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        raise InvalidDataError(f"weights is {values!r}", 'give a mapping of kinds to numbers, such as {"purchase": 5}')
+    return {check_kind(name): number(value, f"the weight of {name!r}", above=0) for name, value in values.items()}
 
 
 def _kinds(names: Any, what: str) -> frozenset[str]:
-    if isinstance(names, str) or not isinstance(names, Collection):
+    if isinstance(names, (str, Mapping)) or not isinstance(names, Collection):
         raise InvalidDataError(f"{what} is {names!r}", "give a set of kinds, such as {'dislike'}")
-    return frozenset(_kind(name) for name in names)
+    return frozenset(check_kind(name) for name in names)
 
 
 def _points(values: Any) -> tuple[tuple[float, float], ...]:

@@ -1,22 +1,18 @@
-"""The values that go in and come out: items, users, events, hits and recommendations."""
+"""The values that go in and come out: items, users, events and hits."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, check_text
-from vecrec.records import JSON, Record, check_record
+from vecrec.records import JSON, check_record
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-__all__ = ["MAX_KIND", "Event", "Hit", "Item", "Recommendation", "Recommendations", "User", "check_kind"]
+__all__ = ["MAX_KIND", "Event", "Hit", "Item", "User", "check_kind"]
 
 MAX_KIND = 64
 """The longest kind of an event, in characters."""
@@ -65,7 +61,7 @@ class Event:
         return event
 
 
-# What sets each field of a frozen event, in the order of the fields.
+# What sets each field of a frozen object, in the order of the fields.
 _EVENT_SLOTS = tuple(Event.__dict__[each.name].__set__ for each in fields(Event))
 
 
@@ -87,7 +83,7 @@ class Item:
     """Something to recommend: an id and a record of features and whatever else the application shows.
 
     Raises:
-        InvalidDataError: for an id that is none or a feature that JSON cannot carry.
+        InvalidDataError: for an invalid id or a feature that JSON cannot carry.
     """
 
     id: Id | None = None
@@ -103,11 +99,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody to recommend to: an id, a profile and a history, each of which may be missing.
+    """A user to recommend to: an id, a profile and a history, each of which may be missing.
 
     Raises:
-        InvalidDataError: for an id that is none, a feature that JSON cannot carry, or a history of something else than
-            events and ids.
+        InvalidDataError: for an invalid id, a feature that JSON cannot carry, or a history of anything but events and
+            ids.
     """
 
     id: Id | None = None
@@ -129,6 +125,17 @@ class User:
         )
         object.__setattr__(self, "history", _events(self.id, history))
 
+    @classmethod
+    def unchecked(cls, user_id: Id | None, features: Mapping[str, JSON], history: Sequence[Event]) -> User:
+        """A user of values that were checked when they were stored, since the checks cost more than reading them."""
+        user = object.__new__(cls)
+        for put, value in zip(_USER_SLOTS, (user_id, features, history)):
+            put(user, value)
+        return user
+
+
+_USER_SLOTS = tuple(User.__dict__[each.name].__set__ for each in fields(User))
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -138,95 +145,6 @@ class Hit:
     """The item found."""
     score: float
     """Its similarity to the query: higher is better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One recommended item. ``movie["title"]`` reads its record."""
-
-    rank: int
-    """The place in the list, from 1."""
-    item_id: Id
-    """The item."""
-    score: float
-    """The inner product of the user's and the item's vector; the cosine of two items' vectors for similar items; a
-    popularity in [0, 1] where the list was ``served_by`` popularity; whatever a second stage has made of it."""
-    metadata: Record
-    """The item's record."""
-
-    def __getitem__(self, name: str) -> JSON:
-        return self.metadata[name]
-
-    def get(self, name: str, default: JSON = None) -> JSON:
-        """A field of the record, or ``default`` where the record lacks it."""
-        return self.metadata.get(name, default)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Recommendations(Sequence[Recommendation]):
-    """A ranked list, best first, with what is to be known about how it came about."""
-
-    items: tuple[Recommendation, ...]
-    """The recommended items."""
-    user_id: Id | None
-    """Whom they are for; ``None`` for a visitor and for similar items."""
-    release: str
-    """The release that answered."""
-    served_by: str
-    """What ranked them: ``"vectors"`` or ``"popularity"``."""
-    request_id: str
-    """A unique id to log and to ask about."""
-    shortfall: str | None = None
-    """Why there are fewer than were asked for; ``None`` when there are not."""
-    missing: tuple[Id, ...] = ()
-    """Items that were found but have no record; they were skipped, replaced and marked for repair."""
-    based_on: tuple[str, ...] = ()
-    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items; and
-    ``"dislikes"`` where what is like them was put further down."""
-    notes: tuple[str, ...] = ()
-    """What else happened on the way, such as a fallback and its reason."""
-
-    @overload
-    def __getitem__(self, index: int) -> Recommendation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Recommendation]: ...
-    def __getitem__(self, index: int | slice) -> Recommendation | Sequence[Recommendation]:
-        return self.items[index]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Recommendation]:
-        return iter(self.items)
-
-    def to_arrow(self) -> pa.Table:
-        """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records.
-
-        Ids become text when integers and strings are mixed, since an Arrow column has one type; so do fields with mixed
-        types.
-        """
-        from vecrec.tables import recommendations_table
-
-        return recommendations_table(self)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The table of `to_arrow` as a data frame."""
-        return self.to_arrow().to_pandas()
-
-    def __repr__(self) -> str:
-        whom = "" if self.user_id is None else f" for {self.user_id!r}"
-        short = "" if self.shortfall is None else f", {self.shortfall}"
-        return f"<{len(self.items)} recommendations{whom} by {self.served_by} of {self.release}{short}>"
-
-    def __str__(self) -> str:
-        from vecrec.tables import recommendations_text
-
-        return recommendations_text(self)
-
-    def _repr_html_(self) -> str:
-        from vecrec.tables import recommendations_html
-
-        return recommendations_html(self)
 
 
 def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:

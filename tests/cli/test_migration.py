@@ -14,7 +14,6 @@ from vecrec import Event, Item, Recommender, User
 from vecrec.errors import InvalidDataError, ReleaseError, StoreError
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.progress import Step
-from vecrec.recommender.migrate import migrate
 from vecrec.vector_stores import MemoryVectorStore
 
 
@@ -37,7 +36,7 @@ def _open(source: Recommender, tmp_path: Path, *stores: object) -> Recommender:
 def test_the_same_answers_come_from_the_new_stores(source: Recommender, tmp_path: Path) -> None:
     """Records, events, marks, both releases; a second call has nothing to do."""
     stores = (MemoryVectorStore(), MemoryMetadataStore())
-    done = migrate(source, *stores)
+    done = source.migrate(*stores)
     assert (done.records, done.events, done.vectors, done.removed) == (61 + 41 + 1, 482, 121, 0)
     moved = _open(source, tmp_path, *stores)
     for user in (3, "visitor", "profiled", "nobody"):
@@ -45,7 +44,7 @@ def test_the_same_answers_come_from_the_new_stores(source: Recommender, tmp_path
             (each.item_id, each.score) for each in source.recommend(user)
         ]
     assert moved.verify().pending == (7,)
-    again = migrate(source, *stores)
+    again = source.migrate(*stores)
     assert (again.records, again.events, again.vectors, again.removed) == (0, 0, 0, 0)
     moved.rollback()
     assert moved.recommend(3)
@@ -66,12 +65,12 @@ def test_the_facade_has_a_door_to_it(source: Recommender, tmp_path: Path) -> Non
 def test_what_changed_meanwhile_follows(source: Recommender) -> None:
     """Changes and deletions since the first call; types within records too."""
     stores = (MemoryVectorStore(), MemoryMetadataStore())
-    migrate(source, *stores)
+    source.migrate(*stores)
     source.upsert_items([Item("new", {"title": "New", "tastes": ["war"], "rate": 1, "count": True})])
     source.delete_items([5])
     source.forget_user(6)
     source.record(Event("visitor", 3, 5.0, 1.0))
-    done = migrate(source, *stores)
+    done = source.migrate(*stores)
     assert (done.records, done.events, done.vectors) == (1, 2, 1)
     assert done.removed == 1 + 1 + 1 + 1  # the item's record and vector, the user's record and events
     assert stores[1].get("item", ["new"]) == source.metadata_store.get("item", ["new"])
@@ -89,10 +88,10 @@ def test_a_break_leaves_a_target_that_nobody_serves_from(source: Recommender, tm
 
     stores = (MemoryVectorStore(), MemoryMetadataStore())
     with pytest.raises(StoppedError):
-        migrate(source, *stores, progress=stop)
+        source.migrate(*stores, progress=stop)
     with pytest.raises(ReleaseError, match="holds nothing"):
         _open(source, tmp_path, *stores)
-    done = migrate(source, *stores)
+    done = source.migrate(*stores)
     assert (done.records, done.events) == (0, 0)
     assert _open(source, tmp_path, *stores).recommend(3)
 
@@ -105,24 +104,24 @@ def test_a_writer_that_goes_on_is_noticed(source: Recommender, tmp_path: Path) -
             source.upsert_items([Item("late", {"title": "Late"})])
 
     stores = (MemoryVectorStore(), MemoryMetadataStore())
-    with pytest.raises(StoreError, match="goes on writing"):
-        migrate(source, *stores, progress=write)
+    with pytest.raises(StoreError, match="is being written to"):
+        source.migrate(*stores, progress=write)
     with pytest.raises(ReleaseError):
         _open(source, tmp_path, *stores)
-    migrate(source, *stores)
+    source.migrate(*stores)
     assert _open(source, tmp_path, *stores).get_items(["late"])
 
 
 def test_bad_targets_are_refused(source: Recommender, tmp_path: Path) -> None:
     """The source itself, another recommender's stores, stores that do not answer: nothing is written."""
     with pytest.raises(InvalidDataError, match="same store"):
-        migrate(source, source.vector_store, MemoryMetadataStore())
-    with pytest.raises(InvalidDataError, match="instance of VectorStore"):
+        source.migrate(source.vector_store, MemoryMetadataStore())
+    with pytest.raises(InvalidDataError, match="give a VectorStore"):
         source.migrate("http://milvus:19530", MemoryMetadataStore())  # type: ignore[arg-type]
     taken = MemoryMetadataStore()
     taken.put("vecrec", {"owner": {"name": "other"}})
     with pytest.raises(InvalidDataError, match="'other'"):
-        migrate(source, MemoryVectorStore(), taken)
+        source.migrate(MemoryVectorStore(), taken)
     with published(tmp_path / "else") as elsewhere:
         assert elsewhere.metadata_store.count("item") == 60
 

@@ -169,6 +169,6 @@ def test_the_vectors_exported_are_those_that_search(shop: Path, run: Run) -> Non
         recommender.metadata_store.put("user", {"odd": {"name": ["a", 1], "genre": 3}})
     assert run("export", path, "--users", "--json", at=shop).json["vectors"] == 62
     held = {key: row for keys, matrix in read_vectors(path) for key, row in zip(keys, matrix)}
-    with compose(settings) as recommender:
-        liked = recommender.ask(lambda live: live.encoder.encode_users([User("zoe", {}, [4])]))[0]
+    with compose(settings) as recommender, recommender.live() as live:
+        liked = live.encoder.encode_users([User("zoe", {}, [4])])[0]
     assert held["zoe"] == pytest.approx(liked, abs=1e-6)

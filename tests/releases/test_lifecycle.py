@@ -84,13 +84,13 @@ def test_items_that_are_not_in_the_data_stay(rec: Recommender) -> None:
 
 
 def test_publishing_makes_a_release_of_what_the_stores_hold(rec: Recommender) -> None:
-    """Another encoder, the same records and events; popularity counts the events of the store."""
-    rec.record([Event("fan", 59, float(n)) for n in range(100)])
+    """Another encoder, the same records and events; popularity counts the people of the store."""
+    rec.record([Event(f"fan {n}", 59, float(n)) for n in range(100)])
     other = make(rec, TasteEncoder(twist=0.5))
     other.encoder.fit(world())
     release = other.publish()
     assert release.data_digest == ""
-    assert release.counts == {"items": 60, "users": 41, "events": 580}
+    assert release.counts == {"items": 60, "users": 140, "events": 580}
     assert other.recommend("stranger", 1)[0].item_id == 59
     assert rec.recommend(1).release == release.id
 
@@ -290,9 +290,9 @@ def test_a_second_fit_is_refused_at_once(rec: Recommender) -> None:
     try:
         assert training.wait(60)
         before = snapshot(rec)
-        with pytest.raises(ReleaseError, match="somebody else is building a release of 'movies'"):
+        with pytest.raises(ReleaseError, match="another process or thread is building a release of 'movies'"):
             make(rec, Never()).fit(world(40, 64))
-        with pytest.raises(ReleaseError, match="somebody else is building"):
+        with pytest.raises(ReleaseError, match="another process or thread is building"):
             rec.publish()
         assert snapshot(rec) == before
         rec.rollback(rec.releases()[0].id)  # an operator need not wait for somebody's training

@@ -13,9 +13,10 @@ from typing_extensions import override
 
 from tests.testing.references import BestRated
 from vecrec.errors import InvalidDataError
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers import Candidates, ChainReranker, MMRReranker, Reranker
 from vecrec.testing import RerankerTests
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 
 class TestChainReranker(RerankerTests):

@@ -11,10 +11,11 @@ from typing_extensions import override
 
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.metrics import intra_list_diversity
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers import Candidates, MMRReranker, Reranker
 from vecrec.rerankers.mmr import maximal_marginal_relevance
 from vecrec.testing import RerankerTests
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 
 class TestMMRReranker(RerankerTests):

@@ -16,6 +16,7 @@ from vecrec.data import Dataset, splits
 from vecrec.encoders import ContentEncoder, Encoder
 from vecrec.errors import DimensionMismatchError, InvalidDataError
 from vecrec.progress import silent
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers import Candidates, RatingReranker, RatingSettings, Reranker
 from vecrec.rerankers.rating.inference import Head
 from vecrec.rerankers.rating.network import RatingNetwork
@@ -23,7 +24,7 @@ from vecrec.rerankers.rating.preprocessor import STATISTICS, Statistics, past
 from vecrec.rerankers.rating.training_data import prepare
 from vecrec.testing import RerankerTests
 from vecrec.testing.encoders.tastes import tastes
-from vecrec.types import Event, Item, Recommendation, User
+from vecrec.types import Event, Item, User
 
 SMALL = RatingSettings(width=4, hidden=(8,), epochs=3, folds=3, validation=0.1)
 

@@ -195,7 +195,8 @@ def test_item_vectors_are_those_of_the_collection(client: httpx.Client, recommen
     """The content model: a posted item gets the vector that a stored one has."""
     record = recommender.get_items([4])[4].features
     answer = get(client.post("/v1/items/vectors", json={"items": [{"id": 4, "features": record}]}))
-    held = recommender.ask(lambda live: recommender.vector_store.fetch(live.collection, [4]))[4].vector
+    with recommender.live() as live:
+        held = recommender.vector_store.fetch(live.collection, [4])[4].vector
     assert held is not None
     assert answer["vectors"][0] == pytest.approx(held.tolist())
 

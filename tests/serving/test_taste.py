@@ -81,7 +81,7 @@ def starred(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recommen
     with published(folder) as trainer:
         serving = Recommender.open(
             "demo", trainer.vector_store, trainer.metadata_store, folder,
-            encoder=type(trainer.encoder), dislike_rating=2.0,
+            encoder=type(trainer.encoder), feedback=FeedbackPolicy(negative_rating=2),
         )  # fmt: skip
         serving.record([Event("stars", WAR, 1.0, 5), Event("stars", 2, 2.0, 1), Event("stars", OTHER_WAR, 3.0, 4)])
         with listening(create_app(serving, settings=settings)) as client:
@@ -103,11 +103,12 @@ def test_the_vector_given_is_the_one_that_searches(starred: tuple[Recommender, h
     assert np.allclose(get(apart)["vectors"][0], vector)
     plain = get(client.post("/v1/retrieval", json={"user_id": "stars", "k": 5}))["hits"]
     keys = [hit["item_id"] for hit in plain]
-    held = recommender.ask(lambda live: recommender.vector_store.fetch(live.collection, keys))
+    with recommender.live() as live:
+        held = recommender.vector_store.fetch(live.collection, keys)
     expected = [float(np.dot(held[key].vector, vector)) for key in keys]  # type: ignore[arg-type]
     assert [hit["score"] for hit in plain] == pytest.approx(expected, abs=1e-5)
     liked = User("x", {}, [Event("x", WAR, 1.0, 5), Event("x", OTHER_WAR, 3.0, 4)])
-    assert np.allclose(recommender.ask(lambda live: live.encoder.encode_users([liked]))[0], vector, atol=1e-6)
+    assert np.allclose(live.encoder.encode_users([liked])[0], vector, atol=1e-6)
 
 
 def test_a_stored_profile_that_no_longer_fits_is_served(starred: tuple[Recommender, httpx.Client]) -> None:
@@ -132,10 +133,13 @@ def test_a_stored_profile_that_no_longer_fits_is_served(starred: tuple[Recommend
     ],
 )
 def test_a_policy_that_gives_likes_no_meaning_refuses_them(
-    recommender: Recommender, policy: FeedbackPolicy, refused: list[str]
+    tmp_path: Path, policy: FeedbackPolicy, refused: list[str]
 ) -> None:
     """Rather than to count a dislike as a like."""
-    with listening(create_app(recommender, settings=Settings(name="demo", feedback=policy))) as client:
+    trainer = published(tmp_path)
+    stores = trainer.vector_store, trainer.metadata_store
+    serving = Recommender.open("demo", *stores, tmp_path, encoder=type(trainer.encoder), feedback=policy)
+    with serving, listening(create_app(serving)) as client:
         for what in ("likes", "dislikes"):
             status = 422 if what in refused else 200
             assert client.post("/v1/users/policy/" + what, json={"item_id": WAR}).status_code == status

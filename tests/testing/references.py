@@ -22,10 +22,11 @@ from vecrec.errors import StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore
 from vecrec.progress import Progress
+from vecrec.recommendations import Recommendation
 from vecrec.records import Record
 from vecrec.rerankers import Candidates, Reranker
 from vecrec.testing import MetadataStoreTests, VectorStoreTests
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 from vecrec.vector_stores import MemoryVectorStore, VectorStore
 
 

@@ -12,17 +12,15 @@ __all__ = ["checksum", "read_json", "sync_directory", "write_json"]
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by the JSON text of ``value`` in one step that survives a power cut."""
-    import tempfile  # slow to import, and not needed to serve
-
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:  # with the rights that the umask leaves
             json.dump(value, file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 

@@ -77,7 +77,10 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 
 def where_of(recommender: Recommender, texts: Sequence[str]) -> Filter | None:
     """The filter of ``--where``, typed by the live release's schema."""
-    return recommender.ask(lambda live: parse_conditions(texts, live.schema.filter_fields())) if texts else None
+    if not texts:
+        return None
+    with recommender.live() as live:
+        return parse_conditions(texts, live.filter_fields)
 
 
 def add_id_type(parser: argparse.ArgumentParser) -> None:

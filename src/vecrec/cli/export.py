@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from vecrec._internal.batching import batched
 from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose, open_vector_store
-from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
-from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.recommender.catalogue import USER, batches
-from vecrec.types import User
+from vecrec.recommender.catalogue import USER
+from vecrec.recommender.users import user_vectors
 from vecrec.vector_files import Batch, read_vectors, write_vectors
 from vecrec.vector_stores.base import CollectionSpec, VectorStore
 
@@ -35,13 +35,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace, output: Output) -> int:
-    settings = settings_of(arguments)
-    with compose(settings) as recommender:
+    with compose(settings_of(arguments)) as recommender:
         if arguments.users:
-            source = _user_vectors(recommender, settings)
+            source = _user_vectors(recommender)
         else:
-            name = arguments.collection or recommender.ask(lambda live: live.collection)
-            source = _item_vectors(recommender.vector_store, name)
+            with recommender.live() as live:
+                source = _item_vectors(recommender.vector_store, arguments.collection or live.collection)
         count = write_vectors(arguments.file, source)
     output.value({"file": str(arguments.file), "vectors": count})
     output.text(f"{count:,} vectors in {arguments.file}")
@@ -49,20 +48,19 @@ def _export(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _item_vectors(store: VectorStore, collection: str) -> Iterator[Batch]:
-    for entries in batches(store.scan(collection, vectors=True), _AT_A_TIME):
+    for entries in batched(store.scan(collection, vectors=True), _AT_A_TIME):
         yield [entry.id for entry in entries], np.stack([entry.vector for entry in entries if entry.vector is not None])
 
 
-def _user_vectors(recommender: Recommender, settings: Settings) -> Iterator[Batch]:
+def _user_vectors(recommender: Recommender) -> Iterator[Batch]:
     """The vectors that users are searched with: of all with a profile, then of those with events only."""
-    store, live = recommender.metadata_store, recommender.ask(lambda live: live)
-    policy = settings.feedback or FeedbackPolicy()
-    seen = set()
-    for ids in batches((key for key, _ in chain(store.scan(USER), store.scan_events()) if key not in seen), _AT_A_TIME):
-        seen.update(ids)
-        profiles, events = store.read_users(USER, ids, settings.max_history)
-        unique = list(dict.fromkeys(ids))
-        yield unique, live.encode_users([User(key, profiles.get(key), events[key]) for key in unique], policy)
+    store, seen = recommender.metadata_store, set[Id]()
+    with recommender.live() as live:
+        keys = (key for key, _ in chain(store.scan(USER), store.scan_events()) if key not in seen)
+        for ids in batched(keys, _AT_A_TIME):
+            seen.update(ids)
+            users = recommender.get_users(list(dict.fromkeys(ids)))
+            yield list(users), user_vectors(live, list(users.values()))
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ import argparse
 from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose, open_metadata_store, open_vector_store
-from vecrec.recommender.migrate import migrate
 
 __all__ = ["COMMANDS"]
 
@@ -25,7 +24,7 @@ def _migrate(arguments: argparse.Namespace, output: Output) -> int:
         open_vector_store(arguments.to_vector_store, settings.vector_store_token) as vectors,
         open_metadata_store(arguments.to_metadata_store, settings.prefix) as metadata,
     ):
-        done = migrate(recommender, vectors, metadata, progress=output.progress)
+        done = recommender.migrate(vectors, metadata, progress=output.progress)
     output.value(done.to_json())
     output.table(
         "Moved", ["", ""], done.to_json().items(), "Point --vector-store and --metadata-store to the new ones."

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vecrec.errors import VecrecError
-from vecrec.types import Recommendations
+from vecrec.recommendations import Recommendations
 
 __all__ = ["Output", "recommendations_json"]
 

@@ -18,8 +18,9 @@ from vecrec.cli.arguments import (
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
+from vecrec.recommendations import Recommendations
 from vecrec.recommender import Recommender
-from vecrec.types import Recommendations, User
+from vecrec.types import User
 
 __all__ = ["COMMANDS"]
 

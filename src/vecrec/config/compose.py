@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
-from vecrec.feedback import FeedbackPolicy
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
 from vecrec.vector_stores.base import VectorStore
@@ -68,7 +67,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             artifacts=settings.artifacts,
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
-            dislike_rating=(settings.feedback or FeedbackPolicy()).negative_rating,
+            feedback=settings.feedback,
         )
         stack.pop_all()
     return recommender

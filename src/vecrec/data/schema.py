@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
 from vecrec.errors import InvalidDataError
@@ -20,6 +20,7 @@ __all__ = ["Schema"]
 
 _KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in (Categorical, MultiCategorical, Numeric, Text)}
 _FORMAT = 1
+_Owner = TypeVar("_Owner", bound="Item | User")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,17 @@ class Schema:
         """Raise `InvalidDataError` if a feature is not what the schema says; a missing one or ``None`` is fine."""
         _check(self.users, user.features, "user", user.id)
 
+    def drop_invalid_features(self, owner: _Owner) -> _Owner:
+        """An item or a user without the features that this schema does not allow; itself where all are allowed.
+
+        The records that are stored outlive schemas: a feature that a later one does not allow counts as missing.
+        """
+        features = self.users if isinstance(owner, User) else self.items
+        bad = {feature.name for feature in features if not _allows(feature, owner.features)}
+        if not bad:
+            return owner
+        return replace(owner, features={name: value for name, value in owner.features.items() if name not in bad})
+
     def filter_fields(self) -> dict[str, FieldType]:
         """The fields of items that a filter may name, with their types."""
         return {f.name: f.field_type for f in self.items if f.filterable and not isinstance(f, Text)}
@@ -156,6 +168,16 @@ def _check(features: tuple[Feature, ...], record: Mapping[str, JSON], side: str,
         value = record.get(feature.name)
         if value is not None:
             feature.check(value, side if owner is None else f"{side} {owner!r}")
+
+
+def _allows(feature: Feature, record: Mapping[str, JSON]) -> bool:
+    value = record.get(feature.name)
+    try:
+        if value is not None:
+            feature.check(value, "")
+    except InvalidDataError:
+        return False
+    return True
 
 
 def _to_json(feature: Feature) -> JSON:

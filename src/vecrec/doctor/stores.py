@@ -40,7 +40,8 @@ def disagreement(recommender: Recommender, *, full: bool) -> Iterator[Finding]:
         if not report:
             yield Finding("error", "catalogue", str(report).splitlines()[0], "vecrec repair --full")
         return
-    collection = recommender.ask(lambda live: live.collection)
+    with recommender.live() as live:
+        collection = live.collection
     records = recommender.metadata_store.count(ITEM)
     vectors = recommender.vector_store.count(collection)
     if records != vectors:

@@ -44,7 +44,8 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:
-    release = recommender.ask(lambda live: live.release)
+    with recommender.live() as live:
+        release = live.release
     now = installed()
     for package, then in release.versions.items():
         have = now.get(package, "")

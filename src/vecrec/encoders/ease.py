@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec._internal.sampling import evenly
+from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer, number
 from vecrec.encoders.base import Encoder
@@ -234,7 +234,7 @@ class _Sets:
         """The items that are read, ascending."""
         self._rows = np.full(len(self.met), -1)
         self._rows[self.exact] = np.arange(len(self.exact))
-        self._chosen = evenly(len(self._offsets) - 1, _MOST_USERS)
+        self._chosen = evenly_spaced(len(self._offsets) - 1, _MOST_USERS)
 
     def __iter__(self) -> Iterator[tuple[Array, Codes, Codes]]:
         """Some users at a time: ones for what they had of the exact items, and all that they had, by row and item.
@@ -329,7 +329,7 @@ def _scale(sets: _Sets, tables: Array, vectors: Array) -> None:
     spread, long = [], []
     read = tables[sets.exact]
     for ones, _, _ in sets:
-        users = np.sign(ones[evenly(len(ones), 200)]) @ read
+        users = np.sign(ones[evenly_spaced(len(ones), 200)]) @ read
         spread.append((users @ vectors.T).std(axis=1).mean())
         long.append(np.sqrt((users**2).sum(axis=1).mean()))
     wide = np.sqrt((vectors**2).sum(axis=1).mean())

@@ -14,10 +14,12 @@ from vecrec.errors import InvalidDataError
 from vecrec.evaluation.ranking import Ranking
 from vecrec.evaluation.results import Evaluation
 from vecrec.evaluation.runner import accuracy, check_depths
+from vecrec.feedback import Taste
 from vecrec.filters import Filter
 from vecrec.ids import Id
+from vecrec.recommendations import Recommendations
 from vecrec.records import Record
-from vecrec.types import Recommendations, User
+from vecrec.types import User
 from vecrec.vector_stores.base import Entry, VectorStore
 
 __all__ = ["FATES", "LiveEvaluation", "LivePath", "evaluate_live"]
@@ -69,8 +71,8 @@ class LivePath:
     """Where that is."""
     serve: Callable[[Sequence[Id], int], list[Recommendations]]
     """Recommends k items to each user."""
-    read_users: Callable[[Sequence[Id]], list[User]]
-    """The users as the live path reads them: profile and history."""
+    read_users: Callable[[Sequence[Id]], list[Taste]]
+    """The users as the live path reads them, and what it leaves out for them."""
     with_record: Callable[[Sequence[Id]], Collection[Id]]
     """Those of some items that have a record."""
     retrieve: Callable[[Sequence[Id], int], list[Recommendations]]
@@ -88,7 +90,7 @@ class _Asked:
     targets: list[Id]
     rows: NDArray[np.int64]
     """Whose each target is, as a place among the users."""
-    users: list[User]
+    users: list[Taste]
     held: Mapping[Id, Entry]
     """What the collection holds of the targets."""
 
@@ -139,12 +141,12 @@ def _evaluation(
 def _exact_ranks(path: LivePath, asked: _Asked) -> NDArray[np.int64]:
     """The rank of each target in an exact search under the filter, without what was seen; the items stream by."""
     targets, rows = asked.targets, asked.rows
-    queries = path.encode_users(asked.users)
+    queries = path.encode_users([taste.user for taste in asked.users])
     none = np.zeros(path.dim, np.float32)
     own = np.einsum("nd,nd->n", queries[rows], np.array([_vector(asked.held.get(key), none) for key in targets]))
     seen: dict[Id, list[int]] = {}
-    for row, user in enumerate(asked.users):
-        for item_id in {event.item_id for event in user.history}:
+    for row, taste in enumerate(asked.users):
+        for item_id in taste.consumed.union(taste.disliked):
             seen.setdefault(item_id, []).append(row)
     places: dict[Id, list[int]] = {}
     for number, target in enumerate(targets):
@@ -175,7 +177,7 @@ def _batches(path: LivePath, size: int = 500) -> Iterator[list[Entry]]:
 def _reasons(path: LivePath, asked: _Asked, served: Sequence[Recommendations]) -> list[str | None]:
     """Why each target could not be found by its vector at all; ``None`` where it could."""
     recorded = path.with_record(asked.targets)
-    seen = [{event.item_id for event in user.history} for user in asked.users]
+    seen = [taste.consumed.union(taste.disliked) for taste in asked.users]
 
     def reason(target: Id, row: int) -> str | None:
         if target not in asked.held or target not in recorded:

@@ -1,13 +1,14 @@
-"""The facade over the three interfaces, and what it is made of.
+"""The `Recommender` over encoder, vector store and metadata store, and what it is made of.
 
-``facade`` is the `Recommender`, ``readers`` its half that only reads. ``lifecycle`` makes releases with ``loading`` and
-``building``, ``watch`` follows the live one, ``serving`` answers each ``request`` by ``query``, ``dislikes``,
-``reranking`` and ``answers``, ``catalogue`` changes the items in both stores.
+``recommender`` is the facade. ``request`` checks what is asked, ``pipeline`` answers it step by step with ``users`` and
+``dislikes``, by the release that ``live`` follows. ``publish`` makes releases and checks them with ``release_checks``,
+``catalogue`` changes the items in both stores. ``batch`` and ``migrate`` work on the whole of it.
 """
 
-from vecrec.recommender.generation import Live
-from vecrec.recommender.publish import ReleaseChecks
+from vecrec.recommender.live import LoadedRelease
 from vecrec.recommender.recommender import Recommender
+from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
+from vecrec.recommender.request import RankOptions, RecommendOptions
 
-__all__ = ["Live", "Receipt", "Recommender", "ReleaseChecks", "Report"]
+__all__ = ["LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender", "ReleaseChecks", "Report"]

@@ -1,4 +1,4 @@
-"""Recommendations for whole user bases, into Parquet files, in a stream that can be broken off and gone on with."""
+"""Recommendations for whole user bases, written to Parquet files; an interrupted run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vecrec._internal.batching import batched
 from vecrec._internal.files import read_json, write_json
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_ids, encode_id, id_order
 from vecrec.progress import Progress, ProgressLike, Step, showing
-from vecrec.recommender.catalogue import ITEM, USER, batches
-from vecrec.types import Recommendations
+from vecrec.recommendations import Recommendations
+from vecrec.recommender.catalogue import ITEM, USER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,9 +65,9 @@ def recommend_to_parquet(
     users, but for their ids. All files are of one release.
 
     Args:
-        recommender: Who answers.
+        recommender: The recommender that answers.
         directory: Where the files go; made if it is not there.
-        user_ids: Whom to recommend to; everybody with a profile or an event by default.
+        user_ids: Whom to recommend to; all users with a profile or an event by default.
         k: How many for each.
         where: A condition on the items.
         exclude_seen: Leave out the items of their events.
@@ -77,13 +78,13 @@ def recommend_to_parquet(
         InvalidDataError: when the directory holds another batch.
         ReleaseError: when another release goes live on the way.
     """
-    ids = _everybody(recommender) if user_ids is None else list(dict.fromkeys(check_ids(user_ids, "user id")))
+    ids = _all_users(recommender) if user_ids is None else list(dict.fromkeys(check_ids(user_ids, "user id")))
     folder = Path(directory)
     settings = {"k": k, "where": None if where is None else str(where), "exclude_seen": exclude_seen}
     plan = _plan(recommender, folder, ids, {**settings, "users_per_file": users_per_file})
     job = _Job(recommender, folder, plan, k, where, exclude_seen)
     with showing(progress) as show:
-        return job.run(list(batches(ids, users_per_file)), show)
+        return job.run(list(batched(ids, users_per_file)), show)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class _Job:
         schema, unfinished = self._schema(), path.with_suffix(".unfinished")
         done = 0
         with pq.ParquetWriter(unfinished, schema) as writer:
-            for ids in batches(part, _AT_A_TIME):
+            for ids in batched(part, _AT_A_TIME):
                 found = self.recommender.recommend_many(ids, self.k, where=self.where, exclude_seen=self.exclude_seen)
                 writer.write_table(self._table(found, schema))
                 done += len(ids)
@@ -165,8 +166,10 @@ def _plan(recommender: Recommender, folder: Path, ids: Sequence[Id], settings: d
     for key in ids:
         digest.update(f"{encode_id(key)}\n".encode())
     catalogue = (key for key, _ in recommender.metadata_store.scan(ITEM))
+    with recommender.live() as live:
+        release = live.release.id
     plan = {
-        "release": recommender.ask(lambda live: live.release.id),
+        "release": release,
         "users": digest.hexdigest(),
         "user_ids": _kind(ids),
         "item_ids": _kind(catalogue),
@@ -184,7 +187,7 @@ def _plan(recommender: Recommender, folder: Path, ids: Sequence[Id], settings: d
     return held or plan
 
 
-def _everybody(recommender: Recommender) -> list[Id]:
+def _all_users(recommender: Recommender) -> list[Id]:
     store = recommender.metadata_store
     found = {key for key, _ in store.scan(USER)}
     found.update(key for key, _ in store.scan_events())

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.batching import batched
+from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, StoreError
+from vecrec.filters import FieldType, Filter
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
-from vecrec.recommender.generation import DIGEST, Generation
 from vecrec.recommender.report import Report
 from vecrec.records import Record, record_digest
 from vecrec.releases import Archive
-from vecrec.vector_stores.base import Entry, VectorStore
+from vecrec.types import Item
+from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 
-__all__ = ["BATCH", "EVENT_BATCH", "ITEM", "JOURNAL", "PENDING", "USER", "Catalogue", "batches"]
+if TYPE_CHECKING:
+    from vecrec.data import Schema
+
+__all__ = [
+    "BATCH", "DIGEST", "EVENT_BATCH", "ITEM", "JOURNAL", "PENDING", "USER", "Catalogue", "Generation", "Rows", "claim",
+    "owner_of",
+]  # fmt: skip
 
 ITEM, USER = "item", "user"
 PENDING = "pending"
@@ -33,16 +45,83 @@ BATCH = 2_000
 EVENT_BATCH = 20_000
 """Events written at a time."""
 
+DIGEST = "_digest"
+"""The attribute beside each vector that says which state of the record it was made from."""
+
 _DELETE = "delete"
+_OWNER_KIND, _OWNER_KEY = "vecrec", "owner"
 
 _log = logging.getLogger("vecrec")
-_T = TypeVar("_T")
+
+
+def owner_of(metadata: MetadataStore) -> str | None:
+    """The name of the recommender whose metadata store this is; ``None`` for an unclaimed one."""
+    name = metadata.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("name")
+    return None if name is None else str(name)
+
+
+def claim(metadata: MetadataStore, name: str) -> None:
+    """Make a metadata store the recommender's own."""
+    metadata.put(_OWNER_KIND, {_OWNER_KEY: {"name": name}})
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Items as a collection takes them."""
+
+    ids: list[Id]
+    vectors: NDArray[np.float32]
+    """Shape (n, dim)."""
+    attributes: list[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An encoder and the collection that holds its item vectors."""
+
+    collection: str
+    encoder: Encoder
+    schema: Schema = field(init=False)
+    """The features that the encoder reads."""
+    filter_fields: Mapping[str, FieldType] = field(init=False)
+    """The fields of items that a filter may name."""
+
+    def __post_init__(self) -> None:
+        # Read once, since every request needs them.
+        object.__setattr__(self, "schema", self.encoder.schema)
+        object.__setattr__(self, "filter_fields", self.schema.filter_fields())
+
+    def spec(self) -> CollectionSpec:
+        """What the collection is made by: its attributes are what may be filtered, and the digest."""
+        return CollectionSpec(self.encoder.dim, "ip", {**self.filter_fields, DIGEST: "string"})
+
+    def encode(self, records: Mapping[Id, Record]) -> Rows:
+        """Make the rows of items.
+
+        The catalogue outlives the schemas, so a feature that this one does not allow counts as missing.
+        """
+        items = [self.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
+        attributes = [
+            {**self.schema.attributes(item), DIGEST: record_digest(record)}
+            for item, record in zip(items, records.values())
+        ]
+        return Rows(list(records), self.encoder.encode_items(items), attributes)
+
+    def matches(self, key: Id, record: Record, where: Filter | None) -> bool:
+        """Whether an item passes a filter, as its record is now."""
+        if where is None:
+            return True
+        return where.matches(self.schema.attributes(self.schema.drop_invalid_features(Item(key, record))))
+
+    def write(self, store: VectorStore, rows: Rows) -> None:
+        """Put rows into the collection."""
+        store.upsert(self.collection, rows.ids, rows.vectors, rows.attributes)
 
 
 class Catalogue:
     """Writes and compares the two sides of the catalogue.
 
-    Whoever calls a method that changes something holds the archive's catalogue lock.
+    The caller of a method that changes something must hold the archive's catalogue lock.
     """
 
     def __init__(self, vectors: VectorStore, metadata: MetadataStore, archive: Archive) -> None:
@@ -74,7 +153,7 @@ class Catalogue:
         self.unmark(ids)
 
     def put_records(self, records: Mapping[Id, Record], *, marked: bool) -> int:
-        """Write the records that are new or differ, whose vectors a build will make; gives how many those were."""
+        """Write the records that are new or differ, whose vectors a build will make; returns their number."""
         ids = list(records)
         held, marks = self.metadata.get(ITEM, ids), self.metadata.get(PENDING, ids)
         # By digest, since 1, 1.0 and True are equal in Python and not in JSON.
@@ -89,7 +168,7 @@ class Catalogue:
 
     def mend(self, generation: Generation, ids: Sequence[Id]) -> None:
         """Make the vectors of these items agree with their records, and end what a crash has left half done."""
-        for part in batches(ids, BATCH):
+        for part in batched(ids, BATCH):
             self._journal(part)
             self._finish_deletes(generation, part)
             records = self.metadata.get(ITEM, part)
@@ -103,23 +182,31 @@ class Catalogue:
 
     # -- its marks
 
-    def mark_missing(self, generation: Generation, ids: Sequence[Id]) -> None:
-        """Remember items that were found without a record, for `repair`.
+    def mark_differing(self, generation: Generation, ids: Sequence[Id]) -> None:
+        """Remember items for `repair` that are searchable without a record, or by a vector of an earlier record.
 
-        It happens while somebody is being served, so it neither fails nor waits: whoever changes the catalogue at this
-        moment may be deleting these very items, and if not, the next reader will meet them again.
+        It happens while a request is served, so it neither fails nor waits: another process that holds the lock may be
+        changing these very items, and if not, the next reader meets them again.
         """
         try:
             with self._archive.catalogue_lock(timeout=0):
                 searchable = self.vectors.fetch(generation.collection, ids)
-                known = self.metadata.get(ITEM, ids).keys() | self.metadata.get(PENDING, ids).keys()
-                lost = [key for key in searchable if key not in known]
-                self.metadata.put(PENDING, {key: {"op": "missing"} for key in lost})
+                records, marks = self.metadata.get(ITEM, ids), self.metadata.get(PENDING, ids)
+                lost = [key for key in searchable if key not in records and key not in marks]
+                stale = [
+                    key
+                    for key, record in records.items()
+                    if key in searchable and key not in marks and not _agree(searchable[key], record)
+                ]
+                operations = {key: {"op": "missing"} for key in lost} | {key: {"op": "stale"} for key in stale}
+                self.metadata.put(PENDING, operations)
         except (StoreError, ReleaseError) as error:
             _log.warning("could not mark %s for repair: %s", list(ids)[:10], error)
             return
         if lost:
             _log.warning("%d items are searchable without a record, marked for repair: %s", len(lost), lost[:10])
+        if stale:
+            _log.warning("%d items have a vector of an earlier record, marked for repair: %s", len(stale), stale[:10])
 
     def marked(self, kind: str) -> list[Id]:
         """The ids that have a mark of a kind."""
@@ -137,7 +224,7 @@ class Catalogue:
 
     def records(self) -> Iterator[dict[Id, Record]]:
         """All records, `BATCH` at a time."""
-        for rows in batches(self.metadata.scan(ITEM, BATCH), BATCH):
+        for rows in batched(self.metadata.scan(ITEM, BATCH), BATCH):
             yield dict(rows)
 
     def suspects(self, generation: Generation) -> list[Id]:
@@ -153,7 +240,7 @@ class Catalogue:
         """What is wrong with these items and with the marked ones. Exact where the lock is held."""
         pending = self.marked(PENDING)
         unsearchable, orphaned, stale = [], [], []
-        for part in batches(dict.fromkeys([*suspects, *pending]), BATCH):
+        for part in batched(dict.fromkeys([*suspects, *pending]), BATCH):
             records, entries = self.metadata.get(ITEM, part), self.vectors.fetch(generation.collection, part)
             orphaned += [key for key in part if key in entries and key not in records]
             unsearchable += [key for key in part if key in records and key not in entries]
@@ -198,10 +285,3 @@ class Catalogue:
 
 def _agree(entry: Entry, record: Record) -> bool:
     return entry.attributes.get(DIGEST) == record_digest(record)
-
-
-def batches(values: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of ``size`` values, the last one shorter."""
-    rest = iter(values)
-    while part := list(islice(rest, size)):
-        yield part

@@ -1,13 +1,17 @@
-"""Which release is live, followed while other processes switch it."""
+"""The live release: loaded, checked, and followed while other processes switch it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from zipfile import BadZipFile
 
+from vecrec.encoders.base import Encoder
 from vecrec.errors import (
     CollectionNotFoundError,
     NotFittedError,
@@ -16,56 +20,91 @@ from vecrec.errors import (
     StoreUnavailableError,
     VecrecError,
 )
-from vecrec.recommender.generation import Classes, Live, load_live
-from vecrec.releases import Archive
+from vecrec.feedback import FeedbackPolicy
+from vecrec.recommender.catalogue import Generation
+from vecrec.registry import find_part
+from vecrec.releases import Archive, Golden, Popularity, Release
+from vecrec.rerankers.base import Reranker
 from vecrec.vector_stores.base import VectorStore
 
-__all__ = ["Watch"]
+__all__ = ["Given", "LiveRelease", "LoadedRelease", "load_release"]
 
 _log = logging.getLogger("vecrec")
 _T = TypeVar("_T")
 
 
-class Watch:
-    """Knows the live release, and looks every ``refresh_seconds`` whether it still is."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller gave to load releases with; ``None`` for what the release itself says."""
 
-    def __init__(self, archive: Archive, vectors: VectorStore, refresh_seconds: float, classes: Classes) -> None:
+    encoder: type[Encoder] | None = None
+    """The class of an encoder that no installed package registers."""
+    reranker: type[Reranker] | None = None
+    """The class of a reranker that no installed package registers."""
+    feedback: FeedbackPolicy | None = None
+    """A policy that serves instead of the release's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRelease(Generation):
+    """A release that is loaded and ready to serve."""
+
+    release: Release
+    """Its manifest."""
+    popularity: Popularity
+    """The popular items, for users about whom nothing is known and for outages."""
+    reranker: Reranker | None = None
+    """The second stage, if it has one."""
+    feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
+    """What events mean: the release's own policy, unless the recommender was given another one."""
+
+
+class LiveRelease:
+    """Follows the live release; looks every ``refresh_seconds`` whether another one has replaced it."""
+
+    def __init__(self, archive: Archive, vectors: VectorStore, refresh_seconds: float, given: Given) -> None:
         self._archive, self._vectors = archive, vectors
-        self._refresh_seconds, self._classes = refresh_seconds, classes
-        self._live: Live | None = None
+        self._refresh_seconds, self._given = refresh_seconds, given
+        self._live: LoadedRelease | None = None
         self._next_look = 0.0
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[Live], _T]) -> _T:
-        """What a release answers, the same one from beginning to end.
+    # -- reading with it
 
-        Where that one is dropped on the way, because others have gone live meanwhile, the live one answers anew.
+    def ask(self, question: Callable[[LoadedRelease], _T]) -> _T:
+        """The answer of one release, the same one from beginning to end.
+
+        Where that one is dropped on the way, because others have gone live meanwhile, the live one answers instead.
         """
-        live = self.live()
+        live = self.get()
         while True:
             try:
                 return question(live)
-            except StoreUnavailableError:
-                raise
             except StoreError as error:
-                newer = self.current()
-                if newer.release.id != live.release.id:
-                    live = newer
-                elif isinstance(error, CollectionNotFoundError):
-                    raise self._gone(live.collection) from error
-                else:
-                    raise
+                live = self._replacement(live, error)
 
-    def tell(self, change: Callable[[Live], _T]) -> _T:
-        """What a change of the release that is live at this moment gives; the caller keeps it live by the lock."""
-        live = self.current()
+    @contextmanager
+    def reading(self) -> Iterator[LoadedRelease]:
+        """One release for a block of code. See `Recommender.live`."""
+        live = self.get()
         try:
-            self._vectors.spec(live.collection)  # before the change begins, or else it would stop half-way
-            return change(live)
-        except CollectionNotFoundError as error:
-            raise self._gone(live.collection) from error
+            yield live
+        except StoreError as error:
+            self._replacement(live, error)
+            raise
 
-    def live(self) -> Live:
+    def _replacement(self, live: LoadedRelease, error: StoreError) -> LoadedRelease:
+        """The release that is live by now; raises where ``live`` still is, so that the error has another reason."""
+        if isinstance(error, StoreUnavailableError):
+            raise error
+        newer = self.current()
+        if newer.release.id != live.release.id:
+            return newer
+        if isinstance(error, CollectionNotFoundError):
+            raise self._gone(live.collection) from error
+        raise error
+
+    def get(self) -> LoadedRelease:
         """The live release as far as this process knows; one that cannot be loaded does not replace one that can.
 
         Raises:
@@ -82,10 +121,21 @@ class Watch:
                 _log.warning("release %s goes on serving: %s", self._live.release.id, error)
             finally:
                 self._lock.release()
-        return self._found()
+        return self._live or self._found()
 
-    def current(self) -> Live:
-        """The live release of this moment, for whoever writes to it.
+    # -- changing what it serves
+
+    def tell(self, change: Callable[[LoadedRelease], _T]) -> _T:
+        """The result of a change of the release that is live now; the caller keeps it live by holding the lock."""
+        live = self.current()
+        try:
+            self._vectors.spec(live.collection)  # before the change begins, or else it would stop half-way
+            return change(live)
+        except CollectionNotFoundError as error:
+            raise self._gone(live.collection) from error
+
+    def current(self) -> LoadedRelease:
+        """The release that is live at this moment, for writers.
 
         Raises:
             NotFittedError: when there is none.
@@ -95,12 +145,12 @@ class Watch:
             self._look()
         return self._found()
 
-    def adopt(self, live: Live) -> None:
-        """Take a release that is loaded already; whether it is still the live one shows at the next look."""
+    def adopt(self, live: LoadedRelease) -> None:
+        """Take a release that is loaded already; the next look shows whether it is still the live one."""
         with self._lock:
             self._live, self._next_look = live, 0.0
 
-    def _found(self) -> Live:
+    def _found(self) -> LoadedRelease:
         if self._live is None:
             raise NotFittedError(f"{self._archive.path} holds no live release", "call fit(data) or publish() first")
         return self._live
@@ -114,17 +164,17 @@ class Watch:
             try:
                 self._live = self.load(release_id)
             except ReleaseError:
-                # It may have had its day while it was being read.
+                # It may have been replaced while it was being read.
                 if self._archive.live()[0] == release_id:
                     raise
 
-    def load(self, release_id: str) -> Live:
-        """A release at work, live or not.
+    def load(self, release_id: str) -> LoadedRelease:
+        """A release ready to serve, live or not.
 
         Raises:
             ReleaseError: when it is damaged or its collection is gone.
         """
-        live = load_live(self._archive, release_id, self._classes)
+        live = load_release(self._archive, release_id, self._given)
         try:
             held = self._vectors.collections()
         except StoreUnavailableError as error:
@@ -139,3 +189,34 @@ class Watch:
             f"the vector store has no collection {collection!r} of the live release",
             "open the store that it was published to, or publish again",
         )
+
+
+def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelease:
+    """A release ready to serve, its files and golden vectors checked.
+
+    Raises:
+        ReleaseError: when it is missing, damaged, or gives other vectors than when it was made.
+        InvalidDataError: when no installed package registers its encoder or its reranker.
+    """
+    release = archive.read(release_id)
+    directory = archive.directory(release_id)
+    encoder_class = _class_of("vecrec.encoders", release.encoder, given.encoder)
+    reranker_class = _class_of("vecrec.rerankers", release.reranker, given.reranker) if release.reranker else None
+    try:
+        encoder = encoder_class.load(directory / "encoder")
+        Golden.load(directory).check(encoder)
+        popularity = Popularity.load(directory / "popularity.json")
+        reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
+        feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
+    except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
+        raise ReleaseError(f"the release {release_id!r} is damaged ({error})", "roll back or fit again") from error
+    if reranker is not None and reranker.fingerprint != release.reranker_fingerprint:
+        raise ReleaseError(
+            f"the reranker of the release {release_id!r} has another fingerprint than when it was made",
+            "its files or its code have changed; roll back or fit again",
+        )
+    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback)
+
+
+def _class_of(group: str, name: str, given: type | None) -> Any:
+    return given if getattr(given, "name", None) == name else find_part(group, name)

@@ -1,272 +1,415 @@
-"""From users to ranked items with their records: still k of them, or a reason why not."""
+"""One request from users to ranked items, each step one function, in the order in which they happen.
+
+::
+
+    users.stored_users   metadata store   read profiles and histories
+    _queries             -                make vectors; say which items must not come
+    _gather              vector store     candidates of each source
+    _exclude             -                without what the user has seen, dislikes or excludes
+    _look_up             metadata store   records; candidates without one are replaced
+    _demote              vector store     items similar to a disliked one rank lower
+    _rerank              vector store     the second stage
+    _answer              -                k items, and how they were found
+
+Gathering, excluding and looking up are repeated with more candidates until each user has enough. A further source is
+one more function in `SOURCES`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.exact import cosines
 from vecrec.errors import ItemNotFoundError, StoreUnavailableError
-from vecrec.filters import Filter, check_filter
+from vecrec.filters import check_filter
 from vecrec.ids import Id, id_order
-from vecrec.metadata_stores.base import MetadataStore
+from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes
-from vecrec.recommender.answers import answer
-from vecrec.recommender.catalogue import ITEM, USER, Catalogue, batches
-from vecrec.recommender.generation import DIGEST, Live, fitting
-from vecrec.recommender.query import Query, head_room, known_of, notes_on, wanted
-from vecrec.recommender.request import Request
-from vecrec.recommender.reranking import Vectors
-from vecrec.records import Record
-from vecrec.types import Event, Hit, Item, Recommendations, User
-from vecrec.vector_stores.base import Entry, VectorStore
+from vecrec.recommender.catalogue import ITEM, Catalogue
+from vecrec.recommender.live import LiveRelease, LoadedRelease
+from vecrec.recommender.request import Call, Query, Request
+from vecrec.recommender.users import as_encoded, known_of, stored_users
+from vecrec.rerankers.base import Candidates, Reranks, check_order
+from vecrec.types import Hit, User
 
-__all__ = ["Server"]
+__all__ = ["SOURCES", "Pipeline"]
 
 _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _SIMILAR = 200
 """Items by inner product whose angles are compared: on MovieLens 1M the answer is that of comparing all angles."""
+_DISLIKING = 100
+"""Candidates at least for a user who dislikes something."""
+_POPULAR = 100
+"""Popular items at least whose records are read at a time."""
 
 _log = logging.getLogger("vecrec")
 
+Vector = NDArray[np.float32]
 
-class Server:
+
+class Pipeline:
     """Answers requests from one vector store and one metadata store, each by one release from beginning to end."""
 
-    def __init__(
-        self,
-        vectors: VectorStore,
-        metadata: MetadataStore,
-        catalogue: Catalogue,
-        max_history: int,
-        dislike_rating: float | None = None,
-    ) -> None:
-        self._vectors, self._metadata, self._catalogue = vectors, metadata, catalogue
-        self._max_history, self._dislike_rating = max_history, dislike_rating
+    def __init__(self, live: LiveRelease, catalogue: Catalogue, max_history: int) -> None:
+        self._live, self._catalogue, self._max_history = live, catalogue, max_history
 
-    def for_ids(self, live: Live, ids: Sequence[Id], request: Request) -> list[Recommendations]:
-        """Ranked items for stored users, in as few round trips as it takes."""
+    # -- the requests
+
+    def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
+        """Ranked items for stored users, in as few round trips as possible."""
+        return self._live.ask(partial(self.for_ids, ids=ids, request=request))
+
+    def recommend_for(self, user: User, request: Request) -> Recommendations:
+        """Ranked items for a user who is not stored."""
+        return self._live.ask(partial(self._for_user, user=user, request=request))
+
+    def similar(self, item_id: Id, request: Request) -> Recommendations:
+        """The items nearest to an item by angle."""
+        return self._live.ask(partial(self._similar, item_id=item_id, request=request))
+
+    def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
+        """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
+        return self._live.ask(partial(self._rank, user=user, ids=ids, request=request))
+
+    def for_ids(self, live: LoadedRelease, ids: Sequence[Id], request: Request) -> list[Recommendations]:
+        """What `recommend` returns, by a given release."""
         found: list[Recommendations] = []
-        for part in batches(ids, _USERS_AT_A_TIME):
-            found += self._serve(live, self._queries(live, self._read(part), request), request)
+        for start in range(0, len(ids), _USERS_AT_A_TIME):
+            users = stored_users(self._catalogue.metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
+            found += self._serve(self._call(live, request), users)
         return found
 
-    def users(self, live: Live, ids: Sequence[Id]) -> list[User]:
-        """Stored users as the encoder gets them: profile and history."""
-        schema = live.schema
-        read = (user for part in batches(ids, _USERS_AT_A_TIME) for user in self._read(part))
-        return [fitting(user, schema.users, schema.check_user) for user in read]
-
-    def for_user(self, live: Live, user: User, request: Request) -> Recommendations:
-        """Ranked items for somebody who is not stored."""
+    def _for_user(self, live: LoadedRelease, user: User, request: Request) -> Recommendations:
         live.schema.check_user(user)
-        return self._serve(live, self._queries(live, [user], request), request)[0]
+        return self._serve(self._call(live, request), [user])[0]
 
-    def vectors(self, live: Live, users: Sequence[User]) -> NDArray[np.float32]:
-        """The vectors that users are searched with, shape (n, dim): made without what they dislike."""
-        return live.encoder.encode_users([dislikes.apart(user, self._dislike_rating)[0] for user in users])
+    def _serve(self, call: Call, users: Sequence[User]) -> list[Recommendations]:
+        queries = _queries(call, users)
+        short = queries
+        call.limit = max((query.wanted + _head_room(query, call.depth) for query in queries), default=0)
+        while short:
+            _gather(call, short)
+            _exclude(short)
+            _look_up(call, short)
+            short = [query for query in short if query.more and len(query.found) < query.wanted]
+            call.limit *= _GROWTH
+        _demote(call, queries)
+        _rerank(call, queries)
+        return self._answers(call, queries)
 
-    def rank(self, live: Live, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
-        """Given items in order for somebody, stored or not; those that are not in the catalogue are left out."""
+    # -- other requests, of the same steps
+
+    def _rank(self, live: LoadedRelease, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         if isinstance(user, User):
             live.schema.check_user(user)
-        query = self._queries(live, [user if isinstance(user, User) else self._read([user])[0]], request)[0]
-        held = self._vectors.fetch(live.collection, ids)
-        vectors = {key: entry.vector for key in ids if (entry := held.get(key)) and entry.vector is not None}
+        else:
+            user = stored_users(self._catalogue.metadata, [user], self._max_history)[0]
+        call = self._call(live, request)
+        query = _queries(call, [user])[0]
+        held = _held(call, ids)
+        vectors = {key: held[key] for key in ids if key in held}
         if query.vector is None:
             shares = dict(zip(live.popularity.ids, live.popularity.shares))
             hits = [Hit(key, shares.get(key, 0.0)) for key in vectors]
         else:
             hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
-        # Sorted stably, so that equal ones stay in the order given.
-        query.found = sorted(hits, key=lambda hit: -hit.score)
-        self._demote(live, [query], len(ids))
-        records = self._metadata.get(ITEM, list(vectors))
-        query.found = [hit for hit in query.found if hit.id in records]
-        query.missing = [key for key in vectors if key not in records]
-        found = self._answers(live, [query], request, records)[0]
+        # Sorted stably, so that equal scores keep the order of the ids.
+        query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
+        _look_up(call, [query])
+        call.depth = len(ids)
+        _demote(call, [query])
+        _rerank(call, [query])
+        found = self._answers(call, [query])[0]
         absent = f"{len(query.found)} of {len(ids)}: the others are not in the catalogue"
         return replace(found, shortfall=absent) if len(query.found) < len(ids) else found
 
-    def similar(self, live: Live, item_id: Id, request: Request) -> Recommendations:
-        """The items nearest to an item by angle."""
-        entry = self._vectors.fetch(live.collection, [item_id]).get(item_id)
-        if entry is None or entry.vector is None:
+    def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
+        call = self._call(live, request)
+        vector = _held(call, [item_id]).get(item_id)
+        if vector is None:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
-        where, limit = _where(live, request), max(_GROWTH * request.k, _SIMILAR) + 1
-        query, records = Query(User(), entry.vector, frozenset(), ("item",)), dict[Id, Record]()
-        while True:
-            row = self._vectors.search(live.collection, entry.vector[None], limit, where)[0]
-            held = self._vectors.fetch(live.collection, [hit.id for hit in row if hit.id != item_id])
-            self._read_records([query], [_by_angle(entry.vector, held)], request.k, records)
-            if len(query.found) >= request.k or len(row) < limit:
-                break
-            limit *= _GROWTH
-        return self._answers(live, [query], request, records)[0]
+        query = Query(User(), vector, frozenset(), request.k, ("item",), more=True)
+        call.limit = max(_GROWTH * request.k, _SIMILAR) + 1
+        while query.more and len(query.found) < request.k:
+            row = _search(call, [query])[0]
+            query.found, query.more = [], len(row) >= call.limit
+            query.candidates = iter(_by_angle(vector, _held(call, [hit.id for hit in row if hit.id != item_id])))
+            _look_up(call, [query])
+            call.limit *= _GROWTH
+        _rerank(call, [query])
+        return self._answers(call, [query])[0]
 
-    def _read(self, ids: Sequence[Id]) -> list[User]:
-        records, events = self._metadata.read_users(USER, ids, self._max_history)
-        return [User(key, records.get(key), events[key]) for key in ids]
+    def _call(self, live: LoadedRelease, request: Request) -> Call:
+        where = None if request.where is None else check_filter(request.where, live.filter_fields)
+        stage = request.stage(live)
+        depth = request.k if stage is None else max(request.k, stage.depth)
+        return Call(live, request, self._catalogue.vectors, self._catalogue.metadata, where, depth)
 
-    def _queries(self, live: Live, users: Sequence[User], request: Request) -> list[Query]:
-        schema = live.schema
-        threshold = self._dislike_rating
-        pairs = [dislikes.apart(user, threshold, request.disliked) for user in users]
-        # What was stored under an earlier schema may not fit this one.
-        fitted = [fitting(user, schema.users, schema.check_user) for user, _ in pairs]
-        bases = [known_of(live, user) for user in fitted]
-        vectors = iter(live.encoder.encode_users([user for user, base in zip(fitted, bases) if base]))
-        queries = []
-        for user, given, base, (_, disliked) in zip(fitted, users, bases, pairs):
-            seen = {event.item_id for event in given.history} if request.exclude_seen else ()
-            excluded = request.exclude.union(seen, disliked) if seen or disliked else request.exclude
-            vector, notes = next(vectors) if base else None, notes_on(given, user, base, disliked)
-            whole = user
-            if disliked:
-                # The second stage sees everything, what was said in the call as events of the lowest rating.
-                said = [Event(given.id, key, rating=threshold) for key in request.disliked]
-                whole = User(user.id, user.features, [*given.history, *said])
-            heeded = disliked if request.heed else ()
-            queries.append(Query(whole, vector, excluded, base, heeded, notes))
-        return queries
-
-    def _demote(self, live: Live, queries: Sequence[Query], depth: int) -> None:
-        """Put what is like something disliked further down, and keep the first ``depth``; one round trip for all."""
-        concerned = [query for query in queries if query.disliked and query.found]
-        keys = [key for query in concerned for key in query.disliked[-dislikes.LATEST :]]
-        try:
-            held = self._held(live, [*keys, *(hit.id for query in concerned for hit in query.found)])
-        except StoreUnavailableError as error:
-            _log.warning("the vectors of what is disliked cannot be read: %s", error)
-            held = {}
-        for query in concerned:
-            alike = dislikes.likeness([hit.id for hit in query.found], query.disliked, held)
-            query.found = dislikes.demoted(query.found, alike, shares=query.vector is None)[:depth]
-            if any(key in held for key in query.disliked):
-                query.based_on = (*query.based_on, "dislikes")
-
-    def _held(self, live: Live, ids: Sequence[Id]) -> dict[Id, NDArray[np.float32]]:
-        entries = self._vectors.fetch(live.collection, list(dict.fromkeys(ids))) if ids else {}
-        return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
-
-    def _serve(self, live: Live, queries: Sequence[Query], request: Request) -> list[Recommendations]:
-        where, depth = _where(live, request), request.depth(live)
-        records: dict[Id, Record] = {}
-        away: StoreUnavailableError | None = None
-        by_vector = [query for query in queries if query.vector is not None]
-        try:
-            self._search(live, by_vector, depth, where, records)
-        except _VectorStoreDownError as error:
-            _log.warning("the vector store does not answer, popularity serves: %s", error.reason)
-            for query in by_vector:
-                query.vector, query.found = None, []
-                query.notes += ("the vector store does not answer, popularity serves",)
-            for query in queries:
-                query.disliked = ()  # nobody waits for the store twice: what is like a dislike stays where it is
-            away = error.reason
-        for query in queries:
-            if query.vector is None:
-                query.found = list(self._popular(live, query, wanted(query, depth), where, records))
-        self._demote(live, queries, depth)
-        return self._answers(live, queries, request, records, away)
-
-    def _answers(
-        self,
-        live: Live,
-        queries: Sequence[Query],
-        request: Request,
-        records: dict[Id, Record],
-        away: StoreUnavailableError | None = None,
-    ) -> list[Recommendations]:
-        missing = list(dict.fromkeys(key for query in queries for key in query.missing))
-        if missing:
-            self._catalogue.mark_missing(live, missing)
-        found = list(dict.fromkeys(hit.id for query in queries for hit in query.found))
-        vectors = Vectors(self._vectors, live, found, away)
-        return [answer(live, query, request, records, vectors) for query in queries]
-
-    def _search(
-        self, live: Live, queries: Sequence[Query], depth: int, where: Filter | None, records: dict[Id, Record]
-    ) -> None:
-        """Search deeper and deeper until each query has its hits with records, or has seen all there is."""
-        open_ = list(queries)
-        limit = max((wanted(query, depth) + head_room(query, depth) for query in queries), default=0)
-        while open_:
-            vectors = np.stack([query.vector for query in open_ if query.vector is not None])
-            try:
-                rows = self._vectors.search(live.collection, vectors, limit, where)
-            except StoreUnavailableError as error:
-                raise _VectorStoreDownError(error) from error
-            candidates = [[hit for hit in row if hit.id not in query.excluded] for row, query in zip(rows, open_)]
-            self._read_records(open_, candidates, depth, records)
-            open_ = [
-                query
-                for query, row in zip(open_, rows)
-                if len(query.found) < wanted(query, depth) and len(row) >= limit
-            ]
-            limit *= _GROWTH
-
-    def _read_records(
-        self, queries: Sequence[Query], candidates: Sequence[list[Hit]], depth: int, records: dict[Id, Record]
-    ) -> None:
-        """Read the records of each query's first candidates in one batch; again where one is missing."""
-        absent: set[Id] = set()
-        while True:
-            for query, hits in zip(queries, candidates):
-                query.found = [hit for hit in hits if hit.id not in absent][: wanted(query, depth)]
-            unread = {hit.id: None for query in queries for hit in query.found if hit.id not in records}
-            if not unread:
-                break
-            records.update(self._metadata.get(ITEM, list(unread)))
-            absent.update(key for key in unread if key not in records)
-        for query, hits in zip(queries, candidates):
-            query.missing += [hit.id for hit in hits if hit.id in absent]
-
-    def _popular(
-        self, live: Live, query: Query, depth: int, where: Filter | None, records: dict[Id, Record]
-    ) -> Iterator[Hit]:
-        """The most popular items that may come."""
-        left, popularity = depth, live.popularity
-        ranked = (Hit(key, share) for key, share in zip(popularity.ids, popularity.shares) if key not in query.excluded)
-        for hits in batches(ranked, max(2 * depth, 100)):
-            records.update(self._metadata.get(ITEM, [hit.id for hit in hits if hit.id not in records]))
-            for hit in hits:
-                if left and hit.id in records and _matches(live, hit.id, records[hit.id], where):
-                    left -= 1
-                    yield hit
-            if not left:
-                return
+    def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
+        differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
+        if differing:
+            self._catalogue.mark_differing(call.live, differing)
+        return [_answer(call, query) for query in queries]
 
 
-class _VectorStoreDownError(Exception):
-    """Keeps apart which of the two stores does not answer."""
-
-    def __init__(self, reason: StoreUnavailableError) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
+# -- make vectors
 
 
-def _where(live: Live, request: Request) -> Filter | None:
-    return check_filter(request.where, {name: kind for name, kind in live.fields().items() if name != DIGEST})
+def _queries(call: Call, users: Sequence[User]) -> list[Query]:
+    """What each user is, to the encoder and to the steps that follow; users about whom nothing is known get no vector.
 
-
-def _by_angle(vector: NDArray[np.float32], held: Mapping[Id, Entry]) -> list[Hit]:
-    """Entries by the cosine with a vector, the largest first; 0 where a length is 0.
-
-    Vectors are as long as users' liking makes them: by inner product, what is similar to anything would be the same few
-    items. On MovieLens 1M the order by angle shares more genres (.67 against .61) and raters.
+    The second stage sees everything, items that the call says are disliked as negative events.
     """
-    matrix = np.array([entry.vector for entry in held.values()], np.float64).reshape(len(held), len(vector))
-    wide = vector.astype(np.float64)
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(wide)
-    cosines = np.clip(matrix @ wide / np.where(lengths > 0, lengths, 1), -1, 1)
-    hits = [Hit(key, float(cosine)) for key, cosine in zip(held, cosines)]
-    return sorted(hits, key=lambda hit: (-hit.score, id_order(hit.id)))
+    live, request = call.live, call.request
+    kinds = None if isinstance(request.exclude_seen, bool) else request.exclude_seen
+    tastes = [as_encoded(live, user, request.disliked, consumed=kinds) for user in users]
+    bases = [known_of(live, taste.user) for taste in tastes]
+    vectors = iter(live.encoder.encode_users([taste.user for taste, base in zip(tastes, bases) if base]))
+    queries = []
+    for given, taste, base in zip(users, tastes, bases):
+        excluded = request.exclude
+        if request.exclude_seen is not False and taste.consumed:
+            excluded = excluded | taste.consumed
+        wanted, whole, disliked = call.depth, taste.user, taste.disliked
+        if disliked:
+            excluded = excluded.union(disliked)
+            said = [live.feedback.negative_event(given.id, key) for key in request.disliked]
+            whole = User.unchecked(given.id, taste.user.features, (*given.history, *said))
+        if disliked and request.demote:
+            wanted = max(4 * call.depth, _DISLIKING)
+        notes = _notes(given, taste.user, base, bool(disliked))
+        vector = next(vectors) if base else None
+        queries.append(Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes))
+    return queries
 
 
-def _matches(live: Live, key: Id, record: Record, where: Filter | None) -> bool:
-    return where is None or where.matches(live.schema.attributes(Item(key, record)))
+def _notes(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
+    left_out = sorted(given.features.keys() - user.features.keys()) if given.features is not user.features else ()
+    unfit = f"the stored features {left_out} do not fit the live release and were left out"
+    known = "only what they dislike" if dislikes_some else "nothing"
+    unknown = f"{known} is known about this user, popularity serves"
+    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
+
+
+# -- gather
+
+
+def nearest(call: Call, queries: Sequence[Query]) -> None:
+    """The items nearest to the user's vector; popularity takes over where the vector store does not answer."""
+    asked = [query for query in queries if query.vector is not None]
+    if not asked:
+        return
+    try:
+        rows = _search(call, asked)
+    except StoreUnavailableError as error:
+        _log.warning("the vector store does not answer, popularity serves: %s", error)
+        call.away = error
+        for query in asked:
+            query.vector, query.missing = None, []
+            query.notes += ("the vector store does not answer, popularity serves",)
+        return
+    for query, row in zip(asked, rows):
+        query.candidates = chain(query.candidates, row)
+        query.more = len(row) >= call.limit
+
+
+def _search(call: Call, queries: Sequence[Query]) -> list[list[Hit]]:
+    vectors = np.stack([query.vector for query in queries if query.vector is not None])
+    return call.vectors.search(call.live.collection, vectors, call.limit, call.where)
+
+
+def popular(call: Call, queries: Sequence[Query]) -> None:
+    """The most popular items, for users without a vector."""
+    held = call.live.popularity
+    for query in queries:
+        if query.vector is None:
+            query.candidates = chain(query.candidates, map(Hit, held.ids, held.shares))
+
+
+Source = Callable[[Call, Sequence[Query]], None]
+
+SOURCES: tuple[Source, ...] = (nearest, popular)
+"""Each adds candidates to the queries that it serves, and says whether it has more. The order counts: a source that
+fails leaves its queries to the later ones."""
+
+
+def _gather(call: Call, queries: Sequence[Query]) -> None:
+    for query in queries:
+        query.candidates, query.more, query.found = iter(()), False, []
+    for source in SOURCES:
+        source(call, queries)
+
+
+def _head_room(query: Query, depth: int) -> int:
+    """How many hits more to search for at first, since some will be left out."""
+    # What a user has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
+    return min(len(query.excluded), 3 * depth + 100)
+
+
+def _by_angle(vector: Vector, held: Mapping[Id, Vector]) -> list[Hit]:
+    """Items by the cosine with a vector, the largest first.
+
+    Vectors are as long as users' liking makes them: by inner product, the same few items would be similar to any other.
+    On MovieLens 1M the order by angle shares more genres (.67 against .61) and raters.
+    """
+    if not held:
+        return []
+    scores = cosines(np.array(list(held.values())), vector[None])[:, 0].tolist()
+    return sorted((Hit(key, score) for key, score in zip(held, scores)), key=lambda hit: (-hit.score, id_order(hit.id)))
+
+
+# -- exclude
+
+
+def _exclude(queries: Sequence[Query]) -> None:
+    for query in queries:
+        if query.excluded:
+            query.candidates = _without(query.candidates, query.excluded)
+
+
+def _without(hits: Iterator[Hit], excluded: Collection[Id]) -> Iterator[Hit]:
+    return (hit for hit in hits if hit.id not in excluded)
+
+
+# -- look up
+
+
+def _look_up(call: Call, queries: Sequence[Query]) -> None:
+    """Read the records of each query's first candidates; again, while some have none or do not pass the filter."""
+    short = list(queries)
+    some = max(2 * call.depth, _POPULAR)
+    while short:
+        taken = [(query, list(islice(query.candidates, _few(query, some)))) for query in short]
+        unread = {hit.id: None for _, hits in taken for hit in hits if hit.id not in call.records}
+        if unread:
+            call.records.update(dict.fromkeys(unread) | call.metadata.get(ITEM, list(unread)))
+        for query, hits in taken:
+            _keep(call, query, hits)
+        short = [query for query, hits in taken if hits and len(query.found) < query.wanted]
+        some *= _GROWTH
+
+
+def _few(query: Query, some: int) -> int:
+    """How many candidates to look up next: as many as are missing, or more of a list that no filter was applied to."""
+    return query.wanted - len(query.found) if query.vector is not None else some
+
+
+def _keep(call: Call, query: Query, hits: Sequence[Hit]) -> None:
+    for hit in hits:
+        record = call.records[hit.id]
+        if record is None:
+            if query.vector is not None:
+                query.missing.append(hit.id)
+        elif call.where is None or call.live.matches(hit.id, record, call.where):
+            query.found.append(hit)
+        elif query.vector is not None:
+            call.stale.add(hit.id)
+    del query.found[query.wanted :]
+
+
+# -- demote and rerank
+
+
+def _demote(call: Call, queries: Sequence[Query]) -> None:
+    """Rank items lower that are similar to a disliked one, and keep the first ``depth``; one round trip for all."""
+    concerned = [query for query in queries if query.disliked and query.found]
+    if not concerned:
+        return
+    keys = [key for query in concerned for key in query.disliked[-dislikes.LATEST :]]
+    try:
+        if call.away is not None:
+            raise call.away
+        held = _held(call, [*keys, *(hit.id for query in concerned for hit in query.found)])
+    except StoreUnavailableError as error:
+        _log.warning("the vectors of disliked items cannot be read: %s", error)
+        held = {}
+    for query in concerned:
+        similarity = dislikes.similarity_to_disliked([hit.id for hit in query.found], query.disliked, held)
+        query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
+        if any(key in held for key in query.disliked):
+            query.based_on = (*query.based_on, "dislikes")
+
+
+def _held(call: Call, ids: Sequence[Id]) -> dict[Id, Vector]:
+    entries = call.vectors.fetch(call.live.collection, list(dict.fromkeys(ids))) if ids else {}
+    return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
+
+
+def _rerank(call: Call, queries: Sequence[Query]) -> None:
+    """Let the second stage order what was found. Vectors are read for all users once one of them needs some."""
+    stage, vectors = call.request.stage(call.live), _CandidateVectors(call, queries)
+    for query in queries:
+        query.items = [
+            Recommendation(rank, hit.id, hit.score, call.records[hit.id] or {})
+            for rank, hit in enumerate(query.found, 1)
+        ]
+        if stage is not None:
+            _reorder(call, query, stage, vectors)
+
+
+class _CandidateVectors:
+    """The vectors of all candidates of one call, read in one batch when the first of them is asked for."""
+
+    def __init__(self, call: Call, queries: Sequence[Query]) -> None:
+        self._call, self._queries = call, queries
+        self._held: dict[Id, Vector] | None = None
+
+    def of(self, query: Query) -> Vector:
+        """The vectors of a query's items, shape (n, dim); zeros for one that is gone."""
+        if self._call.away is not None:
+            raise self._call.away
+        if self._held is None:
+            self._held = _held(self._call, [hit.id for each in self._queries for hit in each.found])
+        matrix = np.zeros((len(query.found), self._call.live.encoder.dim), np.float32)
+        for row, hit in zip(matrix, query.found):
+            row[:] = self._held.get(hit.id, 0)
+        return matrix
+
+
+def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVectors) -> None:
+    """The second stage at work; the order stays, with a note, where the vectors that it needs are away."""
+    candidates = Candidates(query.items, call.request.k, query.vector, partial(vectors.of, query))
+    try:
+        query.items = check_order(stage, candidates, stage.rerank(query.user, candidates))
+    except StoreUnavailableError as error:
+        _log.warning("%s could not rerank: %s", type(stage).__name__, error)
+        query.notes += ("the vector store does not answer, nothing was reranked",)
+
+
+# -- answer
+
+
+def _answer(call: Call, query: Query) -> Recommendations:
+    k, by_vector = call.request.k, query.vector is not None
+    return Recommendations(
+        items=tuple(query.items[:k]),
+        user_id=query.user.id,
+        release=call.live.release.id,
+        served_by="vectors" if by_vector else "popularity",
+        based_on=query.based_on if by_vector else tuple(base for base in query.based_on if base == "dislikes"),
+        request_id=os.urandom(16).hex(),
+        shortfall=None if len(query.items) >= k else _shortfall(call.request, query),
+        missing=tuple(dict.fromkeys(query.missing)),
+        notes=query.notes,
+    )
+
+
+def _shortfall(request: Request, query: Query) -> str:
+    count = len(query.items)
+    if count < len(query.found):
+        return f"{count} of {request.k}: the reranker kept no more"
+    source = "no more items were found" if query.vector is not None else "the list of popular items has no more"
+    conditions = [
+        *(["pass the filter"] if request.where is not None else []),
+        *(["were neither seen nor excluded"] if query.excluded else []),
+    ]
+    return f"{count} of {request.k}: {source}" + (f" that {' and '.join(conditions)}" if conditions else "")

@@ -1,67 +1,230 @@
-"""Building a release beside the live one: index, check, switch; or leave no trace."""
+"""Making releases: trained, stored, built beside the live one, checked, switched to; or rolled back to."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecrec._internal.batching import batched
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
-from vecrec.recommender.catalogue import JOURNAL, PENDING, Catalogue
-from vecrec.recommender.checks import check_flag
-from vecrec.recommender.generation import Generation, Golden, Live, fitting
-from vecrec.recommender.probe import TOP, Probe
-from vecrec.recommender.release_sample import Evidence, hits
+from vecrec.recommender.catalogue import (
+    BATCH,
+    EVENT_BATCH,
+    JOURNAL,
+    PENDING,
+    USER,
+    Catalogue,
+    Generation,
+    claim,
+    owner_of,
+)  # fmt: skip
+from vecrec.recommender.live import LiveRelease, LoadedRelease
+from vecrec.recommender.release_checks import (
+    RecallProbe,
+    ReleaseChecks,
+    ReleaseSample,
+    check_recall,
+    compare_with_popularity,
+)  # fmt: skip
 from vecrec.records import Record
-from vecrec.releases import Archive, Release
+from vecrec.releases import Archive, Golden, Release
 from vecrec.rerankers.base import Reranker
-from vecrec.types import Item
-from vecrec.vector_stores.base import CollectionSpec
-from vecrec.vector_stores.checks import check_count
+from vecrec.types import Event, Item
 
-__all__ = ["Builder", "ReleaseChecks"]
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+
+__all__ = ["Lifecycle"]
 
 _log = logging.getLogger("vecrec")
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseChecks:
-    """What a release must show before it goes live."""
+class Lifecycle:
+    """Makes releases of one recommender, and goes back to them."""
 
-    index_recall: float = 0.9
-    """The least share of the exact top 10 that the index must find for the sampled users."""
-    beat_popularity: bool = True
-    """Refuse a release that finds the sampled users' next items clearly less often than popularity does (by more than
-    two standard errors), since then the vectors are worthless or mixed up."""
-    sampled_users: int = 256
-    """How many users to check with."""
+    def __init__(
+        self,
+        archive: Archive,
+        catalogue: Catalogue,
+        live: LiveRelease,
+        checks: ReleaseChecks,
+        feedback: FeedbackPolicy | None,
+    ) -> None:
+        self._archive, self._catalogue, self._live = archive, catalogue, live
+        self._metadata, self._builder = catalogue.metadata, _Builder(archive, catalogue, checks)
+        self._sample, self._feedback = checks.sampled_users, feedback
 
-    def __post_init__(self) -> None:
-        if isinstance(self.index_recall, bool) or not isinstance(self.index_recall, (int, float)):
-            raise InvalidDataError(f"index_recall is {self.index_recall!r}", "give a share from 0 to 1")
-        if not 0 <= self.index_recall <= 1:
-            raise InvalidDataError(f"index_recall is {self.index_recall!r}", "give a share from 0 to 1")
-        check_flag(self.beat_popularity, "beat_popularity")
-        check_count(self.sampled_users, "sampled_users")
+    def fit(self, encoder: Encoder, reranker: Reranker | None, data: Dataset, progress: Progress) -> Release:
+        """Train, store the data, build a release and make it live."""
+        # Held from the beginning, so that a second fit is refused before hours of training and not after them.
+        with self._archive.build_lock():
+            self.owner()
+            encoder.fit(data, progress=progress)
+            if reranker is not None:
+                reranker.fit(data, encoder, progress=progress)
+            self._claim()
+            serving = self._archive.live()[0] is not None
+            _load_dataset(data, self._metadata, self._catalogue, self._archive, live=serving, progress=progress)
+            sample = ReleaseSample.from_dataset(data, self._policy(), self._sample)
+            return self._build(encoder, reranker, sample, progress)
+
+    def publish(
+        self, encoder: Encoder, reranker: Reranker | None, progress: Progress, *, allow_empty: bool = False
+    ) -> Release:
+        """Build a release from what the stores hold, and make it live."""
+        with self._archive.build_lock():
+            if not allow_empty:
+                self._refuse_to_empty()
+            self._claim()
+            sample = ReleaseSample.from_store(self._metadata, self._policy(), self._sample)
+            return self._build(encoder, reranker, sample, progress)
+
+    def _refuse_to_empty(self) -> None:
+        live = self._archive.live()[0]
+        if live is None or self._catalogue.count():
+            return
+        held = self._archive.manifest(live).counts.get("items", 0)
+        if held:
+            raise ReleaseError(
+                f"the metadata store holds no items, and the live release {live!r} has {held:,}",
+                "check that it is the right store and has not lost them, or call publish(allow_empty=True)",
+            )
+
+    def rollback(self, release: str | None) -> Release:
+        """Bring another release up to the catalogue of now, and make it live."""
+        with self._archive.catalogue_lock():
+            known = self._archive.live()
+            if release is not None and release not in known:
+                kept = [each for each in known if each]
+                raise ReleaseError(f"there is no release {release!r} to go back to", f"there are {kept}")
+            target = known[1] if release is None else release
+            if target is None:
+                raise ReleaseError(
+                    f"{self._archive.name!r} has no earlier release to go back to", "fit or publish first"
+                )
+            live = self._live.load(target)
+            report = self._catalogue.inspect(live, self._catalogue.suspects(live))
+            self._catalogue.mend(live, report.ids)
+            self._archive.switch(target)
+            # Not before: until the switch, these marks are what finds the other release's unfinished changes.
+            self._catalogue.unmark(report.pending)
+        self._live.adopt(live)
+        return live.release
+
+    def owner(self) -> str | None:
+        """The name of the recommender whose metadata store this is; ``None`` for an unclaimed one.
+
+        Raises:
+            InvalidDataError: when it is another one: two in one store would mix up their items, users and events
+                without a word.
+        """
+        owner = owner_of(self._metadata)
+        if owner not in (None, self._archive.name):
+            raise InvalidDataError(
+                f"this metadata store holds the recommender {owner!r}, not {self._archive.name!r}",
+                "give each one a store of its own, such as one with another prefix",
+            )
+        return owner
+
+    def _claim(self) -> None:
+        if self.owner() is None:
+            claim(self._metadata, self._archive.name)
+
+    def _policy(self) -> FeedbackPolicy:
+        """What events mean to the next release: what the caller said, or else what the live release says."""
+        if self._feedback is not None:
+            return self._feedback
+        live = self._archive.live()[0]
+        try:
+            return FeedbackPolicy() if live is None else FeedbackPolicy.from_json(self._archive.manifest(live).feedback)
+        except VecrecError as error:
+            _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
+            return FeedbackPolicy()
+
+    def _build(self, encoder: Encoder, reranker: Reranker | None, sample: ReleaseSample, progress: Progress) -> Release:
+        try:
+            live = self._builder.build(encoder, reranker, sample, progress)
+        except Exception:
+            self._settle()
+            raise
+        self._live.adopt(live)
+        return live.release
+
+    def _settle(self) -> None:
+        """Let the vectors of the release that goes on serving follow the records that a failed fit has stored."""
+        try:
+            with self._archive.catalogue_lock():
+                if self._archive.live()[0] is not None:
+                    self._catalogue.repair(self._live.current(), self._catalogue.marked(PENDING))
+        except VecrecError as error:
+            _log.warning("the live release does not follow the stored records yet, repair() mends it: %s", error)
 
 
-class Builder:
+def _load_dataset(
+    data: Dataset, metadata: MetadataStore, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress
+) -> None:
+    """Write what a data set knows. Records that are equal already, or that it does not name, stay as they are.
+
+    Args:
+        data: Where it comes from.
+        metadata: Where it goes.
+        catalogue: Writes the items.
+        archive: Its lock is held for each batch of items, so that other changes wait for a moment only.
+        live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
+        progress: Receives each step.
+    """
+    done = 0
+    for items in batched(data.items(), BATCH):
+        records: dict[Id, Record] = {item.id: dict(item.features) for item in items if item.id is not None}
+        with archive.catalogue_lock():
+            catalogue.put_records(records, marked=live)
+        done += len(records)
+        progress(Step("items", done, data.n_items))
+    done = 0
+    for users in batched(data.users(), BATCH):
+        metadata.put(USER, {user.id: dict(user.features) for user in users if user.id is not None and user.features})
+        done += len(users)
+        progress(Step("users", done, data.n_users))
+    done = 0
+    for events in batched(_stored(data), EVENT_BATCH):
+        metadata.append_events(events)
+        done += len(events)
+        progress(Step("events", done, data.n_events))
+
+
+def _stored(data: Dataset) -> Iterator[Event]:
+    user, place = None, 0
+    for event in data.events():
+        # Where the data set knows no times, the place in the user's history stands in for them: a data set that has
+        # more events of others gives the same event the same time.
+        place = place + 1 if event.user_id == user else 0
+        user = event.user_id
+        yield event if event.time is not None else replace(event, time=float(place))
+
+
+class _Builder:
     """Builds releases of one recommender."""
 
     def __init__(self, archive: Archive, catalogue: Catalogue, checks: ReleaseChecks) -> None:
         self._archive, self._catalogue, self._checks = archive, catalogue, checks
         self._vectors = catalogue.vectors
 
-    def build(self, encoder: Encoder, reranker: Reranker | None, evidence: Evidence, progress: Progress) -> Live:
+    def build(
+        self, encoder: Encoder, reranker: Reranker | None, sample: ReleaseSample, progress: Progress
+    ) -> LoadedRelease:
         """Build a release, check it and make it the live one. The caller holds the build lock.
 
         Raises:
@@ -77,12 +240,11 @@ class Builder:
         generation = self._begin(release_id, encoder)
         try:
             second = self._second(release_id, reranker)
-            live = self._build(release_id, generation, second, evidence, progress)
+            live = self._build(release_id, generation, second, sample, progress)
         except BaseException:
             self._abandon(release_id)
             raise
-        with self._archive.catalogue_lock():
-            self._sweep()
+        self._tidy(release_id)
         progress(Step("check", 1, 1, f"release {release_id} is live"))
         return live
 
@@ -105,37 +267,37 @@ class Builder:
         release_id: str,
         generation: Generation,
         reranker: Reranker | None,
-        evidence: Evidence,
+        sample: ReleaseSample,
         progress: Progress,
-    ) -> Live:
+    ) -> LoadedRelease:
         with self._archive.catalogue_lock():
             self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
             self._archive.set_building(release_id)
-        spec = CollectionSpec(generation.encoder.dim, "ip", generation.fields())
-        self._vectors.create(generation.collection, spec)
-        schema = generation.schema
-        users = [fitting(user, schema.users, schema.check_user) for user in evidence.users]
-        evidence, probe = replace(evidence, users=users), Probe(generation.encoder.encode_users(users))
+        self._vectors.create(generation.collection, generation.spec())
+        users = [generation.schema.drop_invalid_features(user) for user in sample.users]
+        sample, probe = replace(sample, users=users), RecallProbe(generation.encoder.encode_users(users))
         with self._vectors.bulk(generation.collection):
             golden_records = self._index(generation, probe, progress)
         progress(Step("check", 0, None))
-        checks = self._check(generation, evidence, probe)
+        checks = self._check(generation, sample, probe)
         directory = self._archive.directory(release_id)
-        self._golden(generation, evidence, golden_records).save(directory)
-        evidence.popularity.save(directory / "popularity.json")
+        self._golden(generation, golden_records).save(directory)
+        sample.popularity.save(directory / "popularity.json")
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
-            manifest = self._manifest(release_id, generation, evidence, checks)
+            manifest = self._manifest(release_id, generation, sample, checks)
             if reranker is not None:
                 manifest = replace(manifest, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
             release = self._archive.seal(manifest)
             self._archive.switch(release_id)
             # Not before: until the switch, these marks are what finds the old generation's unfinished changes.
             self._catalogue.unmark(pending)
-        return Live(generation.collection, generation.encoder, release, evidence.popularity, reranker)
+        return LoadedRelease(
+            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy
+        )
 
-    def _index(self, generation: Generation, probe: Probe, progress: Progress) -> dict[Id, Record]:
-        """Put every item into the collection; gives some of them, to be golden."""
+    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> dict[Id, Record]:
+        """Put every item into the collection; returns some of them, to be golden."""
         total, done = self._catalogue.count(), 0
         golden: dict[Id, Record] = {}
         for records in self._catalogue.records():
@@ -148,7 +310,9 @@ class Builder:
         self._vectors.flush(generation.collection)
         return golden
 
-    def _check(self, generation: Generation, evidence: Evidence, probe: Probe) -> dict[str, float | int | None]:
+    def _check(
+        self, generation: Generation, sample: ReleaseSample, probe: RecallProbe
+    ) -> dict[str, float | int | None]:
         held, indexed = self._catalogue.count(), self._vectors.count(generation.collection)
         if indexed < probe.count:
             raise ReleaseError(
@@ -162,39 +326,18 @@ class Builder:
             "hits": None,
             "popularity_hits": None,
         }
-        if not evidence.users or not indexed:
+        if not sample.users or not indexed:
             return checks
         recall = probe.recall(self._vectors, generation.collection)
-        checks["index_recall"] = round(recall, 4)
-        if recall < self._checks.index_recall:
-            raise ReleaseError(
-                f"the index finds {recall:.3f} of the exact top {TOP}, less than {self._checks.index_recall}",
-                "raise the index's search effort, or lower ReleaseChecks.index_recall",
-            )
-        return {**checks, **self._against_popularity(generation, evidence, probe)}
+        check_recall(self._checks, recall)
+        compared = compare_with_popularity(self._checks, sample, probe, self._vectors, generation.collection)
+        return {**checks, "index_recall": round(recall, 4), **compared}
 
-    def _against_popularity(self, generation: Generation, evidence: Evidence, probe: Probe) -> Mapping[str, int]:
-        longest = max(len(user.history) for user in evidence.users)
-        found = self._vectors.search(generation.collection, probe.queries, 2 * TOP + longest)
-        ranked = [[hit.id for hit in row] for row in found]
-        ours = hits(ranked, evidence.users, evidence.nexts, 2 * TOP)
-        popular = [evidence.popularity.ids[: 2 * TOP + longest]] * len(evidence.users)
-        theirs = hits(popular, evidence.users, evidence.nexts, 2 * TOP)
-        if self._checks.beat_popularity and ours + 2 * math.sqrt(theirs) < theirs:
-            raise ReleaseError(
-                f"the encoder finds the next item of {ours} of {len(evidence.users)} sampled users among its first "
-                f"{2 * TOP}, popularity of {theirs}",
-                "train longer or on more data, or set ReleaseChecks(beat_popularity=False)",
-            )
-        return {"hits": ours, "popularity_hits": theirs}
-
-    def _golden(self, generation: Generation, evidence: Evidence, records: Mapping[Id, Record]) -> Golden:
-        users, schema = evidence.users[:32], generation.schema
-        items = [fitting(Item(key, record), schema.items, schema.check_item) for key, record in records.items()]
-        encoder = generation.encoder
-        golden = Golden(users, items, encoder.encode_users(users), encoder.encode_items(items))
+    def _golden(self, generation: Generation, records: Mapping[Id, Record]) -> Golden:
+        items = [generation.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
+        golden = Golden.of(generation.encoder, items)
         held = self._vectors.fetch(generation.collection, list(records))
-        for item, vector in zip(items, golden.item_vectors):
+        for item, vector in zip(golden.items, golden.item_vectors):
             entry = held.get(item.id) if item.id is not None else None
             if (
                 entry is not None
@@ -205,15 +348,15 @@ class Builder:
         return golden
 
     def _catch_up(self, generation: Generation) -> list[Id]:
-        """Bring what was changed during the build into the new generation; gives the marks that this has settled."""
+        """Bring what was changed during the build into the new generation; returns the marks that this settles."""
         pending, changed = self._catalogue.marked(PENDING), self._catalogue.marked(JOURNAL)
-        self._archive.set_building(None)  # nobody changes anything while the lock is held, so the journal ends here
+        self._archive.set_building(None)  # nothing changes while the lock is held, so the journal ends here
         self._catalogue.mend(generation, list(dict.fromkeys(changed + pending)))
         self._catalogue.unmark(changed, JOURNAL)
         return pending
 
     def _manifest(
-        self, release_id: str, generation: Generation, evidence: Evidence, checks: Mapping[str, float | int | None]
+        self, release_id: str, generation: Generation, sample: ReleaseSample, checks: Mapping[str, float | int | None]
     ) -> Release:
         encoder = generation.encoder
         return Release(
@@ -226,23 +369,34 @@ class Builder:
             dim=encoder.dim,
             metric=encoder.metric,
             schema=encoder.schema.to_json(),
-            data_digest=evidence.data_digest,
-            counts={"items": self._catalogue.count(), "users": evidence.n_users, "events": evidence.n_events},
+            data_digest=sample.data_digest,
+            counts={"items": self._catalogue.count(), "users": sample.n_users, "events": sample.n_events},
             checks=dict(checks),
             versions=installed_versions(),
+            feedback=sample.policy.to_json(),
         )
 
     def _abandon(self, release_id: str) -> None:
         """Take back a build that failed. Errors here must not hide the one that is on its way."""
+        with self._later(release_id):
+            if self._archive.live()[0] != release_id:
+                self._sweep()
+
+    def _tidy(self, release_id: str) -> None:
+        """Remove what the new release replaces. It is live already, so what cannot be removed is left to later."""
+        with self._later(release_id):
+            self._sweep()
+
+    @contextmanager
+    def _later(self, release_id: str) -> Iterator[None]:
         try:
             with self._archive.catalogue_lock():
-                if self._archive.live()[0] != release_id:
-                    self._sweep()
+                yield
         except (OSError, VecrecError) as error:
-            _log.warning("could not take back all of the build %s (the next one will): %s", release_id, error)
+            _log.warning("not all was removed after the build of %s, the next build does it: %s", release_id, error)
 
     def _sweep(self) -> None:
-        """Remove the releases that have had their day, and what builds have left that did not end."""
+        """Remove the releases that are no longer kept, and what unfinished builds have left."""
         self._archive.set_building(None)
         self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
         for release_id in self._archive.strays():

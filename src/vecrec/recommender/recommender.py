@@ -1,54 +1,52 @@
-"""The facade that applications import: four parts behind one class. ``readers`` holds its half that only reads."""
+"""The facade that applications import: an encoder, two stores and a feedback policy behind one class."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
+from vecrec._internal.batching import batched
+from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.feedback import FeedbackPolicy, Taste
+from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
-from vecrec.recommender.catalogue import BATCH, PENDING, USER, Catalogue, batches
-from vecrec.recommender.checks import (
-    check_all,
-    check_encoder,
-    check_flag,
-    check_number,
-    check_part,
-    check_reranker,
-    check_seconds,
-    required_id,
-)  # fmt: skip
-from vecrec.recommender.generation import Classes
-from vecrec.recommender.lifecycle import Lifecycle
-from vecrec.recommender.live import Watch
-from vecrec.recommender.pipeline import Server
-from vecrec.recommender.publish import ReleaseChecks
-from vecrec.recommender.readers import Readers
+from vecrec.recommendations import Recommendations
+from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
+from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
+from vecrec.recommender.pipeline import Pipeline
+from vecrec.recommender.publish import Lifecycle
+from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
+from vecrec.recommender.request import RankOptions, RecommendOptions, Request
+from vecrec.recommender.users import as_encoded, stored_users, user_vectors
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
-from vecrec.vector_stores.checks import check_count
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
+    from vecrec.evaluation.live import LiveEvaluation
     from vecrec.recommender.migrate import Migration
 
 __all__ = ["Recommender"]
 
+_Store = TypeVar("_Store", VectorStore, MetadataStore)
 
-class Recommender(Readers):
+
+class Recommender:
     """An encoder, a vector store and a metadata store that together recommend.
 
     It owns the order of all writes to both stores, and closes them when it is closed. Calls may come from several
@@ -69,7 +67,7 @@ class Recommender(Readers):
         max_history: int = 10_000,
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
-        dislike_rating: float | None = 0.0,
+        feedback: FeedbackPolicy | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -85,29 +83,35 @@ class Recommender(Readers):
             refresh_seconds: How often to look for a release that another process has made live.
             reranker: A second stage that `fit` trains after the encoder and that is kept in the release: every call of
                 `recommend` and its kin then has its order. A class, or ``None``, as for the encoder.
-            dislike_rating: An event rated so or lower is a dislike: its item is never recommended, and what is like it
-                comes later. Set it to 2 for stars from 1 to 5; ``None`` where no rating means that.
+            feedback: What events mean: which are positive and how much they weigh, which are negative, which items
+                count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
+                ``FeedbackPolicy()`` for the first one.
 
         Raises:
-            InvalidDataError: for a part that is none, or a name that is none.
+            InvalidDataError: for a part or a name that is not valid.
         """
-        self._encoder, encoder_class = check_encoder(encoder)
-        self._reranker, reranker_class = check_reranker(reranker)
-        self._goes_on = self._encoder is None  # with what the live release is made of
-        low = None if dislike_rating is None else check_number(dislike_rating, "dislike_rating")
-        check_part(vector_store, VectorStore)
-        check_part(metadata_store, MetadataStore)
-        if checks is not None:
-            check_part(checks, ReleaseChecks)
-        history = check_count(max_history, "max_history")
-        seconds = check_seconds(refresh_seconds, "refresh_seconds")
-        stores = (vector_store, metadata_store)
-        self.name, self.vector_store, self.metadata_store = name, vector_store, metadata_store
+        self._encoder: Encoder | None
+        self._reranker: Reranker | None
+        self._encoder, encoder_class = _part(encoder, Encoder, "encoder", "TwoTowerEncoder()")
+        self._reranker, reranker_class = _part(reranker, Reranker, "reranker", "MMRReranker()")
+        self._goes_on = self._encoder is None  # with the parts of the live release
+        if feedback is not None:
+            instance(feedback, "feedback", FeedbackPolicy, "FeedbackPolicy(negative_rating=2)")
+        checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
+        history = integer(max_history, "max_history", low=1)
+        seconds = number(refresh_seconds, "refresh_seconds", low=0)
+        self.name = name
+        self.vector_store = _store(vector_store, "vector_store", VectorStore)
+        """Where the item vectors live."""
+        self.metadata_store = _store(metadata_store, "metadata_store", MetadataStore)
+        """Where records and events live."""
+        self._max_history = history
         self._archive = Archive(artifacts, name)
-        self._catalogue = Catalogue(*stores, self._archive)
-        self._server = Server(*stores, self._catalogue, history, low)
-        self._watch = Watch(self._archive, vector_store, seconds, Classes(encoder_class, reranker_class))
-        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._watch, checks or ReleaseChecks())
+        self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
+        given = Given(encoder_class, reranker_class, feedback)
+        self._live = LiveRelease(self._archive, vector_store, seconds, given)
+        self._pipeline = Pipeline(self._live, self._catalogue, history)
+        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
 
     @classmethod
     def open(
@@ -121,7 +125,7 @@ class Recommender(Readers):
         max_history: int = 10_000,
         refresh_seconds: float = 1.0,
         reranker: type[Reranker] | None = None,
-        dislike_rating: float | None = 0.0,
+        feedback: FeedbackPolicy | None = None,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -134,7 +138,7 @@ class Recommender(Readers):
             max_history: As for `Recommender`.
             refresh_seconds: As for `Recommender`.
             reranker: The reranker's class, where no installed package registers it.
-            dislike_rating: As for `Recommender`.
+            feedback: A policy to serve with, instead of the release's own.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -149,13 +153,13 @@ class Recommender(Readers):
             max_history=max_history,
             refresh_seconds=refresh_seconds,
             reranker=reranker,
-            dislike_rating=dislike_rating,
+            feedback=feedback,
         )
         opened._check_live()
         return opened
 
     def _check_live(self) -> None:
-        self._watch.live()
+        self._live.get()
         if self._lifecycle.owner() is None:
             raise ReleaseError(
                 f"this metadata store holds nothing of the recommender {self.name!r}",
@@ -166,7 +170,7 @@ class Recommender(Readers):
     def encoder(self) -> Encoder:
         """What `fit` trains. What serves is the live release's own copy."""
         if self._encoder is None:
-            live = self._watch.live()
+            live = self._live.get()
             self._encoder = type(live.encoder).load(self._archive.directory(live.release.id) / "encoder")
         return self._encoder
 
@@ -178,7 +182,7 @@ class Recommender(Readers):
         none.
         """
         if self._reranker is None and self._goes_on:
-            live = self._watch.live()
+            live = self._live.get()
             if live.reranker is not None:
                 self._reranker = type(live.reranker).load(self._archive.directory(live.release.id) / "reranker")
         return self._reranker
@@ -196,8 +200,8 @@ class Recommender(Readers):
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
-            ReleaseError: when the new release does not pass its checks, or somebody else is building; the live release
-                goes on serving.
+            ReleaseError: when the new release does not pass its checks, or another process is building; the live
+                release goes on serving.
         """
         from vecrec.data import Dataset
 
@@ -208,21 +212,28 @@ class Recommender(Readers):
         with showing(progress) as show:
             return self._lifecycle.fit(self.encoder, self.reranker, data, show)
 
-    def publish(self, *, progress: ProgressLike = None) -> Release:
+    def publish(self, *, allow_empty: bool = False, progress: ProgressLike = None) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
 
         For an encoder that was trained elsewhere, or after the stores were filled by other means.
 
+        Args:
+            allow_empty: Let a release without items replace one with items. Without it that is refused, since it is
+                more often a store that was lost than a catalogue that was emptied.
+            progress: As for `fit`.
+
         Raises:
             NotFittedError: when the encoder has learnt nothing.
-            ReleaseError: as for `fit`.
+            ReleaseError: as for `fit`, and for an empty catalogue.
         """
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet", "call fit(data), or load an encoder")
         if self.reranker is not None and not self.reranker.is_fitted:
             raise NotFittedError("the reranker has learnt nothing yet", "call fit(data), or load a reranker")
         with showing(progress) as show:
-            return self._lifecycle.publish(self.encoder, self.reranker, show)
+            return self._lifecycle.publish(
+                self.encoder, self.reranker, show, allow_empty=flag(allow_empty, "allow_empty")
+            )
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""
@@ -243,6 +254,156 @@ class Recommender(Readers):
             raise InvalidDataError(f"release is {release!r}", "give the id of one of releases(), or None")
         return self._lifecycle.rollback(release)
 
+    # -- recommendations
+
+    def recommend(self, user_id: Id, k: int = 10, **options: Unpack[RecommendOptions]) -> Recommendations:
+        """The best items for a user, from their record, their history and nothing else.
+
+        ::
+
+            recommender.recommend(42, k=10, where=field("year") >= 1990, exclude=[7])
+
+        Args:
+            user_id: Whom to recommend to. A user about whom nothing is stored gets popular items.
+            k: How many items; fewer come only with a ``shortfall`` that says why.
+            options: ``where``, a condition on the items; ``exclude_seen``, whether (or by which kinds of events) items
+                are left out that the user has consumed, true by default; ``exclude``, more items to leave out;
+                ``disliked``, items that they dislike beside those of their negative events; ``rerank``, a second stage
+                for this call, ``False`` for none. See `vecrec.recommender.RecommendOptions`.
+
+        Raises:
+            InvalidDataError: for an unknown option or an argument that is not valid.
+            NotFittedError: when there is no live release.
+        """
+        return self._pipeline.recommend([check_id(user_id, "user id")], Request.of(k, options))[0]
+
+    def recommend_many(
+        self, user_ids: Sequence[Id], k: int = 10, **options: Unpack[RecommendOptions]
+    ) -> list[Recommendations]:
+        """What `recommend` returns for each of many users, in their order, in batched calls to the stores."""
+        return self._pipeline.recommend(check_ids(user_ids, "user id"), Request.of(k, options))
+
+    def recommend_for(self, user: User, k: int = 10, **options: Unpack[RecommendOptions]) -> Recommendations:
+        """What `recommend` returns, for a user who is not stored: by a profile, a history, or both.
+
+        Raises:
+            InvalidDataError: also for a feature value that the schema does not allow.
+        """
+        if not isinstance(user, User):
+            raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
+        return self._pipeline.recommend_for(user, Request.of(k, options))
+
+    def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
+        """The items whose vectors point in the direction of the item's, itself left out; scores are cosines.
+
+        Raises:
+            ItemNotFoundError: when the item is not in the catalogue.
+        """
+        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, {"where": where, "rerank": False}))
+
+    def rank(self, user: User | Id, item_ids: Sequence[Id], **options: Unpack[RankOptions]) -> Recommendations:
+        """Given items in order for a user: the second stage alone, for candidates that come from elsewhere.
+
+        Args:
+            user: The id of a stored user, or a user who is not stored.
+            item_ids: What to put in order, seen and disliked items as well; those that are not in the catalogue are
+                left out, and ``shortfall`` says so. Of an id given twice the first counts.
+            options: ``disliked`` and ``rerank``, as for `recommend`. The second stage gets all of the items, whatever
+                its depth.
+
+        Raises:
+            NotFittedError: when there is no live release.
+        """
+        ids = list(dict.fromkeys(check_ids(item_ids, "item id")))
+        unknown = options.keys() - RankOptions.__annotations__.keys()
+        if unknown:
+            raise InvalidDataError(f"unknown options {sorted(unknown)}", "use disliked and rerank")
+        request = Request.of(max(len(ids), 1), {**options, "exclude_seen": False})
+        return self._pipeline.rank(user if isinstance(user, User) else check_id(user, "user id"), ids, request)
+
+    # -- reading
+
+    def live(self) -> AbstractContextManager[LoadedRelease]:
+        """One release for a block of code: its encoder, schema, policy, collection and popular items.
+
+        ::
+
+            with recommender.live() as live:
+                vectors = live.encoder.encode_items(items)
+
+        For what no other method answers, such as the score of a given pair. The release stays the same to the end of
+        the block. Where other releases go live meanwhile, its collection may be dropped: a store then raises a
+        `StoreError` in the block, `CollectionNotFoundError` as a rule. Repeat the block then; it gets the release that
+        is live by then.
+
+        Raises:
+            NotFittedError: when there is no live release.
+            ReleaseError: when the release is live and its collection is gone.
+        """
+        return self._live.reading()
+
+    def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
+        """The items of those ids that are in the catalogue, in the order of ``ids``."""
+        return {key: Item(key, record) for key, record in self.metadata_store.get(ITEM, ids).items()}
+
+    def get_users(self, ids: Sequence[Id]) -> dict[Id, User]:
+        """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``."""
+        users = stored_users(self.metadata_store, check_ids(ids, "user id"), self._max_history)
+        return {user.id: user for user in users if user.id is not None and (user.features or user.history)}
+
+    def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
+        """A user as the live release's encoder reads them, and what else their events say by the feedback policy.
+
+        Args:
+            user: As `get_users` returns them or as posted, with the whole history.
+            disliked: More items that they dislike, whatever the events say.
+        """
+        return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
+
+    def evaluate(
+        self, test: Dataset, k: int | Sequence[int] = (10, 50), *, where: Filter | None = None
+    ) -> LiveEvaluation:
+        """Recommend to every user with an event in ``test`` as they would be served, and measure the result.
+
+        Args:
+            test: The events that are to be predicted, which the metadata store must not hold yet.
+            k: How deep to look.
+            where: A condition under which to recommend.
+
+        Returns:
+            The metrics of what was served beside those of an exact search with the same vectors, and for each k what
+            became of the held-out items: found, or lost to the model, the index, the second stage, the filter or a
+            missing record.
+
+        Raises:
+            InvalidDataError: for an invalid k or filter, or a test without events.
+            NotFittedError: when there is no live release.
+        """
+        from vecrec.evaluation.live import LivePath, evaluate_live
+
+        request = partial(Request.of, options={"where": where})
+
+        def measure(live: LoadedRelease) -> LiveEvaluation:
+            path = LivePath(
+                encode_users=lambda users: user_vectors(live, users),
+                dim=live.encoder.dim,
+                collection=live.collection,
+                vectors=self.vector_store,
+                serve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth)),
+                retrieve=lambda ids, depth: self._pipeline.for_ids(
+                    live, ids, Request.of(depth, {"where": where}).plain
+                ),
+                reranked=live.reranker is not None,
+                read_users=lambda ids: [
+                    as_encoded(live, user) for user in stored_users(self.metadata_store, ids, self._max_history)
+                ],
+                with_record=lambda ids: self.metadata_store.get(ITEM, ids),
+                where=where,
+            )
+            return evaluate_live(path, test, k)
+
+        return self._live.ask(measure)
+
     # -- the live catalogue
 
     def upsert_items(self, items: Iterable[Item]) -> None:
@@ -255,15 +416,15 @@ class Recommender(Readers):
             InvalidDataError: for an item without an id, or a feature value that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = check_all(items, Item)
-        schema = self._watch.live().schema
+        checked = sequence_of(items, Item)
+        schema = self._live.get().schema
         for item in checked:
             schema.check_item(item)
-        records = {required_id(item.id, "an item to be stored"): dict(item.features) for item in checked}
-        for part in batches(records, BATCH):
+        records = {check_id(item.id, "item id"): dict(item.features) for item in checked}
+        for part in batched(records, BATCH):
             batch = {key: records[key] for key in part}
             with self._archive.catalogue_lock():
-                self._watch.tell(partial(self._catalogue.upsert, records=batch))
+                self._live.tell(partial(self._catalogue.upsert, records=batch))
 
     def delete_items(self, ids: Iterable[Id]) -> None:
         """Remove items, vector and record; ids that are not there are no error.
@@ -272,10 +433,10 @@ class Recommender(Readers):
             NotFittedError: when there is no live release.
         """
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
-        self._watch.live()
-        for part in batches(unique, BATCH):
+        self._live.get()
+        for part in batched(unique, BATCH):
             with self._archive.catalogue_lock():
-                self._watch.tell(partial(self._catalogue.delete, ids=part))
+                self._live.tell(partial(self._catalogue.delete, ids=part))
 
     # -- the live users
 
@@ -287,13 +448,13 @@ class Recommender(Readers):
                 that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = check_all(users, User)
-        schema = self._watch.live().schema
+        checked = sequence_of(users, User)
+        schema = self._live.get().schema
         for user in checked:
             schema.check_user(user)
             if user.history:
                 raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
-        self.metadata_store.put(USER, {required_id(user.id, "a user to be stored"): user.features for user in checked})
+        self.metadata_store.put(USER, {check_id(user.id, "user id"): user.features for user in checked})
 
     def record(self, events: Event | Iterable[Event]) -> None:
         """Add events to the histories of their users; the next recommendation reads them, without retraining.
@@ -302,7 +463,7 @@ class Recommender(Readers):
             events: Each with a user. An event without a time happened now. User, item and time name an event: recorded
                 again, it is replaced.
         """
-        checked = check_all([events] if isinstance(events, Event) else events, Event)
+        checked = sequence_of(events, Event, one=True)
         now = time.time()
         self.metadata_store.append_events(
             [event if event.time is not None else replace(event, time=now) for event in checked]
@@ -311,8 +472,8 @@ class Recommender(Readers):
     def forget_user(self, user_id: Id) -> Receipt:
         """Remove a user's profile and events. What an encoder has learnt from them goes with the next `fit`.
 
-        Gives:
-            What was removed, for whoever asked for it.
+        Returns:
+            What was removed.
         """
         key = check_id(user_id, "user id")
         profiles, events = self.metadata_store.read_users(USER, [key])
@@ -330,12 +491,12 @@ class Recommender(Readers):
         Raises:
             NotFittedError: when there is no live release.
         """
-        suspects = self._watch.ask(self._catalogue.suspects)
+        suspects = self._live.ask(self._catalogue.suspects)
         with self._archive.catalogue_lock():
-            return self._watch.tell(partial(self._catalogue.inspect, suspects=suspects))
+            return self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
 
     def repair(self, *, full: bool = False) -> list[Id]:
-        """Mend the items that a crash or a missing record has marked, or all that `verify` finds; gives their ids.
+        """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.
 
         Args:
             full: Compare the whole catalogue, instead of reading the marks, which is quick.
@@ -343,10 +504,10 @@ class Recommender(Readers):
         Raises:
             NotFittedError: when there is no live release.
         """
-        found = self.verify().ids if check_flag(full, "full") else None
+        found = self.verify().ids if flag(full, "full") else None
         with self._archive.catalogue_lock():
             ids = self._catalogue.marked(PENDING) if found is None else found
-            self._watch.tell(partial(self._catalogue.repair, ids=ids))
+            self._live.tell(partial(self._catalogue.repair, ids=ids))
         return ids
 
     # -- other stores
@@ -367,13 +528,16 @@ class Recommender(Readers):
         Raises:
             InvalidDataError: when the target holds another recommender.
             NotFittedError: when there is no live release.
-            StoreError: when somebody has gone on writing to the old stores.
+            StoreError: when the old stores were written to meanwhile.
         """
-        from vecrec.recommender.migrate import migrate
+        from vecrec.recommender.migrate import Stores, migrate
 
-        check_part(vector_store, VectorStore)
-        check_part(metadata_store, MetadataStore)
-        return migrate(self, vector_store, metadata_store, progress=progress)
+        target = Stores(
+            _store(vector_store, "vector_store", VectorStore),
+            _store(metadata_store, "metadata_store", MetadataStore),
+        )
+        self._live.get()
+        return migrate(Stores(self.vector_store, self.metadata_store), target, self._archive, progress=progress)
 
     # -- the connection
 
@@ -391,3 +555,16 @@ class Recommender(Readers):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _part(part: Any, kind: type, name: str, example: str) -> tuple[Any, Any]:
+    """A part of the recommender and its class, as far as they are given."""
+    if isinstance(part, type) and issubclass(part, kind):
+        return None, part
+    return (None, None) if part is None else (instance(part, name, kind, example), type(part))
+
+
+def _store(store: _Store, name: str, kind: type) -> _Store:
+    """A store, if it implements the interface."""
+    instance(store, name, kind)
+    return store

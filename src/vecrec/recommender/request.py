@@ -1,22 +1,53 @@
-"""What is asked of a recommender, checked."""
+"""What is asked of a recommender, checked; and how far answering it has come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from typing_extensions import Self
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, TypedDict
 
-from vecrec.errors import InvalidDataError
+from vecrec._internal.validation import flag, integer
+from vecrec.errors import InvalidDataError, StoreUnavailableError
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_ids
-from vecrec.recommender.checks import check_flag
-from vecrec.recommender.generation import Live
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.recommendations import Recommendation
+from vecrec.recommender.live import LoadedRelease
+from vecrec.records import Record
 from vecrec.rerankers.base import Reranks
-from vecrec.vector_stores.checks import check_count
+from vecrec.types import Hit, User, check_kind
+from vecrec.vector_stores.base import VectorStore
 
-__all__ = ["Request"]
+__all__ = ["Call", "Query", "RankOptions", "RecommendOptions", "Request"]
+
+
+class RankOptions(TypedDict, total=False):
+    """The options of `Recommender.rank`."""
+
+    disliked: Iterable[Id]
+    """Items that the user dislikes, the latest last, beside those of their negative events. None of them is
+    recommended, whatever ``exclude_seen`` says; they are no part of the history that makes the user's vector; and items
+    similar to them rank lower: a candidate's score loses its largest cosine to one of them, above 0.3, as a share of
+    the span of the candidates' scores."""
+    rerank: Reranks | Literal[False] | None
+    """A second stage that orders the best candidates, such as `vecrec.rerankers.MMRReranker`; the release's own by
+    default, ``False`` for none."""
+
+
+class RecommendOptions(RankOptions, total=False):
+    """The options of `Recommender.recommend`, `recommend_many` and `recommend_for`."""
+
+    where: Filter | None
+    """A condition on the items, such as ``field("year") >= 1990``."""
+    exclude_seen: bool | Collection[str]
+    """Leave out the items of the user's events, as far as the feedback policy counts them as consumed; ``False`` for
+    leaving out none of them; or the kinds of events whose items are left out, such as ``{"purchase"}``."""
+    exclude: Iterable[Id]
+    """More items to leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,52 +56,42 @@ class Request:
 
     k: int
     where: Filter | None = None
-    exclude_seen: bool = True
+    exclude_seen: bool | frozenset[str] = True
     exclude: frozenset[Id] = frozenset()
     disliked: tuple[Id, ...] = ()
-    """Items that the users dislike, beside those that their events tell of; the latest last."""
+    """Items that the users dislike, beside those of their events; the latest last."""
     rerank: Reranks | Literal[False] | None = None
     """A second stage for this call; ``None`` for the release's own, ``False`` for none."""
-    heed: bool = True
-    """Whether what is like something disliked comes later."""
+    demote: bool = True
+    """Whether items similar to a disliked one rank lower."""
 
     @classmethod
-    def of(
-        cls,
-        k: Any,
-        where: Any = None,
-        exclude_seen: Any = True,
-        exclude: Iterable[Any] = (),
-        *,
-        disliked: Iterable[Any] = (),
-        rerank: Any = None,
-    ) -> Self:
-        """The request of a call's arguments, as far as they can be checked without knowing the live release.
+    def of(cls, k: Any, options: Mapping[str, Any]) -> Self:
+        """The request of a call's arguments, as far as they can be checked without the live release.
+
+        Args:
+            k: How many items.
+            options: Some of `RecommendOptions`.
 
         Raises:
-            InvalidDataError: for an argument that cannot be used.
+            InvalidDataError: for an unknown option, or an argument that is not valid.
         """
-        if where is not None and not isinstance(where, Filter):
-            raise InvalidDataError(f"where is {where!r}", 'build a filter from fields, such as field("year") >= 1990')
-        return cls(
-            check_count(k, "k"),
-            where,
-            check_flag(exclude_seen, "exclude_seen"),
-            frozenset(check_ids(exclude, "item id")),
-            tuple(dict.fromkeys(check_ids(disliked, "item id"))),
-            _checked_stage(rerank),
-        )
+        unknown = options.keys() - _CHECKS.keys()
+        if unknown:
+            raise InvalidDataError(f"unknown options {sorted(unknown)}", f"use {', '.join(_CHECKS)}")
+        checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in options.items()}
+        return cls(integer(k, "k", low=1), **checked)
 
     @property
     def plain(self) -> Self:
-        """The same, with the order of the vectors: no second stage, and dislikes only left out."""
-        return replace(self, rerank=False, heed=False)
+        """The same in the order of the vectors: no second stage, and disliked items only left out."""
+        return replace(self, rerank=False, demote=False)
 
-    def stage(self, live: Live) -> Reranks | None:
+    def stage(self, live: LoadedRelease) -> Reranks | None:
         """The second stage, if there is one.
 
         Raises:
-            InvalidDataError: when it has learnt from the vectors of another encoder than the live release's.
+            InvalidDataError: when it was fitted with another encoder than the live release's.
         """
         if self.rerank is False:
             return None
@@ -85,20 +106,90 @@ class Request:
             )
         return self.rerank
 
-    def depth(self, live: Live) -> int:
-        """How many candidates to find."""
-        stage = self.stage(live)
-        return self.k if stage is None else max(self.k, stage.depth)
+
+@dataclass(slots=True)
+class Query:
+    """One user of a call, and how far serving them has come."""
+
+    user: User
+    """For the second stage: what is stored or posted, and what the call said."""
+    vector: NDArray[np.float32] | None
+    """Shape (dim,); ``None`` where nothing is known about the user, or the vector store is away."""
+    excluded: Collection[Id]
+    """Items that must not come."""
+    wanted: int
+    """How many hits to find."""
+    based_on: tuple[str, ...] = ()
+    """What the vector was made from."""
+    disliked: tuple[Id, ...] = ()
+    """Items that the user dislikes, the latest last; they are excluded too."""
+    notes: tuple[str, ...] = ()
+    candidates: Iterator[Hit] = field(default_factory=lambda: iter(()))
+    """What the sources have found, best first."""
+    more: bool = False
+    """Whether a source has more candidates than it gave."""
+    found: list[Hit] = field(default_factory=list)
+    """Hits with a record, not excluded, best first."""
+    missing: list[Id] = field(default_factory=list)
+    """Hits without a record."""
+    items: list[Recommendation] = field(default_factory=list)
+    """The ranked items."""
 
 
-def _checked_stage(rerank: Any) -> Reranks | Literal[False] | None:
-    if rerank is None or rerank is False:
-        return None if rerank is None else False
-    if isinstance(rerank, type) or not isinstance(rerank, Reranks):
+@dataclass(slots=True)
+class Call:
+    """What the queries of one call share."""
+
+    live: LoadedRelease
+    request: Request
+    vectors: VectorStore
+    metadata: MetadataStore
+    where: Filter | None
+    depth: int
+    """How many candidates the last step needs."""
+    limit: int = 0
+    """How many hits a source is asked for."""
+    records: dict[Id, Record | None] = field(default_factory=dict)
+    """What was read of the catalogue; ``None`` for an item without a record."""
+    stale: set[Id] = field(default_factory=set)
+    """Items whose vector passes the filter, and whose record does not."""
+    away: StoreUnavailableError | None = None
+    """Why the vector store did not answer, so that nothing waits for it twice."""
+
+
+def _where(value: Any) -> Filter | None:
+    if value is not None and not isinstance(value, Filter):
+        raise InvalidDataError(f"where is {value!r}", 'build a filter from fields, such as field("year") >= 1990')
+    return value
+
+
+def _exclude_seen(value: Any) -> bool | frozenset[str]:
+    if isinstance(value, (set, frozenset, list, tuple)):
+        return frozenset(map(check_kind, value))
+    return flag(value, "exclude_seen")
+
+
+def _exclude(values: Any) -> frozenset[Id]:
+    return frozenset(check_ids(values, "item id"))
+
+
+def _disliked(values: Any) -> tuple[Id, ...]:
+    return tuple(dict.fromkeys(check_ids(values, "item id")))
+
+
+def _rerank(value: Any) -> Reranks | Literal[False] | None:
+    if value is None or value is False:
+        return None if value is None else False
+    if isinstance(value, type) or not isinstance(value, Reranks):
         raise InvalidDataError(
-            f"rerank is {rerank!r}",
+            f"rerank is {value!r}",
             "give an object with depth and rerank(user, candidates), such as MMRReranker(), "
             "or False for the order of the vectors",
         )
-    check_count(rerank.depth, "the depth of the reranker")
-    return rerank
+    integer(value.depth, "the depth of the reranker", low=1)
+    return value
+
+
+_CHECKS = {
+    "where": _where, "exclude_seen": _exclude_seen, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
+}  # fmt: skip

@@ -29,6 +29,7 @@ __all__ = ["Archive"]
 
 # No double underscore: it separates a recommender's name from a release's id in the name of a collection.
 _NAME = re.compile(r"(?!.{65})[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
+_ID = re.compile(r"r[0-9]{20}[0-9a-f]{4}\Z")
 _PATIENCE = 60.0
 
 
@@ -43,11 +44,11 @@ class Archive:
 
         Raises:
             InvalidDataError: for a name that is not made of lower-case letters, digits and single underscores, or
-                artifacts that are no path.
+                artifacts that are not a path.
         """
         if not isinstance(name, str) or not _NAME.match(name):
             raise InvalidDataError(
-                f"{name!r} is no name of a recommender",
+                f"{name!r} is not a valid name of a recommender",
                 "use at most 64 lower-case letters, digits and single underscores, beginning with a letter",
             )
         if not isinstance(artifacts, (str, os.PathLike)) or not str(artifacts) or "\0" in str(artifacts):
@@ -104,19 +105,43 @@ class Archive:
         value = _read(path, "roll back to another release or fit again")
         if value is None:
             raise ReleaseError(f"the release {release_id!r} is gone, {path} is not there", "roll back or fit again")
-        return Release.from_json(value)
+        release = Release.from_json(value)
+        if release.id != release_id:
+            raise ReleaseError(
+                f"{path} is of the release {release.id!r}, not of {release_id!r}",
+                "give the directory the name of its release, and name that in live.json",
+            )
+        return release
 
     def releases(self) -> list[Release]:
-        """The live release, then the one before it; only these are kept."""
+        """The live release, then the one before it; no others are kept."""
         return [self.manifest(release_id) for release_id in self.live() if release_id is not None]
 
     def strays(self) -> list[str]:
-        """The ids of directories that are neither the live release nor the one before it.
+        """The ids of releases that are no longer kept, and of builds that did not end, sorted.
 
-        Releases that have had their day, and builds that did not end.
+        Only what is certainly one of this recommender's own: a directory, not a link, with the name of a release, whose
+        manifest, if there is one, is of that release. Where the live pointer is lost, no finished release is a stray,
+        since any of them may serve.
         """
         kept = self.live()
-        return sorted(path.name for path in (self.path / "releases").glob("*") if path.name not in kept)
+        own = (path for path in (self.path / "releases").glob("r*") if path.name not in kept and self._is_own(path))
+        return sorted(path.name for path in own if kept[0] is not None or not (path / "manifest.json").exists())
+
+    def _is_own(self, path: Path) -> bool:
+        if not _ID.match(path.name) or path.is_symlink() or not path.is_dir():
+            return False
+        try:
+            value = read_json(path / "manifest.json")
+        except (OSError, ValueError):
+            return False
+        return value is None or (
+            isinstance(value, dict) and (value.get("id"), value.get("name")) == (path.name, self.name)
+        )
+
+    def _finished(self) -> list[str]:
+        found = (path for path in (self.path / "releases").glob("r*") if self._is_own(path))
+        return [path.name for path in found if (path / "manifest.json").exists()]
 
     def remove(self, release_id: str) -> None:
         """Delete a release's directory, its manifest first, so that half a release is never taken for one."""
@@ -141,12 +166,18 @@ class Archive:
             return None, None
         live, previous = (value.get("live"), value.get("previous")) if isinstance(value, dict) else (None, None)
         if not isinstance(live, str) or not isinstance(previous, (str, type(None))):
-            raise ReleaseError(f"{path} is damaged: {cure}")
+            raise ReleaseError(f"{path} is damaged", cure)
         return live, previous
 
     def switch(self, release_id: str) -> None:
-        """Make a release the live one, with one write."""
+        """Make a release the live one, with one write.
+
+        Where the pointer was lost, the latest finished release counts as the one before it: it may still serve.
+        """
         live, previous = self.live()
+        if live is None:
+            others = [each for each in self._finished() if each != release_id]
+            live = max(others, default=None)
         write_json(self.path / "live.json", {"live": release_id, "previous": previous if live == release_id else live})
 
     # -- who is changing what
@@ -164,10 +195,10 @@ class Archive:
 
     @contextmanager
     def catalogue_lock(self, timeout: float = _PATIENCE) -> Iterator[None]:
-        """Held by whoever changes the catalogue, in any thread or process.
+        """Held by the thread or process that changes the catalogue.
 
         Raises:
-            ReleaseError: when somebody else has held it for ``timeout`` seconds.
+            ReleaseError: when another one has held it for ``timeout`` seconds.
         """
         with self._hold("catalogue.lock", timeout, "changing the catalogue"):
             yield
@@ -177,7 +208,7 @@ class Archive:
         """Held by the one process that trains and builds a release.
 
         Raises:
-            ReleaseError: when somebody else is building.
+            ReleaseError: when another process is building.
         """
         with self._hold("build.lock", 0.0, "building a release"):
             yield
@@ -192,7 +223,7 @@ class Archive:
             lock.acquire(timeout=timeout)
         except Timeout as error:
             raise ReleaseError(
-                f"somebody else is {work} of {self.name!r}", "try again when they have finished"
+                f"another process or thread is {work} of {self.name!r}", "try again when it has finished"
             ) from error
         except OSError as error:
             raise ReleaseError(f"{self.path} cannot be written to ({error})", "check the directory") from error
@@ -206,4 +237,4 @@ def _read(path: Path, cure: str) -> Any:
     try:
         return read_json(path)
     except ValueError as error:  # no JSON, or no UTF-8
-        raise ReleaseError(f"{path} is damaged ({error}): {cure}") from error
+        raise ReleaseError(f"{path} is damaged ({error})", cure) from error

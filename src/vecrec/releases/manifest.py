@@ -16,10 +16,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A trained generation: encoder, second stage if any, the collection of the item vectors, checks. Never changed."""
+    """A trained generation that never changes: encoder, second stage if any, collection of the item vectors, checks."""
 
     id: str
-    """Sorts by the time of its making."""
+    """It sorts by the time at which the release was made."""
     name: str
     """The recommender that it belongs to."""
     created_at: str
@@ -37,7 +37,7 @@ class Release:
     schema: Mapping[str, Any]
     """The features, as `vecrec.data.Schema.to_json` gives them."""
     data_digest: str
-    """What it was trained on; empty where only the stores knew."""
+    """What it was trained on; empty where it was published from the stores."""
     counts: Mapping[str, int]
     """How many items, users and events there were."""
     checks: Mapping[str, float | int | None]
@@ -47,9 +47,11 @@ class Release:
     checksums: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of each of its files."""
     reranker: str = ""
-    """The name that its second stage is registered under; empty where it has none."""
+    """The name that its second stage is registered under; empty where there is none."""
     reranker_fingerprint: str = ""
     """The second stage's fingerprint."""
+    feedback: Mapping[str, Any] = field(default_factory=dict)
+    """What events mean, as `vecrec.FeedbackPolicy.to_json` gives it; empty for the default policy."""
     format: int = FORMAT
     """The layout of its directory."""
 
@@ -62,7 +64,7 @@ class Release:
         """The release of a manifest.
 
         Raises:
-            ReleaseError: for a manifest of a newer layout, or none at all.
+            ReleaseError: for a manifest of a newer layout, or an invalid one.
         """
         if not isinstance(value, dict) or not isinstance(value.get("format"), int):
             raise ReleaseError("the manifest of the release is damaged", "roll back to another release or fit again")

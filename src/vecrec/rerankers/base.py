@@ -14,7 +14,8 @@ from typing_extensions import Self, override
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
-from vecrec.types import Recommendation, User
+from vecrec.recommendations import Recommendation
+from vecrec.types import User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset

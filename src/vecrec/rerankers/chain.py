@@ -10,9 +10,10 @@ from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_values, save_values
 from vecrec.errors import InvalidDataError
+from vecrec.recommendations import Recommendation
 from vecrec.registry import find_part
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset

@@ -12,8 +12,9 @@ from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_values, save_values
 from vecrec.errors import InvalidDataError
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 __all__ = ["MMRReranker", "maximal_marginal_relevance"]
 

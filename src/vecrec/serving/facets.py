@@ -13,7 +13,7 @@ from typing import Any
 
 from vecrec.filters import FieldType, Filter
 from vecrec.ids import Id
-from vecrec.recommender import Live, Recommender
+from vecrec.recommender import LoadedRelease, Recommender
 from vecrec.recommender.catalogue import ITEM, USER
 from vecrec.records import Record
 from vecrec.types import Item
@@ -96,8 +96,10 @@ class Directory:
         return found[offset : offset + limit]
 
     def _fresh(self) -> _Index:
-        live = self._recommender.ask(lambda live: live)
-        held = self._index
+        with self._recommender.live() as live:
+            return self._of(live, self._index)
+
+    def _of(self, live: LoadedRelease, held: _Index | None) -> _Index:
         if held is not None and held.release == live.release.id and time.monotonic() - held.made < _SECONDS:
             return held
         with self._making:
@@ -121,7 +123,7 @@ class Directory:
                     _count(facet, record, name)
         return replace(index, titles=titles, facets=facets)
 
-    def _make(self, live: Live) -> _Index:
+    def _make(self, live: LoadedRelease) -> _Index:
         fields = live.schema.filter_fields()
         facets = {name: Facet(kind) for name, kind in fields.items()}
         titles: dict[Id, str] = {}
@@ -136,7 +138,7 @@ class Directory:
         sorted_titles = {key: titles[key] for key in ordered}
         return _Index(live.release.id, time.monotonic(), sorted_titles, facets, self._make_labels(live))
 
-    def _make_labels(self, live: Live) -> dict[str, dict[str, str]]:
+    def _make_labels(self, live: LoadedRelease) -> dict[str, dict[str, str]]:
         names = [feature.name for feature in live.schema.users]
         labels: dict[str, dict[str, str]] = {name: {} for name in names}
         for _, record in islice(self._recommender.metadata_store.scan(USER), _USERS):

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from vecrec import __version__
-from vecrec.types import Recommendations
+from vecrec.recommendations import Recommendations
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 

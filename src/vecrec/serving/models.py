@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from vecrec.filters.json import Where
 from vecrec.ids import MAX_ID_BYTES, Id
-from vecrec.types import MAX_KIND, Event, Item, Recommendation, Recommendations
+from vecrec.recommendations import Recommendation, Recommendations
+from vecrec.types import MAX_KIND, Event, Item
 
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",

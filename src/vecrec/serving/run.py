@@ -64,8 +64,8 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
 def _warm_up(recommender: Recommender) -> None:
     """Load the live release before the first request; without one the service starts, and is not ready."""
     try:
-        release = recommender.ask(lambda live: live.release)
-        _log.info("release %s of %s serves", release.id, release.name)
+        with recommender.live() as live:
+            _log.info("release %s of %s serves", live.release.id, live.release.name)
     except VecrecError as error:
         _log.warning("not ready: %s", error)
 

@@ -15,8 +15,6 @@ from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.recommender.catalogue import USER
-from vecrec.recommender.generation import fitting
 from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
@@ -46,14 +44,12 @@ class Service:
     @property
     def policy(self) -> FeedbackPolicy:
         """What users' events mean."""
-        return self.settings.feedback or FeedbackPolicy()
+        with self.recommender.live() as live:
+            return live.feedback
 
     def stored(self, user_id: Id) -> User | None:
         """A stored user with their history; ``None`` where nothing is stored."""
-        profiles, events = self.recommender.metadata_store.read_users(USER, [user_id], self.settings.max_history)
-        if user_id not in profiles and not events[user_id]:
-            return None
-        return User(user_id, profiles.get(user_id), events[user_id])
+        return self.recommender.get_users([user_id]).get(user_id)
 
     def user(self, who: WhoIn) -> User:
         """The user that a request is about: what is stored, and after it what was posted.
@@ -63,9 +59,9 @@ class Service:
         for what in ("liked", "disliked"):
             self.check_batch(getattr(who, what), what)
         stored = (None if who.user_id is None else self.stored(who.user_id)) or User(who.user_id)
-        schema = self.recommender.ask(lambda live: live.schema)
-        # What was stored under an earlier schema may not fit this one; what was posted must.
-        known = fitting(stored, schema.users, schema.check_user)
+        with self.recommender.live() as live:
+            # What was stored under an earlier schema may not fit this one; what was posted must.
+            known = live.schema.drop_invalid_features(stored)
         said = [
             self.state_event(known.id, item_id, kind)
             for kind, ids in (("like", who.liked), ("dislike", who.disliked))
@@ -127,13 +123,15 @@ class Service:
         """The filter of a query's ``where`` parameters."""
         if not texts:
             return None
-        return self.recommender.ask(lambda live: parse_conditions(texts, live.schema.filter_fields()))
+        with self.recommender.live() as live:
+            return parse_conditions(texts, live.filter_fields)
 
     def unknown_features(self, features: Mapping[str, object]) -> list[str]:
         """A warning for each feature of a posted profile that the schema does not name, and that nothing reads."""
         if not features:
             return []
-        known = {feature.name for feature in self.recommender.ask(lambda live: live.schema).users}
+        with self.recommender.live() as live:
+            known = {feature.name for feature in live.schema.users}
         return [
             f"the feature {name[:64]!r} is not in the schema and is not read" for name in sorted({*features} - known)
         ]
@@ -165,7 +163,7 @@ class Health:
         questions: dict[str, Callable[[], None]] = {
             "vector_store": recommender.vector_store.ping,
             "metadata_store": recommender.metadata_store.ping,
-            "release": lambda: self._metrics.release(recommender.ask(lambda live: live.release.id)),
+            "release": self._ask_release,
         }
         # Side by side, so that two stores that are down cost one timeout.
         with ThreadPoolExecutor(len(questions)) as pool:
@@ -173,6 +171,10 @@ class Health:
         for name, error in answers.items():
             self._metrics.part(name, error is None)
         return answers
+
+    def _ask_release(self) -> None:
+        with self._recommender.live() as live:
+            self._metrics.release(live.release.id)
 
 
 def _ask(question: Callable[[], None]) -> VecrecError | None:

@@ -197,7 +197,7 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         matrix = check_vectors(queries, spec.dim, "queries")
         check_count(k, "k")
-        checked = check_filter(where, spec.fields)
+        checked = None if where is None else check_filter(where, spec.fields)
         return self._search(collection, spec, matrix, int(k), checked) if len(matrix) else []
 
     def fetch(self, collection: str, ids: Sequence[Id]) -> dict[Id, Entry]:

@@ -20,8 +20,9 @@ from vecrec.data import Dataset
 from vecrec.encoders import Encoder
 from vecrec.errors import InvalidDataError
 from vecrec.progress import Progress, ProgressLike, silent
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers import Candidates
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 
 @caught_by("test_it_gives_candidates_only_each_once")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec._internal.sampling import evenly
+from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
@@ -182,7 +182,7 @@ class CombinedEncoder(Encoder):
         items = np.sort(np.argsort(-popularity, kind="stable")[: min(_MOST_ITEMS, np.count_nonzero(popularity))])
         rows = np.full(data.n_items, -1)
         rows[items] = np.arange(len(items))
-        codes = evenly(data.n_users, _MOST_USERS).tolist()
+        codes = evenly_spaced(data.n_users, _MOST_USERS).tolist()
         users = [data.user(code, history=True) for code in codes]
         events = [rows[data.item_codes[data.user_offsets[code] : data.user_offsets[code + 1]]] for code in codes]
         seen = [each[each >= 0] for each in events]

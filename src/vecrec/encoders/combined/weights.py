@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.sampling import evenly
+from vecrec._internal.sampling import evenly_spaced
 from vecrec.data import Split
 from vecrec.encoders.base import Encoder
 from vecrec.evaluation.metrics import ndcg, recall
@@ -64,7 +64,7 @@ class _Search:
 
     def __init__(self, side_by_side: Encoder, dims: Sequence[int], task: Task) -> None:
         self._ranker = Ranker(task)
-        self._users = task.users[evenly(len(task.users), _MOST_USERS)]
+        self._users = task.users[evenly_spaced(len(task.users), _MOST_USERS)]
         cuts = np.cumsum(dims)[:-1]
         self._items = np.split(self._ranker.item_vectors(side_by_side), cuts, axis=1)
         visitors = [task.visitors([code])[0] for code in self._users.tolist()]

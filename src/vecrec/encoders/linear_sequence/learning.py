@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.sampling import evenly
+from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm
 from vecrec.encoders.linear_sequence.fitting import Positions, fit_items, read_positions
 from vecrec.encoders.linear_sequence.profiles import Towers, learn_fades, learn_profiles
@@ -136,7 +136,7 @@ class _Learner:
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""
         positions, data, settings = self.positions(tables), self._data, self._settings
-        some = positions.vectors[evenly(len(positions.vectors), _MOST_POSITIONS)]
+        some = positions.vectors[evenly_spaced(len(positions.vectors), _MOST_POSITIONS)]
         of_users, of_items = balanced(some, vectors)
         tables, vectors = tables[:, :-1] @ of_users, vectors @ of_items
         fitted = np.diff(positions.starts) > 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.sampling import evenly
+from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
 from vecrec.learning.horizon import leaps
 from vecrec.learning.item_features import FeatureMap
@@ -156,4 +156,4 @@ def _best_weight(
 
 def _some(users: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most so many of them."""
-    return users[evenly(len(users), most)]
+    return users[evenly_spaced(len(users), most)]

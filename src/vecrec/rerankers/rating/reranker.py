@@ -17,12 +17,13 @@ from vecrec._internal.validation import integer
 from vecrec.data import Feature
 from vecrec.errors import DimensionMismatchError, InvalidDataError, NotFittedError
 from vecrec.learning.preprocessor import Language
+from vecrec.recommendations import Recommendation
 from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
 from vecrec.rerankers.rating.inference import Head
 from vecrec.rerankers.rating.preprocessor import Scale, Statistics, past, statistics
 from vecrec.rerankers.rating.settings import RatingSettings
-from vecrec.types import Recommendation, User
+from vecrec.types import User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset

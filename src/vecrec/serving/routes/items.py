@@ -72,11 +72,9 @@ def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
     """The vectors that the live release gives to posted items, stored or not."""
     service.check_batch(body.items, "items")
     items = [Item(item.id, item.features) for item in body.items]
-    return service.recommender.ask(
-        lambda live: Vectors(
-            release=live.release.id, dim=live.encoder.dim, vectors=live.encoder.encode_items(items).tolist()
-        )
-    )
+    with service.recommender.live() as live:
+        vectors = live.encoder.encode_items(items).tolist()
+        return Vectors(release=live.release.id, dim=live.encoder.dim, vectors=vectors)
 
 
 @router.get("/items/{item_id}", summary="Read an item")
@@ -131,8 +129,8 @@ def read_schema(service: Ours) -> SchemaOut:
         )
         for name, facet in service.directory.facets().items()
     }
-    live = service.recommender.ask(lambda live: live)
-    features: dict[str, Any] = live.schema.to_json()
+    with service.recommender.live() as live:
+        features: dict[str, Any] = live.schema.to_json()
     return SchemaOut(
         name=service.recommender.name,
         release=live.release.id,

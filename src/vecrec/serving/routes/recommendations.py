@@ -14,12 +14,13 @@ from vecrec.errors import StoreUnavailableError
 from vecrec.filters import Filter
 from vecrec.filters.json import compile_where
 from vecrec.ids import Id
+from vecrec.recommendations import Recommendations
 from vecrec.recommender import Recommender
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import Because, ListOut, RecommendIn
 from vecrec.serving.params import Conditions, IdType, K, Ours, UserPath, path_id
 from vecrec.serving.service import Service
-from vecrec.types import Item, Recommendations
+from vecrec.types import Item
 
 __all__ = ["router"]
 
@@ -98,7 +99,8 @@ def _reason(service: Service, near: tuple[Id, float], item: Item | None) -> Beca
 def _nearest(recommender: Recommender, ids: Sequence[Id], liked: Sequence[Id]) -> list[tuple[Id, float] | None]:
     """For each item the liked item that is nearest to it, by the cosine of their vectors."""
     keys = list(dict.fromkeys([*ids, *liked]))
-    entries = recommender.ask(lambda live: recommender.vector_store.fetch(live.collection, keys))
+    with recommender.live() as live:
+        entries = recommender.vector_store.fetch(live.collection, keys)
     vectors = {key: unit(entry.vector) for key, entry in entries.items() if entry.vector is not None}
     return [_nearest_to(key, vectors, liked) for key in ids]
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from vecrec.errors import InvalidDataError
 from vecrec.filters import check_filter
 from vecrec.filters.json import compile_where
-from vecrec.recommender import Live
+from vecrec.recommender import LoadedRelease
+from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import HitOut, RankingIn, RankingOut, RetrievalIn, RetrievalOut
 from vecrec.serving.params import Ours
@@ -30,8 +31,9 @@ def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut
         hits = [HitOut(item_id=item.item_id, score=item.score) for item in found]
         return RetrievalOut(request_id=request_id(request), release=found.release, hits=hits)
     user = None if body.vector is not None else _known(service, service.user(body))
-    release, hits = service.recommender.ask(lambda live: (live.release.id, _retrieve(service, live, body, user)))
-    return RetrievalOut(request_id=request_id(request), release=release, hits=hits)
+    with service.recommender.live() as live:
+        hits = _retrieve(service, live, body, user)
+        return RetrievalOut(request_id=request_id(request), release=live.release.id, hits=hits)
 
 
 @router.post("/ranking", summary="Put given items in order")
@@ -51,12 +53,12 @@ def rank(body: RankingIn, request: Request, service: Ours) -> RankingOut:
     )
 
 
-def _retrieve(service: Service, live: Live, body: RetrievalIn, user: User | None) -> list[HitOut]:
+def _retrieve(service: Service, live: LoadedRelease, body: RetrievalIn, user: User | None) -> list[HitOut]:
     # Only what the schema names may be asked for: the collection has a field of its own beside it.
     where = check_filter(compile_where(body.where), live.schema.filter_fields())
     query: ArrayLike = [[float(value) for value in body.vector or ()]]
     if user is not None:
-        query = live.encode_users([user], service.policy)
+        query = user_vectors(live, [user])
     hits = service.recommender.vector_store.search(live.collection, query, body.k, where)[0]
     return [HitOut(item_id=hit.id, score=hit.score) for hit in hits]
 

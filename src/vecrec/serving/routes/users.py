@@ -7,6 +7,7 @@ from dataclasses import replace
 from fastapi import APIRouter
 
 from vecrec.ids import Id
+from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
@@ -42,13 +43,9 @@ def encode_users(body: VectorsOfUsersIn, service: Ours) -> Vectors:
     """The vectors that the live release searches with, for stored or posted users."""
     service.check_batch(body.users, "users")
     users = [service.user(who) for who in body.users]
-    return service.recommender.ask(
-        lambda live: Vectors(
-            release=live.release.id,
-            dim=live.encoder.dim,
-            vectors=live.encode_users(users, service.policy).tolist(),
-        )
-    )
+    with service.recommender.live() as live:
+        vectors = user_vectors(live, users).tolist()
+        return Vectors(release=live.release.id, dim=live.encoder.dim, vectors=vectors)
 
 
 @router.get("/users/{user_id}", summary="Read a user")

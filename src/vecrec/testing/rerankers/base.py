@@ -11,10 +11,11 @@ import pytest
 
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.content import ContentEncoder
+from vecrec.recommendations import Recommendation
 from vecrec.rerankers.base import Candidates, Reranker
 from vecrec.testing.base import ConformanceTests
 from vecrec.testing.encoders.tastes import items_to_ask, tastes, users_to_ask
-from vecrec.types import Item, Recommendation, User
+from vecrec.types import Item, User
 
 __all__ = ["Order", "RerankerKit", "asked", "candidates", "finder", "order", "orders"]
 

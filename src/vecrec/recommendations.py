@@ -1,25 +1,115 @@
-"""Recommendations as an Arrow table, as HTML and as text."""
+"""Recommendations: what a call returns, and how it shows as an Arrow table, as HTML and as text."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
+from vecrec.ids import Id
 from vecrec.records import JSON, Record, dump_record
-from vecrec.types import Recommendations
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-__all__ = ["recommendations_html", "recommendations_table", "recommendations_text"]
+__all__ = ["Recommendation", "Recommendations"]
 
 _LONGEST = 120
 _WIDEST = 60
 
 
-def recommendations_table(recommendations: Recommendations) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item. ``movie["title"]`` reads its record."""
+
+    rank: int
+    """The place in the list, from 1."""
+    item_id: Id
+    """The item."""
+    score: float
+    """The inner product of the user's and the item's vector; the cosine of two items' vectors for similar items; a
+    popularity in [0, 1] where the list was ``served_by`` popularity; the second stage's own score where it has one."""
+    metadata: Record
+    """The item's record."""
+
+    def __getitem__(self, name: str) -> JSON:
+        return self.metadata[name]
+
+    def get(self, name: str, default: JSON = None) -> JSON:
+        """A field of the record, or ``default`` where the record lacks it."""
+        return self.metadata.get(name, default)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recommendations(Sequence[Recommendation]):
+    """A ranked list, best first, and how it was made."""
+
+    items: tuple[Recommendation, ...]
+    """The recommended items."""
+    user_id: Id | None
+    """The user; ``None`` for a visitor and for similar items."""
+    release: str
+    """The release that answered."""
+    served_by: str
+    """What ranked them: ``"vectors"`` or ``"popularity"``."""
+    request_id: str
+    """A unique id for logs."""
+    shortfall: str | None = None
+    """Why there are fewer items than ``k``; ``None`` when there are not."""
+    missing: tuple[Id, ...] = ()
+    """Items that were found but have no record; they were skipped, replaced and marked for repair."""
+    based_on: tuple[str, ...] = ()
+    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items; and
+    ``"dislikes"`` where items similar to them were ranked lower."""
+    notes: tuple[str, ...] = ()
+    """What else happened, such as a fallback and its reason."""
+
+    @property
+    def item_ids(self) -> list[Id]:
+        """The ids of the items, best first."""
+        return [item.item_id for item in self.items]
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Recommendation]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | Sequence[Recommendation]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def to_arrow(self) -> pa.Table:
+        """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records.
+
+        Ids become text when integers and strings are mixed, since an Arrow column has one type; so do fields with mixed
+        types.
+        """
+        return _as_table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table of `to_arrow` as a data frame."""
+        return self.to_arrow().to_pandas()
+
+    def __repr__(self) -> str:
+        whom = "" if self.user_id is None else f" for {self.user_id!r}"
+        short = "" if self.shortfall is None else f", {self.shortfall}"
+        return f"<{len(self.items)} recommendations{whom} by {self.served_by} of {self.release}{short}>"
+
+    def __str__(self) -> str:
+        return _as_text(self)
+
+    def _repr_html_(self) -> str:
+        return _as_html(self)
+
+
+def _as_table(recommendations: Recommendations) -> pa.Table:
     """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records, null where it is missing.
 
     A column has one type: ids become text when integers and strings are mixed, and so does a field whose values are of
@@ -40,7 +130,7 @@ def recommendations_table(recommendations: Recommendations) -> pa.Table:
     return pa.table(columns)
 
 
-def recommendations_html(recommendations: Recommendations) -> str:
+def _as_html(recommendations: Recommendations) -> str:
     """A table for a notebook, everything in it escaped, with a line that says who was served and how."""
     rows = list(recommendations)
     fields = list(dict.fromkeys(name for row in rows for name in row.metadata))
@@ -53,7 +143,7 @@ def recommendations_html(recommendations: Recommendations) -> str:
     )
 
 
-def recommendations_text(recommendations: Recommendations) -> str:
+def _as_text(recommendations: Recommendations) -> str:
     """A line that says who was served and how, then a line an item: rank, id, score and what it is called."""
     rows = [(str(r.rank), str(r.item_id), f"{r.score:.4f}", _label(r.metadata)) for r in recommendations]
     cells = [[" ".join(cell.split())[:_WIDEST] for cell in row] for row in rows]

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from vecrec.types import Recommendation, Recommendations
+from vecrec.recommendations import Recommendation, Recommendations
 
 
 def _list(*rows: tuple[Any, dict[str, Any]], **more: Any) -> Recommendations:

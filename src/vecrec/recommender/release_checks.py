@@ -1,0 +1,197 @@
+"""What a release must show before it goes live, and the sample of past events that it is checked with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.sampling import evenly_spaced
+from vecrec._internal.validation import flag, integer, number
+from vecrec.errors import ReleaseError
+from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.recommender.catalogue import USER
+from vecrec.records import JSON
+from vecrec.releases import Popularity
+from vecrec.types import Event, User
+from vecrec.vector_stores.base import VectorStore
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+
+__all__ = ["TOP", "RecallProbe", "ReleaseChecks", "ReleaseSample", "check_recall", "compare_with_popularity"]
+
+TOP = 10
+"""How deep the lists are compared."""
+
+_HISTORY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChecks:
+    """What a release must show before it goes live.
+
+    Raises:
+        InvalidDataError: for a value out of its bounds.
+    """
+
+    index_recall: float = 0.9
+    """The least share of the exact top 10 that the index must find for the sampled users, from 0 to 1."""
+    beat_popularity: bool = True
+    """Refuse a release that finds the sampled users' next items clearly less often than popularity does (by more than
+    two standard errors), since then the vectors are worthless or mixed up."""
+    sampled_users: int = 256
+    """How many users to check with, at least 1."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index_recall", number(self.index_recall, "index_recall", low=0, high=1))
+        object.__setattr__(self, "beat_popularity", flag(self.beat_popularity, "beat_popularity"))
+        object.__setattr__(self, "sampled_users", integer(self.sampled_users, "sampled_users", low=1))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSample:
+    """What past events say: which items are popular, and what a sample of users chose next."""
+
+    popularity: Popularity
+    users: list[User]
+    """A sample of users without ids, each with the positive events before the next one."""
+    nexts: list[Id]
+    """The item of each one's next event: the latest of a kind that is to be predicted, and new to the user."""
+    n_users: int
+    """How many users have events."""
+    n_events: int
+    """How many events there are."""
+    policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
+    """By which the events were read."""
+    data_digest: str = ""
+    """The digest of the data set that it was taken from; empty for a store."""
+
+    @classmethod
+    def from_dataset(cls, data: Dataset, policy: FeedbackPolicy, size: int) -> ReleaseSample:
+        """The sample of a data set, with ``size`` users spread evenly over it."""
+        counts = policy.people(data.user_codes, data.item_codes, data.n_items, ratings=data.ratings)
+        ranked = np.argsort(-counts, kind="stable")
+        popularity = Popularity.of({data.item_ids[code]: float(counts[code]) for code in ranked.tolist()})
+        lengths = np.diff(data.user_offsets)
+        kept = policy.in_histories(data.user_codes, data.item_codes, ratings=data.ratings)
+        eligible = np.flatnonzero(np.bincount(data.user_codes[kept], minlength=data.n_users) >= 2)
+        users, nexts = [], []
+        for code in eligible[evenly_spaced(len(eligible), size)].tolist():
+            user = data.user(code, history=True)
+            split = _before_the_next(policy, user.features, user.history)
+            if split is not None:
+                users.append(split[0])
+                nexts.append(split[1])
+        return cls(popularity, users, nexts, int((lengths > 0).sum()), data.n_events, policy, data.digest)
+
+    @classmethod
+    def from_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:
+        """The sample of the events in a metadata store, with the first ``size`` users that it lists."""
+        counts: dict[Id, float] = {}
+        histories: dict[Id, Sequence[Event]] = {}
+        n_users = n_events = 0
+        for user_id, events in metadata.scan_events():
+            liked = policy.taste(User.unchecked(None, {}, events)).user.history
+            heaviest: dict[Id, float] = {}
+            for event in liked:
+                heaviest[event.item_id] = max(policy.weight(event), heaviest.get(event.item_id, 0.0))
+            for key, weight in heaviest.items():
+                counts[key] = counts.get(key, 0.0) + weight
+            n_users, n_events = n_users + 1, n_events + len(events)
+            if len(histories) < size and len(liked) >= 2:
+                histories[user_id] = events
+        profiles = metadata.get(USER, list(histories))
+        splits = [_before_the_next(policy, profiles.get(key, {}), events) for key, events in histories.items()]
+        found = [split for split in splits if split is not None]
+        users, nexts = [user for user, _ in found], [item for _, item in found]
+        return cls(Popularity.of(counts), users, nexts, n_users, n_events, policy)
+
+
+def _before_the_next(
+    policy: FeedbackPolicy, features: Mapping[str, JSON], events: Sequence[Event]
+) -> tuple[User, Id] | None:
+    """A user without an id before the next item, and that item; ``None`` where no event can be predicted."""
+    history = policy.taste(User.unchecked(None, features, events)).user.history
+    first = {event.item_id: place for place, event in reversed([*enumerate(history)])}
+    for place in range(len(history) - 1, 0, -1):
+        event = history[place]
+        # What the user had before is left out of every list, so it cannot be found.
+        if first[event.item_id] == place and policy.predicts(event):
+            before = [each.item_id for each in history[max(0, place - _HISTORY) : place]]
+            return User(None, features, before), event.item_id
+    return None
+
+
+class RecallProbe:
+    """The exact top scores of some queries, kept while the items stream by, to compare an index with."""
+
+    def __init__(self, queries: NDArray[np.float32]) -> None:
+        """For queries of shape (n, dim)."""
+        self.queries = queries
+        self.count = 0
+        self._best = np.empty((len(queries), 0), np.float32)
+
+    def see(self, vectors: NDArray[np.float32]) -> None:
+        """Take these items into account, shape (n, dim)."""
+        self.count += len(vectors)
+        scores = np.concatenate([self._best, self.queries @ vectors.T], axis=1)
+        self._best = -np.sort(-scores, axis=1)[:, :TOP]
+
+    def recall(self, store: VectorStore, collection: str) -> float:
+        """The share of the exact top scores that the index's hits reach; equal scores stand for one another."""
+        reached, total = 0, 0
+        for exact, hits in zip(self._best, store.search(collection, self.queries, TOP)):
+            floor = exact[-1] - 1e-4 * max(abs(float(exact[-1])), 1.0)
+            reached += sum(hit.score >= float(floor) for hit in hits)
+            total += len(exact)
+        return min(float(reached) / total, 1.0) if total else 1.0
+
+
+def check_recall(checks: ReleaseChecks, recall: float) -> None:
+    """Compare the index's recall with what is required.
+
+    Raises:
+        ReleaseError: when it is less.
+    """
+    if recall < checks.index_recall:
+        raise ReleaseError(
+            f"the index finds {recall:.3f} of the exact top {TOP}, less than {checks.index_recall}",
+            "raise the index's search effort, or lower ReleaseChecks.index_recall",
+        )
+
+
+def compare_with_popularity(
+    checks: ReleaseChecks, sample: ReleaseSample, probe: RecallProbe, store: VectorStore, collection: str
+) -> dict[str, int]:
+    """How many next items the vectors find, and how many popularity does.
+
+    Raises:
+        ReleaseError: when the vectors find clearly fewer.
+    """
+    longest = max(len(user.history) for user in sample.users)
+    found = store.search(collection, probe.queries, 2 * TOP + longest)
+    ours = _hits(sample, ([hit.id for hit in row] for row in found))
+    theirs = _hits(sample, [sample.popularity.ids[: 2 * TOP + longest]] * len(sample.users))
+    if checks.beat_popularity and ours + 2 * math.sqrt(theirs) < theirs:
+        raise ReleaseError(
+            f"the encoder finds the next item of {ours} of {len(sample.users)} sampled users among its first "
+            f"{2 * TOP}, popularity of {theirs}",
+            "train longer or on more data, or set ReleaseChecks(beat_popularity=False)",
+        )
+    return {"hits": ours, "popularity_hits": theirs}
+
+
+def _hits(sample: ReleaseSample, ranked: Iterable[Sequence[Id]]) -> int:
+    """For how many users the next item is among the first of their list, what they had before left out."""
+    found = 0
+    for row, user, item in zip(ranked, sample.users, sample.nexts):
+        before = {event.item_id for event in user.history}
+        found += item in [key for key in row if key not in before][: 2 * TOP]
+    return found

@@ -1,0 +1,114 @@
+"""What a release keeps beside its encoder: the popular items, and golden vectors to check the encoder with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.files import read_json, write_json
+from vecrec.encoders.base import Encoder
+from vecrec.errors import ReleaseError
+from vecrec.ids import Id, decode_id, encode_id
+from vecrec.types import Item, User
+
+__all__ = ["Golden", "Popularity"]
+
+_GOLDEN_TOLERANCE = 1e-4
+_USERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Popularity:
+    """Items by how many people chose them, most first, with their count as a share of the first one's."""
+
+    ids: tuple[Id, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, counts: Mapping[Id, float], most: int = 10_000) -> Popularity:
+        """The ``most`` popular items; equal counts keep the mapping's order."""
+        ranked = sorted((key for key in counts if counts[key] > 0), key=lambda key: -counts[key])[:most]
+        top = counts[ranked[0]] if ranked else 1
+        return cls(tuple(ranked), tuple(counts[key] / top for key in ranked))
+
+    def save(self, path: Path) -> None:
+        """Write it as a JSON file."""
+        write_json(path, [[encode_id(key), share] for key, share in zip(self.ids, self.shares)])
+
+    @classmethod
+    def load(cls, path: Path) -> Popularity:
+        """Read what `save` wrote."""
+        rows = read_json(path)
+        return cls(tuple(decode_id(row[0]) for row in rows), tuple(row[1] for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Users and items with the vectors that the encoder gave them when it was saved: any process must get them again.
+
+    The users are made up, from the values that the schema declares and from golden items: nothing that is stored about
+    a person may stay in the artifacts when they are forgotten.
+    """
+
+    users: list[User]
+    items: list[Item]
+    user_vectors: NDArray[np.float32]
+    """Shape (n_users, dim)."""
+    item_vectors: NDArray[np.float32]
+    """Shape (n_items, dim)."""
+
+    @classmethod
+    def of(cls, encoder: Encoder, items: list[Item]) -> Golden:
+        """The vectors that an encoder gives some items, and made-up users with these items in their histories."""
+        from vecrec.data import Categorical  # what serves does without the modules of data sets
+
+        closed = [
+            (each.name, each.values) for each in encoder.schema.users if isinstance(each, Categorical) and each.values
+        ]
+        ids = [item.id for item in items if item.id is not None]
+        users = [
+            User(
+                None,
+                {name: values[number % len(values)] for name, values in closed if number % 3},
+                [*ids, *ids][number : number + number % 8],
+            )
+            for number in range(_USERS)
+        ]
+        return cls(users, items, encoder.encode_users(users), encoder.encode_items(items))
+
+    def save(self, directory: Path) -> None:
+        """Write ``golden.json`` and ``golden.npz``."""
+        users = [[dict(user.features), [encode_id(event.item_id) for event in user.history]] for user in self.users]
+        items = [[encode_id(item.id), dict(item.features)] for item in self.items if item.id is not None]
+        write_json(directory / "golden.json", {"users": users, "items": items})
+        np.savez(directory / "golden.npz", users=self.user_vectors, items=self.item_vectors)
+
+    @classmethod
+    def load(cls, directory: Path) -> Golden:
+        """Read what `save` wrote."""
+        value = read_json(directory / "golden.json")
+        users = [User(None, features, [decode_id(key) for key in history]) for features, history in value["users"]]
+        items = [Item(decode_id(key), features) for key, features in value["items"]]
+        with np.load(directory / "golden.npz", allow_pickle=False) as arrays:
+            return cls(users, items, arrays["users"], arrays["items"])
+
+    def check(self, encoder: Encoder) -> None:
+        """Encode the users and items again.
+
+        Raises:
+            ReleaseError: when the encoder gives other vectors now.
+        """
+        for what, held, now in (
+            ("users", self.user_vectors, encoder.encode_users(self.users)),
+            ("items", self.item_vectors, encoder.encode_items(self.items)),
+        ):
+            worst = float(np.abs(held - now).max(initial=0.0)) / max(float(np.abs(held).max(initial=0.0)), 1.0)
+            if worst > _GOLDEN_TOLERANCE:
+                raise ReleaseError(
+                    f"the encoder gives the golden {what} other vectors than when it was saved (by {worst:.2g})",
+                    "its files or its code have changed; roll back or fit again",
+                )
