@@ -54,7 +54,7 @@ def test_releases_publish_and_rollback(tmp_path: Path, run: Run) -> None:
     assert run("rollback", "--json", at=tmp_path).json["id"] == first
     assert run("rollback", "no-such", at=tmp_path).status == 1
     assert run("verify", "--json", at=tmp_path).json["agree"] is True
-    assert run("repair", "--full", "--json", at=tmp_path).json == {"mended": []}
+    assert run("repair", "--full", "--json", at=tmp_path).json == {"repaired": []}
 
 
 def test_a_second_stage_is_trained_and_kept(tmp_path: Path, run: Run) -> None:
@@ -127,7 +127,7 @@ def test_nothing_published_is_a_status_of_its_own(tmp_path: Path, run: Run) -> N
 
 def test_wrong_usage_is_argparse_s(capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown command or flag ends with 2 and the usage."""
-    for words in ([], ["no-such"], ["recommend", "--no-such"]):
+    for words in (["no-such"], ["recommend", "--no-such"]):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 2

@@ -17,7 +17,7 @@ from tests.serving.conftest import published
 from tests.serving.web import listening
 from vecrec import Recommender
 from vecrec.metadata_stores import MemoryMetadataStore
-from vecrec.serving import create_app
+from vecrec.serving import Settings, create_app
 from vecrec.vector_stores import MemoryVectorStore
 
 
@@ -68,6 +68,36 @@ def test_every_endpoint_is_described() -> None:
         assert described["description"], path
         if "requestBody" in described:
             assert "'example" in _resolved(described["requestBody"]), f"{method} {path} has no example"
+
+
+def test_the_description_follows_the_settings() -> None:
+    """Keys and their refusals where there are keys; short operation ids that a generator turns into methods."""
+    parts = (TasteEncoder(), MemoryVectorStore(), MemoryMetadataStore())
+    guarded = create_app(Recommender(*parts, name="demo"), settings=Settings(api_keys=("k",))).openapi()
+    for path, method in _OPERATIONS:
+        needs_key = path.startswith(("/v1", "/metrics"))
+        described = guarded["paths"][path][method]
+        assert ("security" in described) == needs_key
+        assert ({"401", "403", "429"} <= {*described["responses"]}) == needs_key
+        assert "security" not in _DOCUMENT["paths"][path][method]
+        assert not {"401", "403", "429"} & {*_DOCUMENT["paths"][path][method]["responses"]}
+        assert ("415" in described["responses"]) == ("requestBody" in described)
+    names = [_DOCUMENT["paths"][path][method]["operationId"] for path, method in _OPERATIONS]
+    assert len({*names}) == len(names)
+    assert {"recommend", "recommend_to_user", "list_items", "like", "record_events"} <= {*names}
+    numbers = _numbers(_DOCUMENT["components"]["schemas"])
+    assert numbers
+    assert all(isinstance(number, int) for number in numbers)
+
+
+def _numbers(value: Any) -> list[Any]:
+    """The limits of a schema and of those within it."""
+    if isinstance(value, list):
+        return [number for each in value for number in _numbers(each)]
+    if not isinstance(value, dict):
+        return []
+    limits = [value[name] for name in ("minimum", "maximum", "minLength", "maxLength") if name in value]
+    return [*limits, *(number for each in value.values() for number in _numbers(each))]
 
 
 def _resolved(value: Any) -> str:

@@ -91,7 +91,7 @@ def test_a_stored_like_and_dislike_work_at_the_next_request(client: httpx.Client
     assert get(client.post("/v1/users/anna/likes", json={"item_id": 2})) == {"written": 1}
     assert get(client.post("/v1/users/anna/dislikes", json={"item_id": 6})) == {"written": 1}
     history = get(client.get("/v1/users/anna"))["history"]
-    assert [(each["item_id"], each["rating"]) for each in history] == [(2, None), (6, 0.0)]
+    assert [(each["item_id"], each["kind"]) for each in history] == [(2, "like"), (6, "dislike")]
     found = _ids(get(client.get("/v1/users/anna/recommendations", params={"exclude_seen": False})))
     assert 6 not in found
     assert recommender.forget_user("anna").events == 2
@@ -138,7 +138,7 @@ def test_users_come_and_go(client: httpx.Client) -> None:
     assert get(client.post("/v1/events", json={"events": events})) == {"written": 2}
     kim = get(client.get("/v1/users/kim"))
     assert kim["features"] == {"taste": "love"}
-    assert kim["history"][0] == {"item_id": 1, "time": 5.0, "rating": 4.0}
+    assert kim["history"][0] == {"item_id": 1, "time": 5.0, "rating": 4.0, "kind": None}
     assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": True, "events": 2}
     problem(client.get("/v1/users/kim"), 404)
     assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": False, "events": 0}

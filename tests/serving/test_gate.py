@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from tests.serving.web import get, listening, problem
 from vecrec import Recommender
 from vecrec.serving import Settings, create_app
-from vecrec.serving.limits import RateLimit
+from vecrec.serving.middleware import RateLimit
 
 
 @contextmanager

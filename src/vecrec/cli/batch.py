@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vecrec.cli.arguments import add_k, add_stores, add_where, read_table, settings_of, where_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_k, add_stores, add_where, read_table, settings_of, where_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
@@ -18,7 +17,7 @@ __all__ = ["COMMANDS"]
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "output", type=Path, metavar="DIR", help="the directory for the Parquet files; called again, it goes on"
+        "output", type=Path, metavar="DIR", help="the directory for the Parquet files; called again, it continues"
     )
     parser.add_argument(
         "--users-file",
@@ -26,7 +25,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Parquet, CSV or JSON lines with a column user_id; all stored users by default",
     )
-    parser.add_argument("--include-seen", action="store_true", help="leave the items of their events in")
+    parser.add_argument("--include-seen", action="store_true", help="keep the items of their events")
     add_k(parser)
     add_where(parser)
     add_stores(parser)

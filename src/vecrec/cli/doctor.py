@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.doctor import Finding, diagnose_data, diagnose_system, installed
@@ -36,8 +35,7 @@ def _of_data(arguments: argparse.Namespace, output: Output) -> Sequence[Finding]
     try:
         return diagnose_data(dataset_of(arguments, progress=output.progress))
     except InvalidDataError as error:
-        problem, _, cure = str(error).rpartition(": ")
-        return [Finding("error", "data", problem or str(error), cure if problem else "correct it")]
+        return [Finding("error", "data", error.problem, error.cure or "correct the data")]
 
 
 def _of_system(arguments: argparse.Namespace) -> Sequence[Finding]:
@@ -68,6 +66,4 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-COMMANDS = (
-    Command("doctor", "Say what is wrong with the stores or with a data set, and what cures it.", _add, _doctor),
-)
+COMMANDS = (Command("doctor", "Report what is wrong with the stores or with a data set, and the cure.", _add, _doctor),)

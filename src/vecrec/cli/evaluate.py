@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.cli.train import add_encoder, encoder_of
 from vecrec.config.compose import compose
@@ -63,5 +62,5 @@ def _depths(text: str) -> list[int]:
 
 
 COMMANDS = (
-    Command("evaluate", "Train on a part of the data, and measure how well the rest is foretold.", _add, _evaluate),
+    Command("evaluate", "Train on a part of the data, and measure how well the rest is predicted.", _add, _evaluate),
 )

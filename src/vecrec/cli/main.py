@@ -10,29 +10,32 @@ import sys
 from collections.abc import Sequence
 
 from vecrec import __version__
-from vecrec.cli import batch, doctor, vectors
-from vecrec.cli import evaluate as evaluating
-from vecrec.cli import migrate as migrating
-from vecrec.cli import recommend as asking
-from vecrec.cli import releases as releasing
-from vecrec.cli import serve as serving
-from vecrec.cli import train as training
+from vecrec.cli import (
+    batch,
+    doctor,
+    evaluate,
+    export,
+    migrate,
+    recommend,
+    record,
+    releases,
+    serve,
+    train,
+    upsert,
+    verify,
+)
 from vecrec.cli.output import Output
 from vecrec.errors import InvalidDataError, NotFittedError, StoreUnavailableError, VecrecError
 
 __all__ = ["main"]
 
-_COMMANDS = (
-    *training.COMMANDS,
-    *asking.COMMANDS,
-    *evaluating.COMMANDS,
-    *releasing.COMMANDS,
-    *serving.COMMANDS,
-    *doctor.COMMANDS,
-    *vectors.COMMANDS,
-    *batch.COMMANDS,
-    *migrating.COMMANDS,
-)
+_COMMANDS = tuple(
+    command
+    for module in (
+        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate
+    )
+    for command in module.COMMANDS
+)  # fmt: skip
 _EPILOG = """\
 exit status: 0 all is well, 1 something failed or was found, 2 arguments or data that cannot be used,
 3 a store does not answer, 4 nothing is published yet, 130 after Ctrl-C
@@ -40,18 +43,22 @@ exit status: 0 all is well, 1 something failed or was found, 2 arguments or data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give its exit status."""
-    given = _parser().parse_args(arguments)
+    """Run the command line and return its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if "run" not in given:
+        parser.print_help()
+        return 0
     output = Output(json=given.json, quiet=given.quiet)
     try:
         status: int = given.run(given, output)
     except VecrecError as error:
-        output.error(type(error).__name__, str(error))
+        output.error(error)
         return _status(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read has had enough, as "| head" has; the interpreter must not fail on it again at its end.
+        # The reader has closed the pipe, as "| head" does; the interpreter must not fail on it again at its end.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -75,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"vecrec {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in _COMMANDS:
         added = commands.add_parser(command.name, help=command.help, description=command.help, parents=[shared])
         command.add(added)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vecrec.cli.arguments import add_stores, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose, open_metadata_store
 from vecrec.vector_stores.opening import open_vector_store

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs."""
+"""The output of the commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vecrec.errors import VecrecError
 from vecrec.recommendations import Recommendations
 
 __all__ = ["Output", "recommendations_json"]
@@ -41,7 +42,7 @@ class Output:
             self.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
 
     def text(self, *parts: Any) -> None:
-        """Print something for people."""
+        """Print text for people."""
         if not self.json:
             self.console().print(*parts)
 
@@ -60,12 +61,16 @@ class Output:
         if caption:
             self.console().print(f"[dim]{escape(caption)}[/]")
 
-    def error(self, kind: str, message: str) -> None:
-        """Say what went wrong."""
+    def error(self, error: VecrecError) -> None:
+        """Print what is wrong, and the cure."""
         if self.json:
-            self.stderr.write(json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False) + "\n")
+            value = {
+                "type": type(error).__name__, "message": str(error), "problem": error.problem, "cure": error.cure
+            }  # fmt: skip
+            self.stderr.write(json.dumps({"error": value}, ensure_ascii=False) + "\n")
         else:
-            Console(file=self.stderr, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+            text = f"[bold red]error:[/] {escape(str(error))}"
+            Console(file=self.stderr, soft_wrap=True).print(text, highlight=False)
 
     def console(self) -> Console:
         """A console for people. What is piped is not cut at some width."""
@@ -82,7 +87,7 @@ class Output:
 
 
 class _Console(Console):
-    """A console that leaves it to `vecrec.cli.main` what to do when nobody reads any more."""
+    """A console that leaves it to `vecrec.cli.main` what to do when the reader has closed the pipe."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -1,12 +1,10 @@
-"""``releases``, ``rollback``, ``verify`` and ``repair``."""
+"""``releases`` and ``rollback``."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
-from vecrec.cli.arguments import add_stores, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.cli.train import show_release
 from vecrec.config.compose import compose
@@ -47,30 +45,7 @@ def _rollback(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _verify(arguments: argparse.Namespace, output: Output) -> int:
-    with compose(settings_of(arguments)) as recommender:
-        report = recommender.verify()
-    output.value({"agree": bool(report), **asdict(report)})
-    output.text(str(report))
-    return 0 if report else 1
-
-
-def _add_repair(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--full", action="store_true", help="compare the whole catalogue, instead of reading the marks")
-    add_stores(parser)
-
-
-def _repair(arguments: argparse.Namespace, output: Output) -> int:
-    with compose(settings_of(arguments)) as recommender:
-        mended = recommender.repair(full=arguments.full)
-    output.value({"mended": mended})
-    output.text(f"{len(mended):,} items mended")
-    return 0
-
-
 COMMANDS = (
     Command("releases", "List the live release and the one before it.", add_stores, _releases),
     Command("rollback", "Make the previous release live again.", _add_rollback, _rollback),
-    Command("verify", "Compare the two stores.", add_stores, _verify),
-    Command("repair", "Mend what a crash has left, or what verify finds.", _add_repair, _repair),
 )

@@ -6,8 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.encoders.base import Encoder
@@ -20,7 +19,7 @@ __all__ = ["COMMANDS", "add_encoder", "encoder_of", "show_release"]
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
-    """Which encoder learns."""
+    """Add which encoder is trained."""
     group = parser.add_argument_group("encoder")
     group.add_argument("--encoder", default="two_tower", help="the name that it is registered under (%(default)s)")
     group.add_argument("--dim", type=int, default=256, help="the length of the vectors (%(default)s)")
@@ -35,7 +34,10 @@ def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
     made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
     if not isinstance(made, Encoder):
-        raise InvalidDataError(f"{arguments.encoder!r} is registered, but makes {made!r}, which is no encoder")
+        raise InvalidDataError(
+            f"{arguments.encoder!r} is registered, but makes {made!r}, which is not an encoder",
+            "correct its entry point",
+        )
     return made
 
 
@@ -47,7 +49,10 @@ def _reranker_of(arguments: argparse.Namespace) -> Reranker | None:
         return None
     made = _made("reranker", arguments.reranker, arguments.reranker_option)
     if not isinstance(made, Reranker):
-        raise InvalidDataError(f"{arguments.reranker!r} is registered, but makes {made!r}, which is no reranker")
+        raise InvalidDataError(
+            f"{arguments.reranker!r} is registered, but makes {made!r}, which is not a reranker",
+            "correct its entry point",
+        )
     return made
 
 
@@ -56,7 +61,9 @@ def _made(what: str, name: str, options: list[str], **more: Any) -> Any:
     try:
         return factory(**more, **dict(map(_option, options)))
     except TypeError as error:
-        raise InvalidDataError(f"the {what} {name!r} does not take these arguments: {error}") from error
+        raise InvalidDataError(
+            f"the {what} {name!r} does not take these arguments ({error})", "see its constructor"
+        ) from error
 
 
 def show_release(release: Release, output: Output, title: str) -> None:
@@ -98,6 +105,9 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
     with compose(settings, encoder, reranker) as recommender:
+        # Before hours of training, not after them.
+        recommender.vector_store.ping()
+        recommender.metadata_store.ping()
         show_release(recommender.fit(data, progress=output.progress), output, f"{data.name} is trained and live")
     return 0
 
@@ -110,5 +120,5 @@ def _publish(arguments: argparse.Namespace, output: Output) -> int:
 
 COMMANDS = (
     Command("train", "Train an encoder, publish it with the data's records, and make it live.", _add_train, _train),
-    Command("publish", "Publish the live encoder anew, over what the stores hold now.", add_stores, _publish),
+    Command("publish", "Publish the live encoder again, over what the stores hold now.", add_stores, _publish),
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecrec.config.settings import Settings
-from vecrec.feedback import FeedbackPolicy
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
 from vecrec.vector_stores.opening import open_vector_store
@@ -27,7 +26,7 @@ def open_metadata_store(url: str, prefix: str) -> MetadataStore:
 
 
 def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
-    """The recommender of some settings, for its caller to close. It need not have a release yet."""
+    """The recommender that settings name; the caller closes it. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
         metadata = stack.enter_context(open_metadata_store(settings.metadata_store_url, settings.prefix))
@@ -40,7 +39,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             artifacts=settings.artifacts,
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
-            feedback=FeedbackPolicy(negative_rating=settings.dislike_rating),
+            feedback=settings.feedback,
         )
         stack.pop_all()
     return recommender

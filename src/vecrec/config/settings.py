@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,18 +15,36 @@ import tomllib
 from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 
-__all__ = ["PREFIX", "Settings"]
+__all__ = ["PREFIX", "SCOPES", "Settings", "scope_of_key"]
 
 PREFIX = "VECREC_"
 """What the environment's variables begin with: ``VECREC_PORT`` is ``port``."""
+
+SCOPES = ("read", "write", "admin")
+"""What a key allows, each scope with those before it: to ask, to change users, items and events, to see the inside."""
+
+
+def scope_of_key(text: str) -> tuple[str, str]:
+    """The scope and the key of an entry of ``api_keys``: ``read:KEY``, ``write:KEY``, ``admin:KEY`` or ``KEY``.
+
+    Raises:
+        InvalidDataError: for an entry without a key.
+    """
+    scope, sign, key = text.partition(":")
+    if not sign or scope not in SCOPES:
+        return SCOPES[-1], text
+    if not key:
+        raise InvalidDataError(f"api_keys has the scope {scope!r} without a key", f"write it as {scope}:KEY")
+    return scope, key
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where the parts are, and how the service behaves.
 
-    A variable of the environment counts more than the TOML file, and the file more than the default.
+    A variable of the environment overrides the TOML file, and the file the default.
 
     Raises:
         InvalidDataError: for a value of another type, or out of range.
@@ -56,37 +76,47 @@ class Settings:
     root_path: str = ""
     """The path that a proxy in front strips, such as ``/recommender``."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
-    """Keys, one of which each request must show; none for an open service."""
+    """Keys, one of which each request must show; none for an open service. ``read:KEY`` may ask, ``write:KEY`` also
+    change users, items and events, ``admin:KEY`` also see the inside; a plain ``KEY`` may do all of it."""
+    wrong_keys_per_minute: int = 60
+    """The most wrong keys of one address a minute, in bursts of a sixth of it, after which it is refused for a while;
+    0 for no limit."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count; none by default."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of ``Host`` that are answered, such as ``shop.example`` or ``*.shop.example``; none for all."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the service from a browser, such as ``https://shop.example``; none by default."""
     max_body_bytes: int = 1_000_000
     """The largest request body."""
+    max_header_bytes: int = 32_768
+    """The most bytes of a request's line and headers together."""
+    body_seconds: float = 10.0
+    """How long a request's body may take to arrive."""
     max_k: int = 1_000
     """The most items that one request may ask for."""
     max_batch: int = 1_000
     """The most items, users, events or ids in one request."""
     max_in_flight: int = 256
-    """The most requests answered at a time; more are told to come again."""
+    """The most requests answered at a time, counted once their bodies are in; more are refused with 503."""
     rate_per_minute: int = 0
     """The most requests of one client a minute, by key or address, in bursts of a sixth of it; 0 for no limit."""
     shutdown_seconds: float = 20.0
-    """How long requests that are under way may take to end when the service stops."""
+    """How long requests in flight may take to end when the service stops."""
     page: bool = True
     """Whether to serve the page at ``/``."""
     title_field: str = "title"
     """The field of the items' records that the page shows as their name, and that a search looks into."""
-    like_rating: float | None = None
-    """The rating of an event made by a like; by default it has none."""
-    dislike_rating: float = 0.0
-    """The rating of an event made by a dislike. Events rated so or lower count as dislikes."""
-    liked_from: float = 3.5
-    """A recommendation is explained by items rated at least so, or not rated at all."""
+    feedback: FeedbackPolicy | None = None
+    """What users' events mean: a table of the fields of `vecrec.FeedbackPolicy`, in the environment as JSON."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for each in fields(self):
-            value = _checked(each.name, getattr(self, each.name), hints[each.name])
+            value = _checked(each, getattr(self, each.name), hints[each.name])
             object.__setattr__(self, each.name, value)
+        for key in self.api_keys:
+            scope_of_key(key)
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise InvalidDataError(f"{name} is {getattr(self, name)!r}", f"give at least {least}")
@@ -100,10 +130,11 @@ class Settings:
         Args:
             path: The file; by default the one that ``VECREC_CONFIG`` names, if it names one.
             environ: The environment; by default the process's own.
-            given: Values that count more than both, such as a command line's; ``None`` for none.
+            given: Values that count more than both, such as a command line's; ``None`` for values that are not given.
 
         Raises:
-            InvalidDataError: for a file that cannot be read, an unknown name in it, or a value that cannot be used.
+            InvalidDataError: for a file that cannot be read, an unknown name in it, or a value that cannot be used. The
+                message shows no value of an address, a token or a key.
         """
         env = os.environ if environ is None else environ
         file = path if path is not None else env.get(f"{PREFIX}CONFIG") or None
@@ -133,38 +164,56 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "port": 0, "max_body_bytes": 1, "max_k": 1, "max_batch": 1,
-    "max_in_flight": 1, "rate_per_minute": 0, "shutdown_seconds": 0,
+    "max_history": 1, "refresh_seconds": 0, "port": 0, "max_body_bytes": 1, "max_header_bytes": 1024, "max_k": 1,
+    "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0, "wrong_keys_per_minute": 0, "body_seconds": 0.001,
+    "shutdown_seconds": 0,
 }  # fmt: skip
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidDataError(f"the settings in {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidDataError(f"the settings in {path} cannot be read: {error}", "correct the path") from error
+    except ValueError as error:
+        # The parser's own message may quote the line, and a bad line may be a secret.
+        place = re.search(r"\(at [^()]*\)\Z", str(error))
+        where = f" {place[0]}" if place else ""
+        raise InvalidDataError(f"the settings in {path} are not TOML in UTF-8{where}", "correct the file") from None
     known = {each.name for each in fields(Settings)}
     for name in values:
         if name not in known:
-            raise InvalidDataError(f"{path} sets {name!r}, which is no setting", f"there are {sorted(known)}")
+            raise InvalidDataError(f"{path} sets {name!r}, which is not a setting", f"there are {sorted(known)}")
     return values
 
 
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    kinds = get_args(kind) if get_args(kind) and kind != tuple[str, ...] else (kind,)
+def _checked(of: Field[Any], value: Any, kind: Any) -> Any:
     if kind == tuple[str, ...]:
-        if isinstance(value, str) or not all(isinstance(item, str) and item for item in value):
-            raise InvalidDataError(f"{name} is {value!r}", "give a list of texts")
+        if isinstance(value, str) or not isinstance(value, Sequence) or not all(map(_is_text, value)):
+            raise InvalidDataError(f"{of.name} is {_shown(of, value)}", "give a list of texts that are not empty")
         return tuple(value)
+    kinds = get_args(kind) or (kind,)
+    if FeedbackPolicy in kinds and isinstance(value, Mapping):
+        return FeedbackPolicy.from_json(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
         value = float(value)
     if type(value) not in kinds or (isinstance(value, float) and not math.isfinite(value)):
-        names = " or ".join(each.__name__ for each in kinds)
-        raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", f"give {names}")
+        names = " or ".join(each.__name__ for each in kinds if each is not type(None))
+        raise InvalidDataError(f"{of.name} is {_shown(of, value)} of type {type(value).__name__}", f"give {names}")
     return value
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _shown(of: Field[Any], value: Any) -> str:
+    """A value for a message; what ``repr`` does not show may be a secret, whatever its type."""
+    return repr(value) if of.repr else "a value that is not shown,"
+
+
 def _parsed(name: str, text: str, kind: Any) -> Any:
+    kinds = get_args(kind) or (kind,)
     try:
         if kind == tuple[str, ...]:
             return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -172,10 +221,11 @@ def _parsed(name: str, text: str, kind: Any) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         if kind is int:
             return int(text)
-        if float in (kind, *get_args(kind)):
-            return float(text) if text else None
+        if float in kinds:
+            return float(text)
+        if FeedbackPolicy in kinds:
+            return json.loads(text)
     except (ValueError, KeyError) as error:
-        raise InvalidDataError(
-            f"{PREFIX}{name.upper()} is {text!r}", f"that is no {getattr(kind, '__name__', kind)}"
-        ) from error
+        wanted = "JSON" if FeedbackPolicy in kinds else kind.__name__
+        raise InvalidDataError(f"{PREFIX}{name.upper()} is {text!r}", f"give a value of type {wanted}") from error
     return text

@@ -1,4 +1,4 @@
-"""What is wrong, and what cures it: the data before it is trained on, and a recommender at work."""
+"""Findings with their cures: about data before training, and about a recommender at work."""
 
 from vecrec.doctor.data import diagnose_data
 from vecrec.doctor.findings import Finding

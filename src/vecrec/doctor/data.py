@@ -1,4 +1,4 @@
-"""Problems of a data set that a training would swallow without a word."""
+"""Problems of a data set that training does not report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAKS = 0.8
 
 
 def diagnose_data(data: Dataset) -> list[Finding]:
-    """What is wrong with a data set, the worst first."""
+    """The problems of a data set, the most serious first."""
     checks: Iterable[Callable[[Dataset], Iterable[Finding]]] = (
         _duplicates, _leakage, _times, _sparse_features, _useless_features, _cold, _ratings,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def _duplicates(data: Dataset) -> Iterator[Finding]:
                 "error",
                 what,
                 f"{len(twins):,} ids differ only in type, case or blanks, such as {', '.join(map(repr, twins[:4]))}",
-                "make them one before the data gets here; vecrec keeps ids apart byte for byte",
+                "merge them in the data; vecrec compares ids byte for byte",
             )
     titles = Counter(
         tuple(sorted((name, str(value)) for name, value in record.items())) for record in data.item_records if record
@@ -110,7 +110,7 @@ def _sparse_features(data: Dataset) -> Iterator[Finding]:
             if missing > _SPARSE:
                 yield Finding(
                     "warning", f"{side} feature {feature.name!r}", f"{missing:.0%} of the {side}s do not have it",
-                    "fill it in, or leave it out of the schema: it costs room and says little",
+                    "fill it in, or leave it out of the schema: it costs memory and adds little",
                 )  # fmt: skip
             yield from _rare_values(side, feature, values)
 
@@ -157,7 +157,7 @@ def _cold(data: Dataset) -> Iterator[Finding]:
     if cold > 0.2 * max(data.n_items, 1):
         yield Finding(
             "hint", "items", f"{cold:,} of {data.n_items:,} items have no event",
-            "they are recommended by their features alone: see to it that these are complete",
+            "they are recommended by their features alone: make sure that these are complete",
         )  # fmt: skip
     for side, records in (("items", data.item_records), ("users", data.user_records)):
         without = sum(record is None for record in records)
@@ -175,7 +175,7 @@ def _ratings(data: Dataset) -> Iterator[Finding]:
     if 0 < missing < 1 and missing > 0.05:
         yield Finding(
             "hint", "interactions", f"{missing:.0%} of the events have no rating",
-            "nothing, if some kinds of events are never rated; else look where they got lost",
+            "nothing, if some kinds of events are never rated; otherwise find where the ratings are lost",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a diagnosis gives."""
+"""The result of a diagnosis."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal
 __all__ = ["Finding", "Severity"]
 
 Severity = Literal["error", "warning", "hint"]
-"""Whether it does harm already, may do so, or can be done better."""
+"""Harmful already, possibly harmful, or an improvement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be."""
+    """A problem with its cure."""
 
     severity: Severity
-    """How bad it is."""
+    """How serious it is."""
     subject: str
     """What it is about, such as ``"items"`` or ``"metadata store"``."""
     problem: str
     """What is wrong, with figures."""
     cure: str
-    """What to do."""
+    """What to do about it."""
 
     def to_json(self) -> dict[str, str]:
         """The finding as a JSON object."""

@@ -1,4 +1,4 @@
-"""Problems of a recommender at work: packages, engines, releases, the two stores' agreement."""
+"""Problems of a recommender at work: packages, stores and releases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
 from vecrec.doctor.findings import Finding
-from vecrec.errors import InvalidDataError, StoreError, VecrecError
-from vecrec.metadata_stores.base import ReportsRisks
-from vecrec.recommender.catalogue import ITEM
+from vecrec.doctor.stores import disagreement, risks, unreachable
+from vecrec.errors import InvalidDataError, VecrecError
 
 if TYPE_CHECKING:
     from vecrec.recommender import Recommender
@@ -20,42 +19,28 @@ _LITE_LIMIT = 20_000
 
 
 def installed() -> dict[str, str]:
-    """The version of Python and of each package that vecrec can use; how to get those that are missing."""
+    """The version of Python and of each package that vecrec can use, and how to install those that are missing."""
     held = installed_versions()
     cures = {package: f"missing: pip install '{DISTRIBUTION}[{extra}]'" for package, extra in PACKAGES.items()}
     return {"python": held["python"], **cures, **held}
 
 
 def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Finding]:
-    """What is wrong with a recommender and its stores.
+    """The problems of a recommender and its stores.
 
     Args:
         recommender: Open on its stores; it need not have a release.
         full: Compare the whole catalogue of both stores, instead of their counts.
     """
-    down = [finding for store in ("vector_store", "metadata_store") for finding in _answers(recommender, store)]
+    down = [*unreachable(recommender)]
     if down:
         return down
-    found = [*_risks(recommender)]
+    found = [*risks(recommender)]
     try:
-        found += [*_release(recommender), *_agreement(recommender, full)]
+        found += [*_release(recommender), *disagreement(recommender, full=full)]
     except VecrecError as error:
         found.append(_unpublished(error, recommender.name))
     return found
-
-
-def _answers(recommender: Recommender, name: str) -> Iterator[Finding]:
-    try:
-        getattr(recommender, name).ping()
-    except StoreError as error:
-        yield Finding("error", name.replace("_", " "), str(error), "start it, or correct its address")
-
-
-def _risks(recommender: Recommender) -> Iterator[Finding]:
-    for store in (recommender.vector_store, recommender.metadata_store):
-        if isinstance(store, ReportsRisks):
-            for risk in store.warnings():
-                yield Finding("warning", type(store).__name__, risk.problem, risk.cure)
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:
@@ -77,24 +62,7 @@ def _release(recommender: Recommender) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _agreement(recommender: Recommender, full: bool) -> Iterator[Finding]:
-    if full:
-        report = recommender.verify()
-        if not report:
-            yield Finding("error", "catalogue", str(report).splitlines()[0], "vecrec repair --full")
-        return
-    with recommender.live() as live:
-        collection = live.collection
-    records = recommender.metadata_store.count(ITEM)
-    vectors = recommender.vector_store.count(collection)
-    if records != vectors:
-        yield Finding("error", "catalogue", f"{records:,} records, {vectors:,} vectors", "vecrec repair --full")
-    pending = recommender.metadata_store.count("pending")
-    if pending:
-        yield Finding("warning", "catalogue", f"{pending:,} items have a change that did not end", "vecrec repair")
-
-
 def _unpublished(error: VecrecError, name: str) -> Finding:
     if isinstance(error, InvalidDataError):
-        return Finding("error", "stores", str(error), "correct --name, or give the store that belongs to it")
-    return Finding("error", "release", str(error), f"vecrec train --name {name}, or vecrec rollback")
+        return Finding("error", "stores", error.problem, "correct --name, or give the store that belongs to it")
+    return Finding("error", "release", error.problem, f"vecrec train --name {name}, or vecrec rollback")

@@ -207,7 +207,7 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
         call.away = error
         for query in asked:
             query.vector, query.missing = None, []
-            query.notes += (f"the vector store does not answer, popularity serves: {error}",)
+            query.notes += ("the vector store does not answer, popularity serves",)
         return
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)
@@ -364,7 +364,7 @@ def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVector
         query.items = check_order(stage, candidates, stage.rerank(query.user, candidates))
     except StoreUnavailableError as error:
         _log.warning("%s could not rerank: %s", type(stage).__name__, error)
-        query.notes += (f"the vector store does not answer, nothing was reranked: {error}",)
+        query.notes += ("the vector store does not answer, nothing was reranked",)
 
 
 # -- answer

@@ -1,4 +1,4 @@
-"""A small index of the catalogue for people who look around: titles to search, and values to filter by."""
+"""A small index of the catalogue: titles to search, and the values to filter by."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -50,15 +50,25 @@ class _Index:
 
 
 class Directory:
-    """Made when it is first asked for, and again for each release and every minute.
+    """An index that is made when it is first needed, and again for each release and every minute.
 
-    Of a catalogue of more than 50,000 items it knows so many.
+    What this service itself writes is in it at once. Of a larger catalogue it holds the first 50,000 items read.
     """
 
     def __init__(self, recommender: Recommender, title_field: str) -> None:
         self._recommender, self._title_field = recommender, title_field
         self._index: _Index | None = None
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
+        self._changing = threading.Lock()
+        # What was written since the index at work began to read the catalogue.
+        self._written: dict[Id, Record | Mapping[str, Any] | None] = {}
+
+    def wrote(self, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> None:
+        """Take over what was written: records by id, ``None`` for items that were removed."""
+        with self._changing:
+            self._written.update(records)
+            if self._index is not None:
+                self._index = self._with(self._index, records)
 
     def facets(self) -> dict[str, Facet]:
         """The filterable fields with their values."""
@@ -86,15 +96,32 @@ class Directory:
         return found[offset : offset + limit]
 
     def _fresh(self) -> _Index:
-        held = self._index
         with self._recommender.live() as live:
-            if held is not None and held.release == live.release.id and time.monotonic() - held.made < _SECONDS:
-                return held
-            with self._lock:
-                if self._index is held:
-                    self._index = self._make(live)
-        assert self._index is not None  # noqa: S101 - for the type checker
-        return self._index
+            return self._of(live, self._index)
+
+    def _of(self, live: LoadedRelease, held: _Index | None) -> _Index:
+        if held is not None and held.release == live.release.id and time.monotonic() - held.made < _SECONDS:
+            return held
+        with self._making:
+            current = self._index
+            if current is None or current.release != live.release.id or current is held:
+                with self._changing:
+                    self._written = {}
+                made = self._make(live)
+                with self._changing:
+                    # The scan may have passed by before these were written.
+                    current = self._index = self._with(made, self._written)
+            return current
+
+    def _with(self, index: _Index, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> _Index:
+        titles = {key: title for key, title in index.titles.items() if records.get(key, ()) is not None}
+        facets = {name: replace(facet, values=Counter(facet.values)) for name, facet in index.facets.items()}
+        for key, record in records.items():
+            if record is not None:
+                titles[key] = _plain(str(record.get(self._title_field, key)))
+                for name, facet in facets.items():
+                    _count(facet, record, name)
+        return replace(index, titles=titles, facets=facets)
 
     def _make(self, live: LoadedRelease) -> _Index:
         fields = live.schema.filter_fields()

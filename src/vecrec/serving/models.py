@@ -1,4 +1,4 @@
-"""What goes in and comes out as JSON."""
+"""The JSON of requests and answers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from vecrec.filters.json import Where
-from vecrec.ids import Id
+from vecrec.ids import MAX_ID_BYTES, Id
 from vecrec.recommendations import Recommendation, Recommendations
-from vecrec.serving.ids import IdIn
-from vecrec.types import Event, Item
+from vecrec.types import MAX_KIND, Event, Item
 
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
@@ -21,6 +20,12 @@ __all__ = [
     "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn",
     "Written",
 ]  # fmt: skip
+
+IdIn: TypeAlias = (
+    Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_BYTES)]
+)
+"""An id in a body: an integer or a text, which are two ids where they look alike. No path reaches an empty text."""
 
 Features: TypeAlias = dict[str, Any]
 ProfileIn: TypeAlias = Annotated[Features, Body(examples=[{"gender": "F", "age": 25, "occupation": 12}])]
@@ -38,8 +43,8 @@ _COMEDIES = {
 
 
 class _In(BaseModel):
-    # A name that nobody reads is a mistake of the caller's, who should hear of it.
-    model_config = ConfigDict(extra="forbid")
+    # An unknown name is a mistake of the caller, and so is a bool where a number belongs.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 # -- users, items, events
@@ -78,6 +83,9 @@ class EventIn(_In):
     item_id: IdIn = Field(examples=[1])
     time: Number | None = Field(None, description="Seconds since 1970; now, if left out.")
     rating: Number | None = Field(None, description="On the application's scale.", examples=[4])
+    kind: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KIND)] | None = Field(
+        None, description="What they did; the feedback policy says what it means.", examples=["purchase"]
+    )
 
 
 class EventsIn(_In):
@@ -110,11 +118,12 @@ class EventOut(BaseModel):
     item_id: Id
     time: float | None
     rating: float | None
+    kind: str | None
 
     @classmethod
     def of(cls, event: Event) -> EventOut:
         """The event as JSON."""
-        return cls(item_id=event.item_id, time=event.time, rating=event.rating)
+        return cls(item_id=event.item_id, time=event.time, rating=event.rating, kind=event.kind)
 
 
 class UserOut(BaseModel):
@@ -126,7 +135,7 @@ class UserOut(BaseModel):
 
 
 class ReceiptOut(BaseModel):
-    """What was removed of a user."""
+    """What was removed with a user."""
 
     user_id: Id
     profile: bool
@@ -164,23 +173,28 @@ class Vectors(BaseModel):
 
 
 class WhoIn(_In):
-    """Whom it is for: a stored user, a posted profile, what they liked and disliked, or all of it together."""
+    """The user: a stored one, a posted profile, what they liked and disliked, or all of it together."""
 
     user_id: IdIn | None = Field(None, description="A stored user; their record and events are read.", examples=[42])
     features: Features = Field(default_factory=dict, description="A profile; it counts more than the stored one.")
     liked: Ids = Field(default_factory=list, description="Items that they liked, oldest first.", examples=[[1, 50]])
-    disliked: Ids = Field(default_factory=list, description="Items that they disliked; like ones come later.")
+    disliked: Ids = Field(default_factory=list, description="Items that they disliked; similar ones rank lower.")
+
+    @property
+    def is_stored_only(self) -> bool:
+        """Whether nothing but the id of a stored user is given."""
+        return self.user_id is not None and not (self.features or self.liked or self.disliked)
 
 
 class RecommendIn(WhoIn):
-    """Who wants how many of which items."""
+    """The user, how many items, and which."""
 
     k: int = Field(10, ge=1, examples=[10])
     where: Where | None = Field(None, description="A condition on the items.", examples=[_COMEDIES])
     exclude_seen: bool = Field(True, description="Leave out the items of their events.")
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
-    explain: bool = Field(False, description="Say for each item which liked one it is nearest to.")
+    explain: bool = Field(False, description="Name for each item the liked one that it is nearest to.")
 
 
 class Because(BaseModel):
@@ -219,10 +233,17 @@ class ListOut(BaseModel):
     shortfall: str | None = Field(description="Why there are fewer than were asked for.")
     missing: list[Id] = Field(description="Items that were found without a record, and replaced.")
     notes: list[str]
+    warnings: list[str] = Field(default_factory=list, description="What was sent and not read.")
     items: list[RecommendedItem]
 
     @classmethod
-    def of(cls, found: Recommendations, request_id: str, because: Sequence[Because | None] = ()) -> ListOut:
+    def of(
+        cls,
+        found: Recommendations,
+        request_id: str,
+        because: Sequence[Because | None] = (),
+        warnings: Sequence[str] = (),
+    ) -> ListOut:
         """The list as JSON."""
         reasons = because or [None] * len(found)
         return cls.model_construct(
@@ -234,6 +255,7 @@ class ListOut(BaseModel):
             shortfall=found.shortfall,
             missing=list(found.missing),
             notes=list(found.notes),
+            warnings=list(warnings),
             items=[RecommendedItem.of(item, reason) for item, reason in zip(found, reasons)],
         )
 
@@ -242,7 +264,7 @@ class ListOut(BaseModel):
 
 
 class RetrievalIn(WhoIn):
-    """A vector, an item or somebody whose nearest items are wanted."""
+    """A vector, an item or a user whose nearest items are wanted."""
 
     vector: Annotated[list[Number], Field(min_length=1, max_length=32_768)] | None = Field(
         None, description="A vector of the live release's space; instead of everything else."
@@ -268,7 +290,7 @@ class RetrievalOut(BaseModel):
 
 
 class RankingIn(WhoIn):
-    """Items to be put in order for somebody."""
+    """Items to be put in order for a user."""
 
     item_ids: Annotated[list[IdIn], Field(min_length=1)] = Field(examples=[[1, 50, 260]])
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
@@ -285,7 +307,7 @@ class RankingOut(BaseModel):
 
 
 class VectorsOfUsersIn(_In):
-    """People to be turned into vectors."""
+    """Users to be encoded."""
 
     users: list[WhoIn] = Field(min_length=1)
 
@@ -298,7 +320,7 @@ class ItemFeaturesOneIn(_In):
 
 
 class ItemFeaturesIn(_In):
-    """Items to be turned into vectors."""
+    """Items to be encoded."""
 
     items: list[ItemFeaturesOneIn] = Field(min_length=1)
 
@@ -326,14 +348,14 @@ class SchemaOut(BaseModel):
     items: list[Features]
     users: list[Features]
     facets: dict[str, FacetOut]
-    labels: dict[str, dict[str, str]] = Field(description="What the values of users' features mean, for people.")
+    labels: dict[str, dict[str, str]] = Field(description="What the values of users' features mean.")
 
 
 class HealthOut(BaseModel):
-    """Whether it lives, or every part answers."""
+    """Whether the process or every part answers."""
 
     status: str
-    parts: dict[str, str]
+    parts: dict[str, str] = Field(description="`ok`, or what is wrong; with an `admin` key in full.")
 
 
 class ProblemOut(BaseModel):

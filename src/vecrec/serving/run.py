@@ -1,9 +1,10 @@
-"""Running the service until it is told to stop."""
+"""The process that serves until it is told to stop."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
@@ -19,13 +21,13 @@ from vecrec.errors import VecrecError
 from vecrec.recommender import Recommender
 from vecrec.serving.app import create_app
 
-__all__ = ["serve"]
+__all__ = ["bounded_protocol", "serve"]
 
 _log = logging.getLogger("vecrec.serving")
 
 
 def serve(settings: Settings, *, access_log: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT; requests that are under way end first.
+    """Serve until SIGTERM or SIGINT; requests in flight end first.
 
     Args:
         settings: Where the parts are and how to behave.
@@ -33,8 +35,10 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    # Arrow's own allocator takes huge pages, 30 MB and more that nobody fills. Read when Arrow is first imported.
+    # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if not settings.api_keys and not _is_loopback(settings.host):
+        _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
     with _ending_by_sigterm(), compose(settings) as recommender:
         _warm_up(recommender)
         app = create_app(recommender, settings=settings)
@@ -45,22 +49,63 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
             app,
             host=settings.host,
             port=settings.port,
+            http=bounded_protocol(settings.max_header_bytes),
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         )
         uvicorn.Server(config).run()
 
 
 def _warm_up(recommender: Recommender) -> None:
-    """Load the live release before the first request; without one the service starts, and says so to whoever asks."""
+    """Load the live release before the first request; without one the service starts, and is not ready."""
     try:
         with recommender.live() as live:
             _log.info("release %s of %s serves", live.release.id, live.release.name)
     except VecrecError as error:
         _log.warning("not ready: %s", error)
+
+
+def bounded_protocol(most: int) -> type[HttpToolsProtocol]:
+    """Uvicorn's HTTP protocol with a bound on the bytes of a request's line and headers, which uvicorn does not have.
+
+    Args:
+        most: How many bytes are read; a connection that sends more is answered 400 and closed.
+    """
+
+    class BoundedProtocol(HttpToolsProtocol):
+        _head_bytes = 0
+        _in_head = True
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._in_head:  # a header that has not ended was not handed to on_header yet
+                self._head_bytes += len(data)
+                if self._head_bytes > most and not self.transport.is_closing():
+                    self.send_400_response("The headers are too large.")
+
+        def on_message_begin(self) -> None:
+            self._head_bytes, self._in_head = 0, True
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most:
+                raise ValueError("the headers are too large")  # the parser passes it on, and the answer is 400
+            super().on_headers_complete()
+
+    return BoundedProtocol
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @contextlib.contextmanager

@@ -1,38 +1,28 @@
-"""What the endpoints share: the recommender, the settings, and who is asking."""
+"""What the endpoints share: the recommender, the settings, and the user that a request is about."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
-
-from fastapi import Depends, Query, Request
 
 from vecrec.config.settings import Settings
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, VecrecError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.recommender.users import as_encoded
 from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
-from vecrec.types import Event, User
+from vecrec.types import Event, Item, User
 
-__all__ = ["Conditions", "K", "Ours", "Person", "Service"]
+__all__ = ["Health", "Service"]
 
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody to recommend to, with what they have said."""
-
-    user: User
-    """Profile and history, what they dislike left out of it."""
-    liked: tuple[Id, ...]
-    """Items that they liked, the latest last."""
-    disliked: tuple[Id, ...]
-    """Items that they disliked, the latest last."""
+_HEALTH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,42 +33,74 @@ class Service:
     settings: Settings
     metrics: Metrics
     directory: Directory = field(init=False)
+    health: Health = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
+        object.__setattr__(self, "health", Health(self.recommender, self.metrics))
+
+    # -- users
+
+    @property
+    def policy(self) -> FeedbackPolicy:
+        """What users' events mean."""
+        with self.recommender.live() as live:
+            return live.feedback
 
     def stored(self, user_id: Id) -> User | None:
         """A stored user with their history; ``None`` where nothing is stored."""
         return self.recommender.get_users([user_id]).get(user_id)
 
-    def person(self, who: WhoIn) -> Person:
-        """Whom a request is about."""
+    def user(self, who: WhoIn) -> User:
+        """The user that a request is about: what is stored, and after it what was posted.
+
+        Posted likes and dislikes become events, so that the recommender's feedback policy decides what they mean.
+        """
         for what in ("liked", "disliked"):
             self.check_batch(getattr(who, what), what)
-        stored = None if who.user_id is None else self.stored(who.user_id)
-        return self._person(who, stored or User(who.user_id))
-
-    def _person(self, who: WhoIn, stored: User) -> Person:
+        stored = (None if who.user_id is None else self.stored(who.user_id)) or User(who.user_id)
         with self.recommender.live() as live:
-            # What was stored under an earlier schema may not fit this one; what was posted has to.
+            # What was stored under an earlier schema may not fit this one; what was posted must.
             known = live.schema.drop_invalid_features(stored)
-            said = User(
-                known.id,
-                {**known.features, **who.features},
-                [*known.history, *(Event(known.id, item_id) for item_id in who.liked)],
-            )
-            live.schema.check_user(said)
-            taste = as_encoded(live, said, who.disliked)
-        liked = [
-            event.item_id
-            for event in taste.user.history
-            if event.rating is None or event.rating >= self.settings.liked_from
+        said = [
+            self.state_event(known.id, item_id, kind)
+            for kind, ids in (("like", who.liked), ("dislike", who.disliked))
+            for item_id in ids
         ]
-        return Person(taste.user, (*_unique(liked),), taste.disliked)
+        return User(known.id, {**known.features, **who.features}, [*known.history, *said])
 
-    def has_disliked(self, user: User) -> bool:
-        """Whether a user has said so of anything."""
-        return bool(self.recommender.taste(user).disliked)
+    def liked(self, user: User) -> list[Id]:
+        """The items that a user likes, each once, the latest last."""
+        ids = [event.item_id for event in self.policy.taste(user).user.history]
+        return list(dict.fromkeys(reversed(ids)))[::-1]
+
+    def state_event(self, user_id: Id | None, item_id: Id, kind: str) -> Event:
+        """A like or a dislike.
+
+        Raises:
+            InvalidDataError: when the feedback policy gives the kind another meaning.
+        """
+        event = Event(user_id, item_id, kind=kind)
+        if self.policy.sign(event) != (-1 if kind == "dislike" else 1):
+            raise InvalidDataError(
+                f"the feedback policy does not count {kind!r} as {'negative' if kind == 'dislike' else 'positive'}",
+                "add 'dislike' to its negative kinds, and leave 'like' out of them and of the neutral ones",
+            )
+        return event
+
+    # -- items; the listing knows at once what this service has written
+
+    def upsert_items(self, items: Sequence[Item]) -> None:
+        """Write items."""
+        self.recommender.upsert_items(items)
+        self.directory.wrote({item.id: item.features for item in items if item.id is not None})
+
+    def delete_items(self, ids: Sequence[Id]) -> None:
+        """Remove items."""
+        self.recommender.delete_items(ids)
+        self.directory.wrote(dict.fromkeys(ids))
+
+    # -- limits
 
     def check_batch(self, values: Sized, what: str) -> None:
         """Refuse more values than the settings allow.
@@ -104,29 +126,60 @@ class Service:
         with self.recommender.live() as live:
             return parse_conditions(texts, live.filter_fields)
 
+    def unknown_features(self, features: Mapping[str, object]) -> list[str]:
+        """A warning for each feature of a posted profile that the schema does not name, and that nothing reads."""
+        if not features:
+            return []
+        with self.recommender.live() as live:
+            known = {feature.name for feature in live.schema.users}
+        return [
+            f"the feature {name[:64]!r} is not in the schema and is not read" for name in sorted({*features} - known)
+        ]
 
-def _unique(*lists: Iterable[Id]) -> list[Id]:
-    """Each value once, at its last place."""
-    values = [value for each in lists for value in each]
-    return list(dict.fromkeys(reversed(values)))[::-1]
+
+class Health:
+    """Whether each part answers: asked at most once a second, and side by side."""
+
+    def __init__(self, recommender: Recommender, metrics: Metrics) -> None:
+        self._recommender, self._metrics = recommender, metrics
+        self._lock = threading.Lock()
+        self._held: dict[str, VecrecError | None] = {}
+        self._until = 0.0
+
+    def parts(self) -> dict[str, VecrecError | None]:
+        """The error of each part; ``None`` for a part that answers."""
+        # While one request waits for a store that hangs, the others take the answer before, and hold no threads.
+        if time.monotonic() >= self._until and self._lock.acquire(blocking=not self._held):
+            try:
+                if time.monotonic() >= self._until:
+                    self._held = self._ask_all()
+                    self._until = time.monotonic() + _HEALTH_SECONDS
+            finally:
+                self._lock.release()
+        return self._held
+
+    def _ask_all(self) -> dict[str, VecrecError | None]:
+        recommender = self._recommender
+        questions: dict[str, Callable[[], None]] = {
+            "vector_store": recommender.vector_store.ping,
+            "metadata_store": recommender.metadata_store.ping,
+            "release": self._ask_release,
+        }
+        # Side by side, so that two stores that are down cost one timeout.
+        with ThreadPoolExecutor(len(questions)) as pool:
+            answers = dict(zip(questions, pool.map(_ask, questions.values())))
+        for name, error in answers.items():
+            self._metrics.part(name, error is None)
+        return answers
+
+    def _ask_release(self) -> None:
+        with self._recommender.live() as live:
+            self._metrics.release(live.release.id)
 
 
-async def _service(request: Request) -> Service:
-    service: Service = request.app.state.vecrec
-    return service
-
-
-Ours: TypeAlias = Annotated[Service, Depends(_service)]
-"""The service of the application that is asked."""
-
-K: TypeAlias = Annotated[int, Query(ge=1, description="How many.")]
-
-Conditions: TypeAlias = Annotated[
-    list[str],
-    Query(
-        alias="where",
-        max_length=50,
-        description="Conditions that must all hold, each like `year>=1990` or `genres:Comedy`.",
-        examples=[["year>=1990"]],
-    ),
-]
+def _ask(question: Callable[[], None]) -> VecrecError | None:
+    try:
+        question()
+    except VecrecError as error:
+        return error
+    return None

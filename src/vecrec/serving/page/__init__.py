@@ -23,7 +23,7 @@ _HEADERS = {
 
 
 class _Files(StaticFiles):
-    """The scripts and styles, asked for anew at each visit, so that a new version is seen at once."""
+    """The scripts and styles, requested again at each visit, so that a new version is seen at once."""
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]

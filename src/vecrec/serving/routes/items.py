@@ -1,4 +1,4 @@
-"""The catalogue (the original's content model)."""
+"""The catalogue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 
 from vecrec.errors import ItemNotFoundError
 from vecrec.serving.errors import request_id
-from vecrec.serving.ids import IdType, ItemPath, path_id
 from vecrec.serving.models import (
     FacetOut,
     IdsIn,
@@ -22,7 +21,7 @@ from vecrec.serving.models import (
     Vectors,
     Written,
 )  # fmt: skip
-from vecrec.serving.service import Conditions, K, Ours
+from vecrec.serving.params import Conditions, IdType, ItemPath, K, Ours, path_id
 from vecrec.types import Item
 
 __all__ = ["router"]
@@ -30,8 +29,8 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["items"])
 
 
-@router.get("/items", summary="Look around in the catalogue")
-def browse(
+@router.get("/items", summary="List the catalogue")
+def list_items(
     service: Ours,
     search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
@@ -47,13 +46,13 @@ def browse(
 def upsert_items(body: ItemsIn, service: Ours) -> Written:
     """Record and vector; they can be found at once. All are written or, for a value that cannot be used, none."""
     service.check_batch(body.items, "items")
-    service.recommender.upsert_items([Item(item.id, item.features) for item in body.items])
+    service.upsert_items([Item(item.id, item.features) for item in body.items])
     return Written(written=len({(type(item.id), item.id) for item in body.items}))
 
 
 @router.post("/items/lookup", summary="Read several items")
-def lookup(body: IdsIn, service: Ours) -> ItemsOut:
-    """In the order of the ids, those that are not there apart."""
+def read_items(body: IdsIn, service: Ours) -> ItemsOut:
+    """In the order of the ids; ids that are not in the catalogue are listed apart."""
     service.check_batch(body.ids, "ids")
     found = service.recommender.get_items(body.ids)
     missing = [key for key in dict.fromkeys(body.ids) if key not in found]
@@ -62,14 +61,14 @@ def lookup(body: IdsIn, service: Ours) -> ItemsOut:
 
 @router.post("/items/delete", summary="Remove several items")
 def delete_items(body: IdsIn, service: Ours) -> Written:
-    """Record and vector; ids that are not there are no error."""
+    """Record and vector; ids that are not there are not an error."""
     service.check_batch(body.ids, "ids")
-    service.recommender.delete_items(body.ids)
+    service.delete_items(body.ids)
     return Written(written=len(dict.fromkeys(body.ids)))
 
 
-@router.post("/items/vectors", summary="Turn items into vectors")
-def item_vectors(body: ItemFeaturesIn, service: Ours) -> Vectors:
+@router.post("/items/vectors", summary="Encode items")
+def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
     """The vectors that the live release gives to posted items, stored or not."""
     service.check_batch(body.items, "items")
     items = [Item(item.id, item.features) for item in body.items]
@@ -84,25 +83,25 @@ def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Item
     key = path_id(item_id, id_type, "item id")
     found = service.recommender.get_items([key]).get(key)
     if found is None:
-        raise ItemNotFoundError(f"no item {key!r} in the catalogue", "POST /v1/items adds one")
+        raise ItemNotFoundError(f"no item {key!r} in the catalogue")
     return ItemOut.of(found)
 
 
 @router.put("/items/{item_id}", summary="Add or replace an item")
 def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the record."""
-    service.recommender.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
+    service.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
     return Written(written=1)
 
 
 @router.delete("/items/{item_id}", status_code=204, summary="Remove an item")
 def delete_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> None:
-    """Record and vector; an id that is not there is no error."""
-    service.recommender.delete_items([path_id(item_id, id_type, "item id")])
+    """Record and vector; an id that is not there is not an error."""
+    service.delete_items([path_id(item_id, id_type, "item id")])
 
 
 @router.get("/items/{item_id}/similar", summary="Similar items")
-def similar(
+def similar_items(
     *,
     item_id: ItemPath,
     request: Request,
@@ -119,8 +118,8 @@ def similar(
 
 
 @router.get("/schema", summary="The live release and its features")
-def schema(service: Ours) -> SchemaOut:
-    """What users and items are made of, and the values that items can be filtered by."""
+def read_schema(service: Ours) -> SchemaOut:
+    """The features of users and items, and the values that items can be filtered by."""
     facets = {
         name: FacetOut(
             type=facet.type,

@@ -1,4 +1,4 @@
-"""The stages of a recommendation one by one: retrieval and ranking (the original's recall and rank)."""
+"""The stages of a recommendation one by one: retrieval and ranking."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from vecrec.errors import InvalidDataError
 from vecrec.filters import check_filter
 from vecrec.filters.json import compile_where
 from vecrec.recommender import LoadedRelease
+from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import HitOut, RankingIn, RankingOut, RetrievalIn, RetrievalOut
-from vecrec.serving.service import Ours, Service
+from vecrec.serving.params import Ours
+from vecrec.serving.service import Service
 from vecrec.types import User
 
 __all__ = ["router"]
@@ -21,14 +23,14 @@ router = APIRouter(prefix="/v1", tags=["stages"])
 
 @router.post("/retrieval", summary="Find the nearest items")
 def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut:
-    """Ids and scores of the items nearest to a vector, an item or somebody, whose seen items are among them."""
+    """Ids and scores of the items nearest to a vector, an item or a user, seen items included."""
     service.check_k(body.k)
     if body.vector is None and body.item_id is not None:
         # Items are near each other by angle, as the library has it.
         found = service.recommender.similar_items(body.item_id, body.k, where=compile_where(body.where))
         hits = [HitOut(item_id=item.item_id, score=item.score) for item in found]
         return RetrievalOut(request_id=request_id(request), release=found.release, hits=hits)
-    user = None if body.vector is not None else _known(service.person(body).user)
+    user = None if body.vector is not None else _known(service, service.user(body))
     with service.recommender.live() as live:
         hits = _retrieve(service, live, body, user)
         return RetrievalOut(request_id=request_id(request), release=live.release.id, hits=hits)
@@ -38,8 +40,9 @@ def retrieve(body: RetrievalIn, request: Request, service: Ours) -> RetrievalOut
 def rank(body: RankingIn, request: Request, service: Ours) -> RankingOut:
     """The second stage, where the release has one, or else the inner products of the vectors, for given items."""
     service.check_batch(body.item_ids, "item_ids")
-    person, ids = service.person(body), list(dict.fromkeys(body.item_ids))
-    found = service.recommender.rank(person.user, ids, disliked=person.disliked, rerank=None if body.rerank else False)
+    ids = list(dict.fromkeys(body.item_ids))
+    user = body.user_id if body.is_stored_only and body.user_id is not None else service.user(body)
+    found = service.recommender.rank(user, ids, rerank=None if body.rerank else False)
     known = {item.item_id for item in found}
     return RankingOut(
         request_id=request_id(request),
@@ -55,12 +58,12 @@ def _retrieve(service: Service, live: LoadedRelease, body: RetrievalIn, user: Us
     where = check_filter(compile_where(body.where), live.schema.filter_fields())
     query: ArrayLike = [[float(value) for value in body.vector or ()]]
     if user is not None:
-        query = live.encoder.encode_users([user])
+        query = user_vectors(live, [user])
     hits = service.recommender.vector_store.search(live.collection, query, body.k, where)[0]
     return [HitOut(item_id=hit.id, score=hit.score) for hit in hits]
 
 
-def _known(user: User) -> User:
-    if user.id is None and not user.features and not user.history:
-        raise InvalidDataError("nobody and nothing was given", "give a vector, an item_id, a user_id or a profile")
+def _known(service: Service, user: User) -> User:
+    if user.id is None and not user.features and not service.policy.taste(user).user.history:
+        raise InvalidDataError("nothing to search by was given", "give a vector, an item_id, a user_id or a profile")
     return user

@@ -1,11 +1,14 @@
-"""Users and what they do: profiles, events, likes and dislikes (the original's user model)."""
+"""Users: profiles, events, likes and dislikes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter
 
-from vecrec.serving.errors import NotThereError
-from vecrec.serving.ids import IdType, UserPath, path_id
+from vecrec.ids import Id
+from vecrec.recommender.users import user_vectors
+from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
     EventsIn,
@@ -18,7 +21,8 @@ from vecrec.serving.models import (
     VectorsOfUsersIn,
     Written,
 )  # fmt: skip
-from vecrec.serving.service import Ours, Service
+from vecrec.serving.params import IdType, Ours, UserPath, path_id
+from vecrec.serving.service import Service
 from vecrec.types import Event, User
 
 __all__ = ["router"]
@@ -34,13 +38,13 @@ def upsert_users(body: UsersIn, service: Ours) -> Written:
     return Written(written=len({(type(user.id), user.id) for user in body.users}))
 
 
-@router.post("/users/vectors", summary="Turn users into vectors")
-def user_vectors(body: VectorsOfUsersIn, service: Ours) -> Vectors:
-    """The live release's vectors of stored or posted people."""
+@router.post("/users/vectors", summary="Encode users")
+def encode_users(body: VectorsOfUsersIn, service: Ours) -> Vectors:
+    """The vectors that the live release searches with, for stored or posted users."""
     service.check_batch(body.users, "users")
-    users = [service.person(who).user for who in body.users]
+    users = [service.user(who) for who in body.users]
     with service.recommender.live() as live:
-        vectors = live.encoder.encode_users(users).tolist()
+        vectors = user_vectors(live, users).tolist()
         return Vectors(release=live.release.id, dim=live.encoder.dim, vectors=vectors)
 
 
@@ -50,7 +54,7 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
     key = path_id(user_id, id_type, "user id")
     user = service.stored(key)
     if user is None:
-        raise NotThereError(f"nothing is stored about the user {key!r}")
+        raise UserNotFoundError(f"nothing is stored about the user {key!r}")
     return UserOut(id=key, features=dict(user.features), history=[EventOut.of(event) for event in user.history])
 
 
@@ -70,25 +74,29 @@ def forget_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> R
 
 @router.post("/users/{user_id}/likes", summary="Like an item", tags=["events"])
 def like(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "auto") -> Written:
-    """Records an event; the next recommendation knows it."""
-    key = path_id(user_id, id_type, "user id")
-    return _record(service, [Event(key, body.item_id, rating=service.settings.like_rating)])
+    """Records an event of the kind `like`, which takes back an earlier dislike; sent again, it is the same like."""
+    return _say(service, path_id(user_id, id_type, "user id"), body.item_id, "like")
 
 
 @router.post("/users/{user_id}/dislikes", summary="Dislike an item", tags=["events"])
 def dislike(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "auto") -> Written:
-    """Records an event; the item comes no more, and those like it come later."""
-    key = path_id(user_id, id_type, "user id")
-    return _record(service, [Event(key, body.item_id, rating=service.settings.dislike_rating)])
+    """Records an event of the kind `dislike`: the item is not recommended again, and similar ones rank lower."""
+    return _say(service, path_id(user_id, id_type, "user id"), body.item_id, "dislike")
 
 
 @router.post("/events", summary="Record events", tags=["events"])
-def record(body: EventsIn, service: Ours) -> Written:
-    """User, item and time name an event: recorded again, it is replaced."""
+def record_events(body: EventsIn, service: Ours) -> Written:
+    """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
-    return _record(service, [Event(each.user_id, each.item_id, each.time, each.rating) for each in body.events])
-
-
-def _record(service: Service, events: list[Event]) -> Written:
+    events = [Event(each.user_id, each.item_id, each.time, each.rating, each.kind) for each in body.events]
     service.recommender.record(events)
     return Written(written=len(events))
+
+
+def _say(service: Service, user_id: Id, item_id: Id, kind: str) -> Written:
+    event = service.state_event(user_id, item_id, kind)
+    user = service.stored(user_id)
+    last = next((each for each in reversed(user.history if user else ()) if each.item_id == item_id), None)
+    # The same state said again is the same event: a client that repeats a lost request adds nothing.
+    service.recommender.record(replace(event, time=last.time) if last is not None and last.kind == kind else event)
+    return Written(written=1)

@@ -1,4 +1,4 @@
-"""``export`` and ``import`` of plain vectors."""
+"""``export`` and ``import`` of vectors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vecrec._internal.batching import batched
-from vecrec.cli.arguments import add_stores, settings_of
-from vecrec.cli.command import Command
+from vecrec.cli.arguments import Command, add_stores, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.data.vector_files import Batch, read_vectors, write_vectors
@@ -55,7 +54,7 @@ def _item_vectors(store: VectorStore, collection: str) -> Iterator[Batch]:
 
 
 def _user_vectors(recommender: Recommender) -> Iterator[Batch]:
-    """All users with a profile, then those who have events only, as they are searched with."""
+    """The vectors that users are searched with: of all with a profile, then of those with events only."""
     store, seen = recommender.metadata_store, set[Id]()
     with recommender.live() as live:
         keys = (key for key, _ in chain(store.scan(USER), store.scan_events()) if key not in seen)
@@ -75,7 +74,9 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 def _import(arguments: argparse.Namespace, output: Output) -> int:
     settings = settings_of(arguments)
     if "__" in arguments.collection:
-        raise InvalidDataError(f"{arguments.collection!r} has two underscores, as releases have", "take another name")
+        raise InvalidDataError(
+            f"{arguments.collection!r} has two underscores, as the collections of releases have", "choose another name"
+        )
     with open_vector_store(settings.vector_store_uri, settings.vector_store_token) as store:
         count = _load(store, arguments.collection, arguments.metric, read_vectors(arguments.file))
     output.value({"collection": arguments.collection, "vectors": count})

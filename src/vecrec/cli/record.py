@@ -1,0 +1,94 @@
+"""``record``, ``history`` and ``forget``: what users do."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, read_rows, settings_of
+from vecrec.cli.output import Output
+from vecrec.config.compose import compose
+from vecrec.errors import InvalidDataError
+from vecrec.types import Event
+
+__all__ = ["COMMANDS"]
+
+_FIELDS = ("item_id", "time", "rating", "kind")
+
+
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", nargs="?", help="the user's id")
+    parser.add_argument("item", nargs="?", help="the item's id")
+    parser.add_argument("--kind", help="what they did, such as view, purchase, like or dislike")
+    parser.add_argument("--rating", type=float, help="on the application's own scale")
+    parser.add_argument("--time", type=float, metavar="SECONDS", help="since 1970; now by default")
+    parser.add_argument(
+        "--file", type=Path, metavar="FILE",
+        help="instead: Parquet, CSV or JSON lines with user_id, item_id and optionally time, rating, kind",
+    )  # fmt: skip
+    add_id_type(parser)
+    add_stores(parser)
+
+
+def _record(arguments: argparse.Namespace, output: Output) -> int:
+    events = _events(arguments)
+    with compose(settings_of(arguments)) as recommender:
+        recommender.record(events)
+    output.value({"recorded": len(events)})
+    output.text(f"{len(events):,} events recorded")
+    return 0
+
+
+def _events(arguments: argparse.Namespace) -> list[Event]:
+    if (arguments.file is None) == (arguments.user is None) or (arguments.user is None) != (arguments.item is None):
+        raise InvalidDataError("the event is missing or given twice", "give a user and an item, or --file")
+    if arguments.file is None:
+        user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
+        return [Event(user, item, arguments.time, arguments.rating, arguments.kind)]
+    return [Event(key, **_fields(row, arguments.file)) for key, row in read_rows(arguments.file, "user_id")]
+
+
+def _fields(row: Any, path: Path) -> dict[str, Any]:
+    unknown = sorted({*row} - {*_FIELDS})
+    if unknown or "item_id" not in row:
+        problem = f"{path} has the columns {unknown}" if unknown else f"a row of {path} has no item_id"
+        raise InvalidDataError(problem, f"events have user_id, {', '.join(_FIELDS)}")
+    return dict(row)
+
+
+def _add_user(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", help="the user's id")
+    add_id_type(parser)
+    add_stores(parser)
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-k", type=int, default=20, metavar="K", help="how many, the latest ones (%(default)s)")
+    _add_user(parser)
+
+
+def _history(arguments: argparse.Namespace, output: Output) -> int:
+    key = id_of(arguments.user, arguments)
+    with compose(settings_of(arguments)) as recommender:
+        events = recommender.metadata_store.recent_events([key], arguments.k)[key]
+    rows = [{name: getattr(event, name) for name in _FIELDS} for event in events]
+    output.value({"user_id": key, "events": rows})
+    output.table(f"Events of {key}", _FIELDS, [list(row.values()) for row in rows])
+    return 0
+
+
+def _forget(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        receipt = recommender.forget_user(id_of(arguments.user, arguments))
+    output.value(asdict(receipt))
+    output.text(f"Removed the profile: {'yes' if receipt.profile else 'there was none'}; events: {receipt.events:,}")
+    return 0
+
+
+COMMANDS = (
+    Command("record", "Record what users did with items.", _add_record, _record),
+    Command("history", "Show the latest events of a user.", _add_history, _history),
+    Command("forget", "Remove a user's profile and events.", _add_user, _forget),
+)

@@ -1,0 +1,80 @@
+"""Parameters of paths and queries, and the service behind an application."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from fastapi import Depends, Path, Query, Request
+
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id, check_id
+from vecrec.serving.service import Service
+
+__all__ = ["Conditions", "IdType", "ItemPath", "K", "Ours", "UserPath", "known_query", "path_id"]
+
+IdType: TypeAlias = Annotated[
+    Literal["auto", "integer", "string"],
+    Query(description="What the ids in the path are: an integer where one looks like one, by default."),
+]
+
+ItemPath: TypeAlias = Annotated[str, Path(description="The item's id, percent-encoded.", examples=["1"])]
+UserPath: TypeAlias = Annotated[str, Path(description="The user's id, percent-encoded.", examples=["42"])]
+
+K: TypeAlias = Annotated[int, Query(ge=1, description="How many.")]
+
+Conditions: TypeAlias = Annotated[
+    list[str],
+    Query(
+        alias="where",
+        max_length=50,
+        description="Conditions that must all hold, each like `year>=1990` or `genres:Comedy`.",
+        examples=[["year>=1990"]],
+    ),
+]
+
+_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
+_KEPT = re.compile("%(25|2[Ff])")
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.vecrec
+    return service
+
+
+Ours: TypeAlias = Annotated[Service, Depends(_service)]
+"""The service of the application that is asked."""
+
+
+async def known_query(request: Request) -> None:
+    """Refuse a query with a name that the endpoint does not read.
+
+    Raises:
+        InvalidDataError: naming it, and those that there are.
+    """
+    if not request.query_params:
+        return
+    path, method = getattr(request.scope.get("route"), "path", ""), request.method.lower()
+    described = request.app.openapi()["paths"].get(path, {}).get(method, {})
+    known = {each["name"] for each in described.get("parameters", ()) if each["in"] == "query"}
+    unknown = sorted({*request.query_params} - known)
+    if unknown:
+        raise InvalidDataError(f"unknown names in the query: {unknown}"[:500], f"there are {sorted(known) or 'none'}")
+
+
+def path_id(text: str, kind: IdType, what: str) -> Id:
+    """The id of a path's segment.
+
+    Raises:
+        InvalidDataError: for a text that is not a valid id.
+    """
+    # The gate has kept the encoded slashes and percent signs.
+    plain = _KEPT.sub(lambda found: "%" if found[1] == "25" else "/", text)
+    if kind == "string":
+        return check_id(plain, what)
+    number = int(plain) if _INTEGER.match(plain) else None
+    if kind == "integer":
+        if number is None:
+            raise InvalidDataError(f"{what} {plain!r} is not an integer", "omit id_type, or give id_type=string")
+        return check_id(number, what)
+    return check_id(plain if number is None or not -(2**63) <= number < 2**63 else number, what)
