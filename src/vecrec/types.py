@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, overload
 
+from vecrec._internal.times import seconds
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, check_text
 from vecrec.records import JSON, Record, check_record
@@ -38,7 +39,8 @@ class Event:
     item_id: Id
     """With what."""
     time: float | None = None
-    """When, in seconds since 1970; ``None`` where only the order is known."""
+    """When, in seconds since 1970; ``None`` where only the order is known. A ``datetime``, ``numpy.datetime64``,
+    ``Timestamp`` or ISO text is converted; without a zone it counts as UTC."""
     rating: float | None = None
     """How much they liked it, on the application's own scale; ``None`` where it is unknown."""
     kind: str | None = None
@@ -49,7 +51,7 @@ class Event:
         if self.user_id is not None:
             object.__setattr__(self, "user_id", check_id(self.user_id, "user id"))
         object.__setattr__(self, "item_id", check_id(self.item_id, "item id"))
-        object.__setattr__(self, "time", _finite(self.time, "an event's time"))
+        object.__setattr__(self, "time", None if self.time is None else seconds(self.time, "an event's time"))
         object.__setattr__(self, "rating", _finite(self.rating, "an event's rating"))
         if self.kind is not None:
             object.__setattr__(self, "kind", check_kind(self.kind))

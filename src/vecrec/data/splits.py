@@ -47,7 +47,8 @@ class Split:
 def leave_last_out(data: Dataset) -> Split:
     """Test on each user's last event, validate on the last but one, train on the rest.
 
-    Of two events with the same time, the one that came later in the data is the later. A user with a single event is
+    Events of a user that times do not tell apart are in the order that `Dataset` describes: drawn, so that the held-out
+    ones are at random, unless it was declared that the rows are in order. A user with a single event is
     in the test only, one with two in test and validation.
     """
     validation, test = _last_two(data)
