@@ -51,7 +51,7 @@ class Event:
         if self.user_id is not None:
             object.__setattr__(self, "user_id", check_id(self.user_id, "user id"))
         object.__setattr__(self, "item_id", check_id(self.item_id, "item id"))
-        object.__setattr__(self, "time", None if self.time is None else seconds(self.time, "an event's time"))
+        object.__setattr__(self, "time", _moment(self.time))
         object.__setattr__(self, "rating", _finite(self.rating, "an event's rating"))
         if self.kind is not None:
             object.__setattr__(self, "kind", check_kind(self.kind))
@@ -237,6 +237,14 @@ def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
             f"a user's history must be a sequence of events or item ids, got {history!r}", "put it into a list"
         )
     return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
+
+
+def _moment(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, list) or getattr(value, "ndim", 0):
+        raise InvalidDataError(f"an event's time is {value!r}", "give one time, or None")
+    return float(seconds(value, "an event's time"))
 
 
 def _finite(value: Any, what: str) -> float | None:

@@ -29,7 +29,7 @@ _FAR = 1e11
 _FINER = ((1e11, 4.1e12, 1e3), (1e14, 4.1e15, 1e6), (1e17, 4.1e18, 1e9))
 _DAY = 86_400.0
 _DIGITS = re.compile(r"[0-9]{8}(?:[0-9]{6})?\Z")
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?\Z")
+_NUMBER = re.compile(r"[0-9]{9,}(?:\.[0-9]*)?\Z")  # shorter ones may be anything
 _CURE = "give seconds since 1970, a datetime, or text such as '2026-11-29T12:00:00Z'"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,18 @@ from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
-from vecrec.ids import Id
+from vecrec.ids import Id, written_integer
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
     from vecrec.recommender import Recommender
 
 __all__ = [
-    "add_data", "add_k", "add_stores", "add_where", "dataset_of", "id_of", "read_table", "settings_of", "where_of",
+    "add_data", "add_k", "add_stores", "add_where", "dataset_of", "id_of", "settings_of", "where_of",
 ]  # fmt: skip
 
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]*)\Z")
+
+_COLUMNS = ("user", "item", "time", "rating", "kind")
 
 
 def add_stores(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +62,9 @@ def where_of(recommender: Recommender, texts: Sequence[str]) -> Filter | None:
 
 
 def id_of(text: str, kind: str = "auto") -> Id:
-    """An id of the command line: an integer where it looks like one, unless it is said to be a text."""
-    return int(text) if kind != "string" and _INTEGER.match(text) else text
+    """An id of the command line: an integer where it is written as one, unless it is declared to be text."""
+    number = None if kind == "string" else written_integer(text)
+    return text if number is None else number
 
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -72,13 +73,18 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     source = group.add_mutually_exclusive_group(required=required)
     source.add_argument("--data", metavar="1m|100k|latest-small|DIR", help="MovieLens, by name or in a directory")
     source.add_argument(
-        "--interactions", type=Path, metavar="FILE", help="Parquet, CSV or JSON lines: one row an event"
+        "--interactions",
+        type=Path,
+        metavar="FILE",
+        help="Parquet, CSV, TSV or JSON lines, also compressed: one row an event",
     )
     group.add_argument("--items", type=Path, metavar="FILE", help="one row an item")
     group.add_argument("--users", type=Path, metavar="FILE", help="one row a user")
     group.add_argument("--schema", type=Path, metavar="FILE", help="the features as JSON; inferred by default")
-    for what in ("user", "item", "time", "rating"):
+    for what in _COLUMNS:
         group.add_argument(f"--{what}-column", metavar="NAME", help="the column's name in all files")
+    group.add_argument("--ids", choices=("auto", "text", "integer"), default="auto", help="what ids are (%(default)s)")
+    group.add_argument("--rows-in-order", action="store_true", help="without times, take the order of the rows")
 
 
 def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
@@ -89,43 +95,23 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
         return movielens.load(arguments.data, progress=progress)
     from vecrec.data import Columns, Dataset, Schema
 
-    names = {what: getattr(arguments, f"{what}_column") for what in ("user", "item", "time", "rating")}
+    names = {what: getattr(arguments, f"{what}_column") for what in _COLUMNS}
     columns = Columns(**{what: name for what, name in names.items() if name})
     schema = None if arguments.schema is None else Schema.from_json(_json(arguments.schema))
-    items, users = (None if path is None else read_table(path) for path in (arguments.items, arguments.users))
-    log = read_table(arguments.interactions)
-    return Dataset(log, items, users, schema, columns=columns, name=arguments.interactions.stem)
-
-
-def read_table(path: Path) -> Any:
-    """A file as a table; its suffix says how to read it.
-
-    Raises:
-        InvalidDataError: for another suffix, or a file that cannot be read.
-    """
-    import pyarrow as pa
-
-    kind = path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path)
-        if kind == ".csv":
-            import pyarrow.csv
-
-            return pyarrow.csv.read_csv(path)
-        if kind in (".jsonl", ".ndjson"):
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidDataError(f"{path} cannot be read: {error}") from error
-    raise InvalidDataError(f"{path} is no Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl) file", "convert it")
+    return Dataset(
+        arguments.interactions,
+        arguments.items,
+        arguments.users,
+        schema,
+        columns=columns,
+        order="rows" if arguments.rows_in_order else None,
+        ids=arguments.ids,
+        name=arguments.interactions.stem,
+    )
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidDataError(f"{path} cannot be read: {error}") from error
+        raise InvalidDataError(f"{path} cannot be read: {error}", "give a file of JSON") from error

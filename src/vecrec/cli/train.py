@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from rich.markup import escape
+
 from vecrec.cli.arguments import add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
@@ -97,6 +99,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
+    for note in (*data.notices, *data.warnings):
+        output.text(escape(f"note: {note}"))
     with compose(settings, encoder, reranker) as recommender:
         show_release(recommender.fit(data, progress=output.progress), output, f"{data.name} is trained and live")
     return 0

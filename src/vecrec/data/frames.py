@@ -286,9 +286,13 @@ def _numpy_column(values: Any, name: str, what: str) -> Column:
 
 
 def _rows(source: Iterable[Any]) -> list[Mapping[str, Any]]:
-    """The rows as mappings; none where one of them is neither a mapping, a dataclass nor a named tuple."""
-    rows = []
+    """The rows as mappings; none where they are not all mappings, dataclasses or named tuples of one class."""
+    rows: list[Mapping[str, Any]] = []
+    kind = None
     for row in source:
+        kind = type(row) if kind is None else kind
+        if not isinstance(row, (kind, Mapping)):
+            return []
         if isinstance(row, Mapping):
             rows.append(row)
         elif dataclasses.is_dataclass(row) and not isinstance(row, type):

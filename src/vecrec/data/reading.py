@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -17,18 +16,14 @@ from vecrec.data.naming import DEFAULTS, Columns, EventColumns, KeyColumn
 from vecrec.data.notices import Notice
 from vecrec.data.schema import Schema
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id
+from vecrec.ids import Id, written_integer
 from vecrec.records import JSON, Record
 from vecrec.types import Event, Item, User
 
-__all__ = ["IdType", "Log", "Side", "read_log", "read_side_frame", "settle_schema"]
+__all__ = ["IdType", "Log", "Side", "read_log", "read_side_frame", "read_user_ids", "settle_schema"]
 
 IdType: TypeAlias = Literal["auto", "text", "integer"]
 """What ids are to become."""
-
-# What a file without types may hold as an integer: leading zeros, signs and more than 64 bits mean text.
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
-_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +134,18 @@ def read_side_frame(
     return (read_frame(table, f"{what}s"), name), []
 
 
+def read_user_ids(source: Any, ids: IdType = "auto") -> list[Id]:
+    """The different ids of a table of users, in the order of its rows.
+
+    Raises:
+        InvalidDataError: for a frame that cannot be read, or an invalid id.
+    """
+    choose = KeyColumn("user", Columns())
+    frame = read_frame(as_rows(source), "users", lambda names: (choose(names)[1], choose(names)[1]))
+    found, _ = read_ids(frame, choose.name, "user id")
+    return _settle_ids(([], found), (False, frame.untyped), ids, "user")[1]
+
+
 def settle_schema(
     schema: Schema | None, items: tuple[Frame, str] | None, users: tuple[Frame, str] | None, columns: Columns
 ) -> Schema:
@@ -184,7 +191,7 @@ def _settle_ids(
 
 
 def _is_plain_integer(value: Id) -> bool:
-    return isinstance(value, int) or (_INTEGER.match(value) is not None and int(value) in _INT64)
+    return isinstance(value, int) or written_integer(value) is not None
 
 
 def _check_join(seen: Sequence[Id], rows: Sequence[Id], what: str) -> None:
