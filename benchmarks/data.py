@@ -57,8 +57,10 @@ frame = scan(path).select("user_id", "item_id", "time").collect()
     ),
     "duckdb": (
         "import duckdb, pyarrow",
-        "table = duckdb.sql(f\"SELECT user_id, item_id, time FROM '{path}'\").arrow()\n"
-        'table = table.read_all() if hasattr(table, "read_all") else table',
+        """
+table = duckdb.sql(f"SELECT user_id, item_id, time FROM '{path}'").arrow()
+table = table.read_all() if hasattr(table, "read_all") else table
+""",
     ),
 }
 

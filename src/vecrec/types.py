@@ -242,7 +242,7 @@ def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
 def _moment(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, list) or getattr(value, "ndim", 0):
+    if isinstance(value, list) or getattr(value, "ndim", None):
         raise InvalidDataError(f"an event's time is {value!r}", "give one time, or None")
     return float(seconds(value, "an event's time"))
 

@@ -93,7 +93,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[Table], Any]:
 
 
 def test_every_make_of_frame_gives_the_same_data_set(make: Callable[[Table], Any]) -> None:
-    users = {"user_id": ["u", "x"], "age": [30, 40]}
+    users: Table = {"user_id": ["u", "x"], "age": [30, 40]}
     data = Dataset(make(EVENTS), make(ITEMS), make(users), order="rows")
     assert data.digest == Dataset(EVENTS, ITEMS, users, order="rows").digest
     assert list(data.events()) == [
@@ -240,7 +240,7 @@ NEW_YEAR = datetime(2020, 1, 1, tzinfo=timezone.utc)
 def test_timestamps_become_seconds(times: Any) -> None:
     assert Dataset({"user_id": [1], "item_id": [1], "time": times}).times == [1577836800.0]
     if isinstance(times, list):
-        one = "20200101" if times[0] == 20200101 else times[0]  # alone, the number may be seconds
+        one: Any = "20200101" if times[0] == 20200101 else times[0]  # alone, the number may be seconds
         assert Event(1, 1, one).time == 1577836800.0
 
 

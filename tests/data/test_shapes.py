@@ -150,7 +150,10 @@ def test_a_log_means_what_its_events_mean(policy: FeedbackPolicy, columns: tuple
     """The arrays agree with the policy for each event, and `is_positive` with each user's taste."""
     rng = np.random.default_rng(4)
     table = {"user_id": rng.integers(0, 8, 300), "item_id": rng.integers(0, 9, 300), "time": rng.permutation(300)}
-    more = {"kind": rng.choice(["a", "b", "c", None], 300), "rating": rng.choice([1, 2, 3, 4, 5, np.nan], 300)}
+    more = {
+        "kind": rng.choice(np.array(["a", "b", "c", None]), 300),
+        "rating": rng.choice([1, 2, 3, 4, 5, np.nan], 300),
+    }
     data = Dataset(table | {name: more[name] for name in columns}, feedback=policy)
     events = list(data.events())
     assert data.signs.tolist() == [policy.sign(event) for event in events]

@@ -74,8 +74,8 @@ def read_times(frame: Frame, name: str) -> NDArray[np.float64]:
     Raises:
         InvalidDataError: for a missing or infinite time, or a column of another type.
     """
-    column = frame.columns[name]
-    return seconds(column, f"column {name!r} of {frame.what}")
+    found: NDArray[np.float64] = seconds(frame.columns[name], f"column {name!r} of {frame.what}")
+    return found
 
 
 def read_kinds(frame: Frame, name: str) -> Kinds | None:

@@ -236,7 +236,7 @@ class Dataset:
 
     def popularity(self) -> NDArray[np.int64]:
         """How many users have a positive event of each item, shape (n_items,)."""
-        return self._popularity.copy()
+        return np.array(self._popularity)
 
     def with_feedback(self, feedback: FeedbackPolicy) -> Dataset:
         """The data set with another meaning of kinds and ratings."""
@@ -362,7 +362,7 @@ class Dataset:
     def _popularity(self) -> NDArray[np.int64]:
         chosen = self.is_positive
         pairs = np.unique(self.user_codes[chosen].astype(np.int64) * max(self.n_items, 1) + self.item_codes[chosen])
-        return np.bincount(pairs % max(self.n_items, 1), minlength=self.n_items).astype(np.int64)
+        return np.asarray(np.bincount(pairs % max(self.n_items, 1), minlength=self.n_items), np.int64)
 
     @property
     def _policy(self) -> FeedbackPolicy:

@@ -197,7 +197,7 @@ def _drawn(user_codes: NDArray[np.int32], item_codes: NDArray[np.int32]) -> NDAr
     mixed += np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
 
 
 def _add_columns(add: Callable[[Any], None], columns: Iterable[NDArray[Any] | None]) -> None:

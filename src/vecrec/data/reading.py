@@ -141,13 +141,13 @@ def read_user_ids(source: Any, ids: IdType = "auto") -> list[Id]:
         InvalidDataError: for a frame that cannot be read, or an invalid id.
     """
     choose = KeyColumn("user", Columns())
-    frame = read_frame(as_rows(source), "users", lambda names: (choose(names)[1], choose(names)[1]))
+    frame = read_frame(as_rows(source), "users", lambda names: (list(choose(names)[1]), [choose.name]))
     found, _ = read_ids(frame, choose.name, "user id")
     return _settle_ids(([], found), (False, frame.untyped), ids, "user")[1]
 
 
 def settle_schema(
-    schema: Schema | None, items: tuple[Frame, str] | None, users: tuple[Frame, str] | None, columns: Columns
+    schema: Any, items: tuple[Frame, str] | None, users: tuple[Frame, str] | None, columns: Columns
 ) -> Schema:
     """The given schema, or the one that the frames suggest.
 
@@ -178,16 +178,20 @@ def _settle_ids(
     """
     if ids == "text":
         return [str(value) for value in sides[0]], [str(value) for value in sides[1]]
-    texts = [values for values, bare in zip(sides, untyped) if bare or ids == "integer"]
-    typed = [values for values, bare in zip(sides, untyped) if not bare and values and ids == "auto"]
-    whole = all(_is_plain_integer(value) for values in texts for value in values)
-    if ids == "integer" and not whole:
-        wrong = next(value for values in texts for value in values if not _is_plain_integer(value))
+    bare = tuple(each or ids == "integer" for each in untyped)
+    texts = [value for values, each in zip(sides, bare) if each for value in values]
+    typed = [value for values, each in zip(sides, bare) if not each for value in values]
+    wrong = next((value for value in texts if not _is_plain_integer(value)), None)
+    if wrong is not None and ids == "integer":
         raise InvalidDataError(f'{what} id {wrong!r} is not an integer of 64 bits, but ids="integer"', 'use ids="text"')
-    if not whole or any(isinstance(value, str) for values in typed for value in values):
+    if not texts or wrong is not None or any(isinstance(value, str) for value in typed):
         return sides
-    first, second = ([int(v) for v in values] if any(values is t for t in texts) else values for values in sides)
+    first, second = (list(map(_as_integer, values)) if each else values for values, each in zip(sides, bare))
     return first, second
+
+
+def _as_integer(value: Id) -> Id:
+    return int(value)
 
 
 def _is_plain_integer(value: Id) -> bool:
