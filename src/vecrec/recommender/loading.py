@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from difflib import SequenceMatcher
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
@@ -82,23 +85,28 @@ def _names(history: Sequence[Event]) -> list[float]:
 
 
 def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
-    """Times that continue what is stored: events of both keep their times, later ones get later times.
+    """Times in the order of a history that gives the events that are stored already the times that they have.
 
-    The overlap is the longest run of items at the end of what is stored that the new history has.
+    Events between two of these get times between theirs, later ones later times, earlier ones earlier times.
     """
     undated = [event for event in stored if event.time is not None and event.time < _UNDATED]
-    items, old = [event.item_id for event in history], [event.item_id for event in undated]
-    ends = [end for end in range(len(items), 0, -1) if old and items[end - 1] == old[-1]]
-    run, end = max(((_run(items[:end], old), end) for end in ends), default=(0, 0))
-    last = undated[-1].time or 0.0 if undated else -1.0
-    kept = [event.time or 0.0 for event in undated[len(undated) - run :]]
-    first = kept[0] if kept else last + 1
-    before = [first - count for count in range(end - run, 0, -1)]
-    return [*before, *kept, *(last + 1 + count for count in range(len(items) - end))]
-
-
-def _run(items: Sequence[Id], old: Sequence[Id]) -> int:
-    """How many of the last values of two sequences are equal."""
-    return next(
-        (n for n, (a, b) in enumerate(zip(reversed(items), reversed(old))) if a != b), min(len(items), len(old))
+    old, new = [event.item_id for event in undated], [event.item_id for event in history]
+    held = [float(event.time or 0) for event in undated]
+    blocks = [(0, 0, len(old))] if new[: len(old)] == old else _matches(old, new)
+    known = [(there + step, held[here + step]) for here, there, size in blocks for step in range(size)]
+    if not known:
+        return [(held[-1] + 1 if held else 0.0) + place for place in range(len(new))]
+    (first, start), (last, end) = known[0], known[-1]
+    following = min((time for time in held if time > end), default=end + len(new) - last)
+    step = (following - end) / (len(new) - last)
+    between = np.interp(range(first, last + 1), *zip(*known)).tolist()
+    return (
+        [start - first + place for place in range(first)]
+        + between
+        + [end + step * (place - last) for place in range(last + 1, len(new))]
     )
+
+
+def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
+    """Runs that two sequences have in common, in order: where each begins in both, and its length."""
+    return [tuple(block) for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()]
