@@ -13,6 +13,7 @@ import pytest
 from vecrec.data import Dataset, Split, splits
 from vecrec.datasets import movielens
 from vecrec.errors import InvalidDataError
+from vecrec.types import Event
 
 Rows = list[tuple[Any, ...]]
 
@@ -82,6 +83,18 @@ def test_temporal_validation_comes_just_before_the_test() -> None:
 def test_temporal_needs_times() -> None:
     with pytest.raises(InvalidDataError, match="leave_last_out"):
         splits.temporal(Dataset({"user_id": [1], "item_id": [1]}))
+
+
+def test_temporal_takes_a_date() -> None:
+    days = [f"2026-11-{day:02}" for day in range(1, 11)]
+    data = Dataset({"user_id": [1] * 10, "item_id": ["a"] * 10, "time": days})
+    split = splits.temporal(data, at="2026-11-08T00:00:00+00:00", validation=0.2)
+    assert [part.n_events for part in _parts(split)] == [5, 2, 3]
+    assert split.test.times is not None
+    assert split.test.times[0] == Event(1, 1, "2026-11-08").time  # type: ignore[arg-type]
+    for at in ("2026-10-01", "2027-01-01"):
+        with pytest.raises(InvalidDataError, match="within the data"):
+            splits.temporal(data, at=at)
 
 
 def _parts(split: Split) -> list[Dataset]:

@@ -97,14 +97,11 @@ class EventColumns:
             InvalidDataError: naming all columns that are missing, or several that may be the same one.
         """
         found = {role: _find(role, getattr(self.given, role), names, "interactions", self.notices) for role in _MEANS}
-        missing = [
-            f"{_MEANS[role]} ({getattr(self.given, role) or DEFAULTS[role]!r})"
-            for role, name in found.items()
-            if name is None and (role in ("user", "item") or getattr(self.given, role) is not None)
-        ]
+        needed = [role for role in _MEANS if role in ("user", "item") or getattr(self.given, role) is not None]
+        missing = [role for role in needed if found[role] is None]
         if missing:
-            roles = [role for role in found if found[role] is None and any(_MEANS[role] in text for text in missing)]
-            raise _missing("interactions", missing, names, roles)
+            wanted = [f"{_MEANS[role]} ({getattr(self.given, role) or DEFAULTS[role]!r})" for role in missing]
+            raise _missing("interactions", wanted, names, missing)
         self.found = replace(self.given, **found)
         return list(self.found.names()), [name for name in (found["user"], found["item"]) if name is not None]
 

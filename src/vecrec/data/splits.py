@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.times import seconds
+from vecrec._internal.validation import integer, number
 from vecrec.data.dataset import Dataset
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, encode_id
@@ -55,21 +58,24 @@ def leave_last_out(data: Dataset) -> Split:
     return _split(data, ~(validation | test), validation, test, "leave last out")
 
 
-def temporal(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, drop_cold: bool = True) -> Split:
+def temporal(
+    data: Dataset, fraction: float = 0.8, *, at: Any = None, validation: float = 0.0, drop_cold: bool = True
+) -> Split:
     """Train on what happened before a moment, test on what happened then and after it.
 
-    The moment is the time of event ``int(n * fraction)`` in the order of time, so that all events of one time are in
-    one part.
+    The moment is ``at``, or the time of event ``int(n * fraction)`` in the order of time, so that all events of one
+    time are in one part.
 
     Args:
         data: With times.
         fraction: How much of the events come before the test, in (0, 1).
+        at: The moment itself, such as ``"2026-11-01"``, in any form that `Event` takes; instead of ``fraction``.
         validation: How much of the events, the latest before the test, become the validation part.
         drop_cold: Whether to leave events of users and items that the train part does not know out of validation and
             test.
 
     Raises:
-        InvalidDataError: for data without times, or fractions out of range.
+        InvalidDataError: for data without times, fractions out of range, or a moment without events on both sides.
     """
     if data.times is None:
         raise InvalidDataError(
@@ -77,7 +83,14 @@ def temporal(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, d
         )
     _check_fractions(fraction, validation)
     ordered = np.sort(data.times)
-    test = data.times >= _moment(ordered, fraction)
+    moment = _moment(ordered, fraction)
+    if at is not None:
+        moment = seconds(at, "at")
+        fraction = float((data.times < moment).mean()) if data.n_events else fraction
+        if not 0 < fraction < 1:
+            raise InvalidDataError(f"at is {at!r}, with no events on one side of it", "give a moment within the data")
+        _check_fractions(fraction, validation)
+    test = data.times >= moment
     valid = (data.times >= _moment(ordered, fraction - validation)) & ~test if validation else np.zeros_like(test)
     train = ~(test | valid)
     warm = _warm(data, train) if drop_cold else np.ones_like(test)
@@ -95,7 +108,7 @@ def random(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, see
         seed: Equal seeds give equal splits.
 
     Raises:
-        InvalidDataError: for fractions out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for fractions out of range or a seed that is not an integer from 0.
     """
     _check_fractions(fraction, validation)
     # The raw bits: NumPy promises that they stay, and does not promise it of permutation().
@@ -118,7 +131,7 @@ def cold_items(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
         seed: Equal seeds give equal items. Which ones depends on their ids.
 
     Raises:
-        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
     held_out = _draw(data.item_ids, fraction, seed)
     cold = np.isin(data.item_codes, held_out)
@@ -136,7 +149,7 @@ def cold_users(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
         seed: Equal seeds give equal users. Which ones depends on their ids.
 
     Raises:
-        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
     held_out = _draw(data.user_ids, fraction, seed)
     test = np.isin(data.user_codes, held_out)
@@ -171,7 +184,8 @@ def _mask(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _moment(ordered: NDArray[np.float64], fraction: float) -> float:
-    return float(ordered[int(len(ordered) * fraction)]) if len(ordered) else 0.0
+    # Rounded, since a difference of fractions is not exact.
+    return float(ordered[int(round(len(ordered) * fraction, 6))]) if len(ordered) else 0.0
 
 
 def _warm(data: Dataset, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -194,15 +208,11 @@ def _draw(ids: list[Id], fraction: float, seed: int) -> NDArray[np.int32]:
 
 
 def _check_fractions(fraction: object, validation: object) -> None:
-    if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
-        raise InvalidDataError(f"fraction is {fraction!r}", "give a number between 0 and 1")
-    if not isinstance(validation, (int, float)) or not 0 <= validation < fraction:
-        raise InvalidDataError(
-            f"validation is {validation!r}", f"give a number from 0 to below the fraction {fraction!r}"
-        )
+    if number(fraction, "fraction", above=0, high=1) == 1:
+        raise InvalidDataError(f"fraction is {fraction!r}", "give a number below 1")
+    if number(validation, "validation", low=0) >= number(fraction, "fraction"):
+        raise InvalidDataError(f"validation is {validation!r}", f"give a number below the fraction {fraction!r}")
 
 
 def _check_seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise InvalidDataError(f"seed is {seed!r}", "give an int from 0 to 2**64 - 1")
-    return seed
+    return integer(seed, "seed", low=0, high=2**64 - 1)

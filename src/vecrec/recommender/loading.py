@@ -99,7 +99,8 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
     (first, start), (last, end) = known[0], known[-1]
     following = min((time for time in held if time > end), default=end + len(new) - last)
     step = (following - end) / (len(new) - last)
-    between = np.interp(range(first, last + 1), *zip(*known)).tolist()
+    places, times = np.array(known).T
+    between = np.interp(np.arange(first, last + 1), places, times).tolist()
     return (
         [start - first + place for place in range(first)]
         + between
@@ -109,4 +110,5 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
 
 def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
     """Runs that two sequences have in common, in order: where each begins in both, and its length."""
-    return [tuple(block) for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()]
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    return [(block.a, block.b, block.size) for block in blocks]

@@ -72,11 +72,13 @@ def read_directory(directory: Path, name: str, source: str) -> Dataset:
     items = form.read_items(items_path)
     ratings.check_known("item_id", [item.id for item in items], items_path)
     if form.users is None or form.read_users is None:
-        return Dataset(ratings.columns, items, None, Schema(meanings.ITEM_FEATURES), name=name, source=source)
+        # Published protocols settle equal times by the order of the rows, and so do their figures.
+        schema = Schema(meanings.ITEM_FEATURES)
+        return Dataset(ratings.columns, items, None, schema, order="rows", name=name, source=source)
     users_path = directory / form.users
     users = form.read_users(users_path)
     ratings.check_known("user_id", [user.id for user in users], users_path)
-    return Dataset(ratings.columns, items, users, meanings.schema(), name=name, source=source)
+    return Dataset(ratings.columns, items, users, meanings.schema(), order="rows", name=name, source=source)
 
 
 def _rows(
