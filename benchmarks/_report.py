@@ -12,8 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import vecrec
+
 _PACKAGES = (
-    "vecrec", "numpy", "pyarrow", "pymilvus", "milvus-lite", "redis", "SQLAlchemy", "PyMySQL", "paddlepaddle",
+    "numpy", "pyarrow", "pymilvus", "milvus-lite", "redis", "SQLAlchemy", "PyMySQL", "paddlepaddle",
 )  # fmt: skip
 
 
@@ -37,6 +39,7 @@ def versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "vecrec": vecrec.__version__,
         **{name: number for name, number in found.items() if number},
     }
 

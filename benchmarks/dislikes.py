@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._report import report, versions
+from vecrec._internal.exact import top_columns
 from vecrec.data import splits
 from vecrec.datasets import movielens
 from vecrec.encoders import Encoder, LinearSequenceEncoder
-from vecrec.evaluation.ranking import top_items
 from vecrec.ids import Id
 from vecrec.recommender import dislikes
 from vecrec.types import Hit, User
@@ -48,7 +48,7 @@ class Catalogue:
         """The candidates of somebody, without what they have seen."""
         scores = self.matrix @ self.encoder.encode_users([reader])[0]
         scores[[self.codes[event.item_id] for event in seen.history]] = -np.inf
-        best = top_items(scores[None], CANDIDATES)[0].tolist()
+        best = top_columns(scores[None], CANDIDATES)[0].tolist()
         return [Hit(self.ids[code], float(scores[code])) for code in best]
 
     def demote(self, hits: list[Hit], disliked: Sequence[Id]) -> list[Hit]:

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._report import report, versions
+from vecrec._internal.exact import top_columns
 from vecrec.data import Dataset, splits
 from vecrec.datasets import movielens
 from vecrec.encoders import LinearSequenceEncoder
 from vecrec.evaluation import from_split
 from vecrec.evaluation.metrics import intra_list_diversity
-from vecrec.evaluation.ranking import top_items
 from vecrec.rerankers.mmr import maximal_marginal_relevance
 
 RESULTS = Path(__file__).parent / "results"
@@ -98,7 +98,7 @@ def candidates(
         own = items @ user
         own[~task.candidates] = -np.inf
         own[task.seen.item_codes[task.seen.user_offsets[code] : task.seen.user_offsets[code + 1]]] = -np.inf
-        best[row] = top_items(own[None], depth)[0]
+        best[row] = top_columns(own[None], depth)[0]
         scores.append(own)
     return scores, best
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 from vecrec.data import Dataset, Split, splits
 from vecrec.datasets import movielens
 from vecrec.errors import InvalidDataError
-from vecrec.types import Event
 
 Rows = list[tuple[Any, ...]]
 
@@ -80,21 +80,38 @@ def test_temporal_validation_comes_just_before_the_test() -> None:
     ]  # fmt: skip
 
 
+DAYS = [f"2026-11-{day:02d}" for day in range(1, 11)]
+
+
+def _daily() -> Dataset:
+    times = [np.datetime64(day).astype("datetime64[s]").astype(float) for day in DAYS]
+    return Dataset({"user_id": [1] * 10, "item_id": [0, 1] * 5, "time": times})
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["2026-11-08", "2026-11-08T00:00:00Z", date(2026, 11, 8), datetime(2026, 11, 8, tzinfo=timezone.utc),
+     np.datetime64("2026-11-08"), 1794096000.0],
+)  # fmt: skip
+def test_temporal_by_date_tests_from_that_moment_on(at: splits.Moment) -> None:
+    split = splits.temporal(_daily(), at=at)
+    assert (split.train.n_events, split.validation.n_events, split.test.n_events) == (7, 0, 3)
+    assert split.rule == "temporal, the test from 2026-11-08T00:00:00Z on, cold ones dropped"
+    three = splits.temporal(_daily(), at=at, validation=0.2)
+    assert (three.train.n_events, three.validation.n_events, three.test.n_events) == (5, 2, 3)
+
+
+@pytest.mark.parametrize("at", ["2026-10-01", "2026-11-01", "2026-11-11"])
+def test_temporal_by_date_needs_events_on_both_sides(at: str) -> None:
+    with pytest.raises(InvalidDataError, match=f"at is {at}.*from 2026-11-01T.* to 2026-11-10T"):
+        splits.temporal(_daily(), at=at)
+    with pytest.raises(InvalidDataError, match="validation"):
+        splits.temporal(_daily(), at="2026-11-02", validation=0.2)
+
+
 def test_temporal_needs_times() -> None:
     with pytest.raises(InvalidDataError, match="leave_last_out"):
         splits.temporal(Dataset({"user_id": [1], "item_id": [1]}))
-
-
-def test_temporal_takes_a_date() -> None:
-    days = [f"2026-11-{day:02}" for day in range(1, 11)]
-    data = Dataset({"user_id": [1] * 10, "item_id": ["a"] * 10, "time": days})
-    split = splits.temporal(data, at="2026-11-08T00:00:00+00:00", validation=0.2)
-    assert [part.n_events for part in _parts(split)] == [5, 2, 3]
-    assert split.test.times is not None
-    assert split.test.times[0] == Event(1, 1, "2026-11-08").time  # type: ignore[arg-type]
-    for at in ("2026-10-01", "2027-01-01"):
-        with pytest.raises(InvalidDataError, match="within the data"):
-            splits.temporal(data, at=at)
 
 
 def _parts(split: Split) -> list[Dataset]:

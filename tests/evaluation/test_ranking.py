@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from vecrec import Item, User
+from vecrec._internal.exact import target_ranks, top_columns
 from vecrec.data import Dataset, splits
 from vecrec.encoders import PopularityEncoder
 from vecrec.evaluation import from_split
-from vecrec.evaluation.ranking import rank, target_ranks, top_items
+from vecrec.evaluation.ranking import rank
 from vecrec.progress import Step, silent
 
 
@@ -44,8 +45,8 @@ def test_ranks_of_one_and_of_many_agree_on_random_scores() -> None:
 
 def test_the_best_items_come_first_equal_ones_by_code_and_left_out_ones_never() -> None:
     scores = np.array([[1, 3, 3, 2, -np.inf], [-np.inf, -np.inf, -np.inf, -np.inf, 0]], np.float32)
-    assert top_items(scores, 3).tolist() == [[1, 2, 3], [4, -1, -1]]
-    assert top_items(scores, 7).tolist() == [[1, 2, 3, 0, -1, -1, -1], [4, -1, -1, -1, -1, -1, -1]]
+    assert top_columns(scores, 3).tolist() == [[1, 2, 3], [4, -1, -1]]
+    assert top_columns(scores, 7).tolist() == [[1, 2, 3, 0, -1, -1, -1], [4, -1, -1, -1, -1, -1, -1]]
 
 
 def _data() -> Dataset:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from vecrec.data import Dataset, Split, splits
 from vecrec.encoders import PopularityEncoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.evaluation import Evaluation, evaluate, from_split
+from vecrec.ids import Id
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,8 @@ def test_the_table_shows_every_metric_with_its_interval_and_the_baseline(popular
     assert lines[2].split("  ")[0] == "metric"
     assert "most chosen" in lines[2]
     assert "popularity" in lines[2]
-    assert [line.split()[0] for line in lines[4:]] == list(popularity.metrics)
+    assert [line.split()[0] for line in lines[4 : 4 + len(popularity.metrics)]] == list(popularity.metrics)
+    assert lines[4 + len(popularity.metrics) :] == list(popularity.notes)
     low, high = popularity.interval("ndcg@10")
     row = next(line for line in lines if line.startswith("ndcg@10 "))
     assert f"{popularity['ndcg@10']:.4f}  " in row
@@ -126,3 +130,50 @@ def test_data_without_categories_has_no_diversity() -> None:
     split = splits.leave_last_out(data)
     found = evaluate(PopularityEncoder().fit(data), split, k=1, top=1)
     assert not [name for name in found.metrics if name.startswith("diversity")]
+
+
+def _groceries(n_users: int = 20) -> Split:
+    """Each user takes milk, milk, bread, milk and milk: the held-out milk was seen before."""
+    baskets = [(user, item) for user in range(n_users) for item in ("milk", "milk", "bread", "milk", "milk")]
+    columns = {"user_id": [user for user, _ in baskets], "item_id": [item for _, item in baskets]}
+    return splits.leave_last_out(Dataset({**columns, "time": list(range(len(baskets)))}))
+
+
+def test_targets_that_were_seen_before_are_reported_and_can_be_ranked() -> None:
+    split = _groceries()
+    fitted = PopularityEncoder().fit(split.train)
+    excluded = evaluate(fitted, split, k=1, top=1)
+    assert (excluded["hit_rate@1"], excluded.counts["targets_seen"]) == (0, 20)
+    assert "20 of 20 targets were seen before" in str(excluded)
+    assert "20 of 20 targets were seen before" in excluded._repr_html_()
+    assert excluded.to_json()["notes"] == list(excluded.notes)
+    repeats = evaluate(fitted, split, k=1, top=1, exclude_seen=False)
+    assert (repeats["hit_rate@1"], repeats.counts["targets_seen"], repeats.notes) == (1, 20, [])
+    assert repeats.baselines[0]["hit_rate@1"] == 1
+    with pytest.raises(InvalidDataError, match="exclude_seen is 'no'"):
+        evaluate(fitted, split, exclude_seen="no")  # type: ignore[arg-type]
+
+
+def test_only_seen_targets_are_counted() -> None:
+    rows = [(1, "a"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (2, "c"), (3, "b")]
+    data = Dataset(
+        {"user_id": [row[0] for row in rows], "item_id": [row[1] for row in rows], "time": list(range(len(rows)))}
+    )
+    split = splits.leave_last_out(data)
+    found = evaluate(PopularityEncoder().fit(split.before_test), split, k=1, top=1, baselines=())
+    assert {"targets": 3, "targets_seen": 1}.items() <= found.counts.items()
+
+
+@pytest.mark.parametrize(("users", "items"), [(["1", "2"], [7, 8]), ([1, 2], ["7", "8"])])
+@pytest.mark.parametrize("part", ["history", "targets", "seen"])
+def test_a_part_with_ids_of_another_type_is_refused(users: list[Id], items: list[Id], part: str) -> None:
+    train = Dataset({"user_id": [1, 2], "item_id": [7, 8]})
+    task = from_split(splits.leave_last_out(train))
+    with pytest.raises(InvalidDataError, match=rf"ids of the {part} \(str\) are not those of .* \(int\)"):
+        replace(task, **{part: Dataset({"user_id": users, "item_id": items})})  # type: ignore[arg-type]
+
+
+def test_the_depths_may_be_integers_of_numpy(split: Split) -> None:
+    depths: Any = (np.int64(5), np.int64(10))
+    found = evaluate(PopularityEncoder().fit(split.train), split, k=depths, top=depths[0], baselines=())
+    assert {"ndcg@5", "ndcg@10", "novelty@5"} <= found.metrics.keys()

@@ -37,13 +37,18 @@ class RedisServer(ProcessServer):
     def url(self) -> str:
         return f"redis://{LOOPBACK}:{self.port}/0"
 
-    def command(self, *words: str) -> str:
+    def command(self, *words: str, seconds: float = 60.0) -> str:
         """Send one command and give its reply as text.
 
+        Args:
+            words: The command.
+            seconds: The time to wait for the reply.
+
         Raises:
+            TimeoutError: No reply in time.
             ServerError: Redis answered with an error.
         """
-        reply = _ask(self.port, words)
+        reply = _ask(self.port, words, seconds)
         if reply.startswith("-"):
             raise ServerError(f"{' '.join(words)} was refused: {reply[1:]}")
         return reply
@@ -148,9 +153,9 @@ def _program() -> Path:
     return link
 
 
-def _ask(port: int, words: Sequence[str]) -> str:
+def _ask(port: int, words: Sequence[str], seconds: float = 2.0) -> str:
     """Send a command in Redis's inline form; give a simple reply with its mark, or a bulk reply's text."""
-    with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
+    with socket.create_connection((LOOPBACK, port), timeout=seconds) as connection:
         connection.sendall(" ".join(words).encode() + b"\r\n")
         with connection.makefile("rb") as stream:
             line = stream.readline().decode().rstrip()

@@ -95,6 +95,6 @@ def test_one_command_without_docker_ends_in_a_page(tmp_path: Path) -> None:
         assert len(found["items"]) == 10
     finally:
         started.send_signal(signal.SIGINT)
-        _, errors = started.communicate(timeout=30)
+        _, errors = started.communicate(timeout=120)
     assert started.returncode in (0, 130), errors
     assert "ready after" in errors

@@ -119,7 +119,7 @@ def test_a_process_of_its_own_ends_in_order(tmp_path: Path) -> None:
         problem(httpx.get(f"{base}/v1/schema", trust_env=False), 401)
     finally:
         service.send_signal(signal.SIGTERM)
-        _, log = service.communicate(timeout=30)
+        _, log = service.communicate(timeout=120)
     assert service.returncode == 0, log
     assert "serves" in log
     with compose(settings) as again:  # the directory of Milvus Lite was released

@@ -27,7 +27,7 @@ def listening(app: ASGIApp, **options: Any) -> Iterator[httpx.Client]:
             assert thread.is_alive(), "the service did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
             yield client
     finally:
         server.should_exit = True

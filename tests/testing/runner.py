@@ -34,7 +34,9 @@ def outcomes(module: Path, tests: Sequence[str], scratch: Path) -> dict[tuple[st
     ]
     command += [f"{module}::{test}" for test in tests]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1_500
+    )
     assert report.exists(), done.stdout + done.stderr
     found: dict[tuple[str, str], set[str]] = {}
     for case in ET.parse(report).iter("testcase"):

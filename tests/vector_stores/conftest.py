@@ -16,14 +16,14 @@ Make = Callable[..., str]
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusVectorStore]:
     """Give a store on Milvus Lite."""
-    with MilvusVectorStore(tmp_path_factory.mktemp("lite") / "vectors.db") as store:
+    with MilvusVectorStore(tmp_path_factory.mktemp("lite") / "vectors.db", timeout=120) as store:
         yield store
 
 
 @pytest.fixture(scope="module")
 def server(milvus_uri: str) -> Iterator[MilvusVectorStore]:
     """Give a store on the server that all tests share."""
-    with MilvusVectorStore(milvus_uri) as store:
+    with MilvusVectorStore(milvus_uri, timeout=120) as store:
         yield store
 
 

@@ -48,11 +48,11 @@ class TestMilvusLite(VectorStoreTests):
     def store(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
         """Give a store on an empty directory."""
         cls.path = tmp_path_factory.mktemp("lite") / "kit.db"
-        with MilvusVectorStore(cls.path) as store:
+        with MilvusVectorStore(cls.path, timeout=120) as store:
             yield store
 
     def reopen(self, store: VectorStore) -> VectorStore:
-        return MilvusVectorStore(self.path)
+        return MilvusVectorStore(self.path, timeout=120)
 
 
 class TestMilvusServer(VectorStoreTests):
@@ -65,7 +65,7 @@ class TestMilvusServer(VectorStoreTests):
     def store(cls, milvus_uri: str) -> Iterator[VectorStore]:
         """Give a store on the server that all tests share."""
         cls.uri = milvus_uri
-        with MilvusVectorStore(milvus_uri) as store:
+        with MilvusVectorStore(milvus_uri, timeout=120) as store:
             yield store
 
     def reopen(self, store: VectorStore) -> VectorStore:

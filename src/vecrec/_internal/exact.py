@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "unit"]
+__all__ = ["best", "cosines", "count_reaching", "target_ranks", "top_columns", "unit"]
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -55,3 +55,74 @@ def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
         places = np.flatnonzero(values >= floor)
         found[row] = places[np.argsort(-values[places], kind="stable")[:k]]
     return found.reshape(*scores.shape[:-1], k)
+
+
+def top_columns(scores: NDArray[Any], top: int) -> NDArray[np.int64]:
+    """The columns of the best scores of each row, best first, equal ones by column; -1 where a row has fewer.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for items that are left out.
+        top: The length of the lists.
+
+    Returns:
+        Shape (n, top).
+    """
+    found = np.full((len(scores), top), -1, np.int64)
+    columns = best(scores, top)
+    left_out = np.isneginf(np.take_along_axis(scores, columns, axis=1))
+    found[:, : columns.shape[1]] = np.where(left_out, -1, columns)
+    return found
+
+
+def count_reaching(scores: NDArray[Any], floors: NDArray[Any]) -> NDArray[np.int64]:
+    """The number of scores in each row that are at least the floor of the row: higher ones and equal ones.
+
+    Over a row that contains the floor's own item this is the item's rank, of equal scores the worst case: one, plus
+    the higher scores, plus the other equal ones.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for items that are left out.
+        floors: Shape (n,).
+    """
+    return np.asarray((scores >= floors[:, None]).sum(axis=1), np.int64)
+
+
+def target_ranks(
+    scores: NDArray[np.float32], targets: NDArray[np.int32], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The rank of each target in the scores of its user: one, plus the higher scores, plus the other equal ones.
+
+    Targets of one user do not push each other down: among themselves they stand in the order of their scores.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for items that are left out.
+        targets: Columns of the targets, -1 for a target that cannot be ranked, shape (t,).
+        offsets: The targets of row ``n`` are ``offsets[n]:offsets[n + 1]``, shape (n + 1,).
+
+    Returns:
+        Ranks from 1, 0 for a target that cannot be ranked, shape (t,).
+    """
+    rows = np.repeat(np.arange(len(scores)), np.diff(offsets))
+    own = np.where(targets < 0, np.float32(-np.inf), scores[rows, targets])
+    if len(targets) == len(scores) and (np.diff(offsets) == 1).all():
+        ranks = count_reaching(scores, own)
+    else:
+        ranks = _ranks_of_many(scores, targets, own, offsets)
+    return np.where(np.isneginf(own), 0, ranks).astype(np.int64)
+
+
+def _ranks_of_many(
+    scores: NDArray[np.float32], targets: NDArray[np.int32], own: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    ranks = np.zeros(len(targets), np.int64)
+    for row in range(len(scores)):
+        part = slice(offsets[row], offsets[row + 1])
+        mine = own[part]
+        others = scores[row].copy()
+        others[targets[part][targets[part] >= 0]] = -np.inf
+        others.sort()
+        # Of two targets with equal scores either may come first: the metrics are the same.
+        among = np.empty(len(mine), np.int64)
+        among[np.argsort(-mine, kind="stable")] = np.arange(1, len(mine) + 1)
+        ranks[part] = among + len(others) - np.searchsorted(others, mine, side="left")
+    return ranks

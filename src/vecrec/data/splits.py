@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, encode_id
 
 __all__ = ["Split", "cold_items", "cold_users", "leave_last_out", "random", "temporal"]
+
+
+Moment: TypeAlias = float | str | date | np.datetime64
+"""A point in time: seconds since 1970, a text in ISO format, or a date of Python or NumPy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +64,45 @@ def leave_last_out(data: Dataset) -> Split:
 
 
 def temporal(
-    data: Dataset, fraction: float = 0.8, *, at: Any = None, validation: float = 0.0, drop_cold: bool = True
+    data: Dataset,
+    fraction: float = 0.8,
+    *,
+    at: Moment | None = None,
+    validation: float = 0.0,
+    drop_cold: bool = True,
 ) -> Split:
     """Train on what happened before a moment, test on what happened then and after it.
 
-    The moment is ``at``, or the time of event ``int(n * fraction)`` in the order of time, so that all events of one
-    time are in one part.
+    Without ``at`` the moment is the time of event ``int(n * fraction)`` in the order of time. All events of one time
+    are in one part.
 
     Args:
         data: With times.
-        fraction: How much of the events come before the test, in (0, 1).
-        at: The moment itself, such as ``"2026-11-01"``, in any form that `Event` takes; instead of ``fraction``.
+        fraction: How much of the events come before the test, in (0, 1); not used with ``at``.
+        at: The moment when the test begins, as a date, such as ``"2026-11-01"`` or a ``datetime``, or in seconds since
+            1970. A date without a zone begins at midnight UTC.
         validation: How much of the events, the latest before the test, become the validation part.
         drop_cold: Whether to leave events of users and items that the train part does not know out of validation and
             test.
 
     Raises:
-        InvalidDataError: for data without times, fractions out of range, or a moment without events on both sides.
+        InvalidDataError: for data without times, fractions out of range, or a moment before or after all events.
     """
     if data.times is None:
         raise InvalidDataError(
             "a temporal split needs times, and the data set has none", "use leave_last_out or random"
         )
-    _check_fractions(fraction, validation)
     ordered = np.sort(data.times)
-    moment = _moment(ordered, fraction)
-    if at is not None:
-        moment = seconds(at, "at")
-        fraction = float((data.times < moment).mean()) if data.n_events else fraction
-        if not 0 < fraction < 1:
-            raise InvalidDataError(f"at is {at!r}, with no events on one side of it", "give a moment within the data")
-        _check_fractions(fraction, validation)
-    test = data.times >= moment
+    begin = None if at is None else _check_moment(float(seconds(at, "at")), ordered)
+    if begin is not None:
+        fraction = float(np.searchsorted(ordered, begin)) / len(ordered)
+    _check_fractions(fraction, validation)
+    test = data.times >= (_moment(ordered, fraction) if begin is None else begin)
     valid = (data.times >= _moment(ordered, fraction - validation)) & ~test if validation else np.zeros_like(test)
     train = ~(test | valid)
     warm = _warm(data, train) if drop_cold else np.ones_like(test)
-    rule = f"temporal, {fraction:g} of the events before the test" + (", cold ones dropped" if drop_cold else "")
+    when = f"{fraction:g} of the events before the test" if begin is None else f"the test from {_date(begin)} on"
+    rule = f"temporal, {when}" + (", cold ones dropped" if drop_cold else "")
     return _split(data, train, valid & warm, test & warm, rule)
 
 
@@ -183,9 +191,21 @@ def _mask(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return mask
 
 
+def _check_moment(begin: float, ordered: NDArray[np.float64]) -> float:
+    if not len(ordered) or not ordered[0] < begin <= ordered[-1]:
+        known = f"the events are from {_date(ordered[0])} to {_date(ordered[-1])}" if len(ordered) else "give events"
+        raise InvalidDataError(f"at is {_date(begin)}, which leaves nothing before it or nothing to test", known)
+    return begin
+
+
+def _date(time: float) -> str:
+    """A moment as text, to the second, in UTC."""
+    return str(np.datetime64(int(time), "s")) + "Z"
+
+
 def _moment(ordered: NDArray[np.float64], fraction: float) -> float:
-    # Rounded, since a difference of fractions is not exact.
-    return float(ordered[int(round(len(ordered) * fraction, 6))]) if len(ordered) else 0.0
+    # 0.7 less 0.2 is a little below 0.5, and must not cost the validation part an event.
+    return float(ordered[int(len(ordered) * fraction + 1e-9)]) if len(ordered) else 0.0
 
 
 def _warm(data: Dataset, train: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,19 +1,22 @@
-"""Measuring what a live recommender serves, and where on the way a held-out item is lost."""
+"""Measuring what a live recommender serves, and at which step a held-out item is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import batched
+from vecrec._internal.exact import count_reaching
 from vecrec.data import Dataset
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.ranking import Ranking
 from vecrec.evaluation.results import Evaluation
-from vecrec.evaluation.runner import accuracy, check_depths
+from vecrec.evaluation.runner import accuracy, check_depths, notes_on_seen
 from vecrec.filters import Filter
 from vecrec.ids import Id
 from vecrec.records import Record
@@ -23,23 +26,23 @@ from vecrec.vector_stores.base import Entry, VectorStore
 __all__ = ["FATES", "LiveEvaluation", "LivePath", "evaluate_live"]
 
 FATES = ("found", "missing", "seen", "filter", "popularity", "index", "reranker", "model")
-"""What becomes of a held-out item, in the order in which it is asked: see `LiveEvaluation.fates`."""
+"""What becomes of a held-out item: see `LiveEvaluation.fates`."""
 
 
 @dataclass(frozen=True)
 class LiveEvaluation(Evaluation):
-    """The metrics of what was served, beside those of an exact search of the same vectors, and where the rest went."""
+    """The metrics of what was served and of an exact search, and the fates of the held-out items."""
 
     fates: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     """For each fate and k the share of the held-out items that met it; those of one k add up to 1.
 
     - ``found``: among the first k that were served.
     - ``missing``: the catalogue has no vector or no record of it.
-    - ``seen``: the user's stored events have it already, so it was left out.
+    - ``seen``: the user's stored events have it already, so it was excluded; never with ``exclude_seen=False``.
     - ``filter``: it does not pass the filter.
-    - ``popularity``: popularity served, because nothing is known of the user or the vector store did not answer.
+    - ``popularity``: popularity served, because the user is unknown or the vector store did not answer.
     - ``index``: an exact search would have had it among the first k, the index did not.
-    - ``reranker``: the index had it among the first k, the second stage or a likeness to a dislike put it behind.
+    - ``reranker``: the index had it among the first k, the second stage or a similarity to a dislike ranked it lower.
     - ``model``: the vectors rank it below k.
     """
 
@@ -50,14 +53,14 @@ class LiveEvaluation(Evaluation):
         return "\n".join([super().__str__(), "", lines[0], "-" * len(lines[0]), *lines[1:]])
 
     def to_json(self) -> Record:
-        """What `Evaluation.to_json` gives, and the fates."""
+        """The object of `Evaluation.to_json`, and the fates."""
         fates: Record = {fate: {str(k): share for k, share in shares.items()} for fate, shares in self.fates.items()}
         return super().to_json() | {"fates": fates}
 
 
 @dataclass(frozen=True, slots=True)
 class LivePath:
-    """What the live path is made of, as far as measuring it needs to know."""
+    """The parts of the live path that are measured."""
 
     encode_users: Callable[[Sequence[User]], NDArray[np.float32]]
     """The vectors that users are searched with, shape (n, dim)."""
@@ -74,40 +77,47 @@ class LivePath:
     with_record: Callable[[Sequence[Id]], Collection[Id]]
     """Those of some items that have a record."""
     retrieve: Callable[[Sequence[Id], int], list[Recommendations]]
-    """Recommends without the second stage, and what is like a dislike in its place."""
+    """Recommends in the order of the vectors: without the second stage and the penalty for dislikes."""
     reranked: bool
     """Whether there is a second stage."""
     where: Filter | None = None
-    """The filter under which everything is served."""
+    """The filter under which items are served."""
+    exclude_seen: bool = True
+    """Whether items in the stored events of a user are excluded, by `serve` and `retrieve` too."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The held-out items, and what is known about them and those who have them."""
+    """The held-out items and their users."""
 
     targets: list[Id]
     rows: NDArray[np.int64]
-    """Whose each target is, as a place among the users."""
+    """The place of each target's user among the users."""
     users: list[User]
     held: Mapping[Id, Entry]
-    """What the collection holds of the targets."""
+    """The entries of the targets that the collection holds."""
+
+    def seen_by(self) -> list[set[Id]]:
+        """The items in the stored events of each user."""
+        return [{event.item_id for event in user.history} for user in self.users]
 
 
 def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> LiveEvaluation:
-    """Recommend to every user with an event in ``test``, and say what became of its items.
+    """Recommend to every user with an event in ``test``, and count the fates of the held-out items.
 
     Raises:
-        InvalidDataError: for a k that is none, or a test without events.
+        InvalidDataError: for an invalid k, a test without events, or ids of another type than the stored ones.
     """
     depths = check_depths(k, "k")
     if test.n_events == 0:
-        raise InvalidDataError("the test has no event", "give the events that are to be predicted")
+        raise InvalidDataError("the test has no event", "give the events to predict")
     codes = np.flatnonzero(np.diff(test.user_offsets))
     ids = [test.user_ids[code] for code in codes.tolist()]
     targets = [test.item_ids[code] for code in test.item_codes.tolist()]
     rows = np.repeat(np.arange(len(ids)), np.diff(test.user_offsets)[codes])
-    served = path.serve(ids, max(depths))
     asked = _Asked(targets, rows, path.read_users(ids), path.vectors.fetch(path.collection, targets))
+    _check_id_types(path, asked)
+    served = path.serve(ids, max(depths))
     ranks = _places(served, rows, targets)
     moved = path.reranked or any("dislikes" in each.based_on for each in served)
     plain = _places(path.retrieve(ids, max(depths)), rows, targets) if moved else ranks
@@ -115,36 +125,92 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
     left_out = np.array([reason in ("missing", "seen", "filter") for reason in reasons])
     exact = np.where(left_out, 0, _exact_ranks(path, asked))
     offsets = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(ids)))))
-    counts = {"users": len(ids), "ranked_items": path.vectors.count(path.collection), "targets": len(targets)}
-    in_search = _evaluation("exact search", ids, depths, Ranking(_apart(exact, rows), offsets, _NO_LISTS), counts)
-    found = _evaluation("served", ids, depths, Ranking(ranks, offsets, _NO_LISTS), counts)
+    counts = {
+        "users": len(ids),
+        "ranked_items": path.vectors.count(path.collection),
+        "targets": len(targets),
+        "targets_seen": _count_seen(asked),
+        "unknown_targets": reasons.count("missing"),
+    }
+    in_search = _measured(_apart(exact, rows), offsets, depths)
+    found = _measured(ranks, offsets, depths)
+    protocol = "through the live path"
     return LiveEvaluation(
-        **{name: getattr(found, name) for name in found.__dataclass_fields__ if name != "baselines"},
-        baselines=(in_search,),
+        "served",
+        protocol,
+        *found,
+        user_ids=ids,
+        counts=counts,
+        baselines=(Evaluation("exact search", protocol, *in_search, user_ids=ids, counts=counts),),
+        notes=notes_on_seen(counts, excluded=path.exclude_seen),
         fates=_fates((ranks, plain, exact), reasons, depths),
     )
 
 
 _NO_LISTS = np.zeros((0, 0), np.int32)
+_IDS_COMPARED = 1000
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 
 
-def _evaluation(
-    model: str, ids: list[Id], depths: list[int], ranking: Ranking, counts: Mapping[str, int]
-) -> Evaluation:
-    per_user = accuracy(ranking, depths)
-    means = {name: float(values.mean()) for name, values in per_user.items()}
-    return Evaluation(model, "through the live path", means, per_user, ids, counts)
+def _measured(
+    ranks: NDArray[np.int64], offsets: NDArray[np.int64], depths: list[int]
+) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+    """The metrics, and their values for each user."""
+    per_user = accuracy(Ranking(ranks, offsets, _NO_LISTS), depths)
+    return {name: float(values.mean()) for name, values in per_user.items()}, per_user
+
+
+def _count_seen(asked: _Asked) -> int:
+    seen = asked.seen_by()
+    return sum(target in seen[row] for target, row in zip(asked.targets, asked.rows.tolist()))
+
+
+def _check_id_types(path: LivePath, asked: _Asked) -> None:
+    """Refuse a test of which no id is stored, where ids of the other type are.
+
+    Raises:
+        InvalidDataError: naming one of the ids.
+    """
+    if not asked.held:
+        others = _as_other_types(asked.targets)
+        _refuse_other_type("item", list(path.vectors.fetch(path.collection, others)))
+    if not any(user.history or user.features for user in asked.users):
+        others = _as_other_types(user.id for user in asked.users)
+        known = [user.id for user in path.read_users(others) if user.history or user.features]
+        _refuse_other_type("user", [key for key in known if key is not None])
+
+
+def _refuse_other_type(what: str, stored: list[Id]) -> None:
+    if stored:
+        given = _as_other_type(stored[0])
+        raise InvalidDataError(
+            f"no {what} id of the test, such as {given!r}, is stored, but {stored[0]!r} of type "
+            f"{type(stored[0]).__name__} is",
+            f"read the test's {what} ids as {type(stored[0]).__name__}",
+        )
+
+
+def _as_other_types(ids: Iterable[Id | None]) -> list[Id]:
+    found = (_as_other_type(key) for key in islice(ids, _IDS_COMPARED))
+    return [key for key in found if key is not None]
+
+
+def _as_other_type(key: Id | None) -> Id | None:
+    """The text of an integer, or the integer that a text is."""
+    if isinstance(key, int):
+        return str(key)
+    return int(key) if key is not None and _INTEGER.fullmatch(key) else None
 
 
 def _exact_ranks(path: LivePath, asked: _Asked) -> NDArray[np.int64]:
-    """The rank of each target in an exact search under the filter, without what was seen; the items stream by."""
+    """The rank of each target in an exact search under the filter; the items are read in batches."""
     targets, rows = asked.targets, asked.rows
     queries = path.encode_users(asked.users)
     none = np.zeros(path.dim, np.float32)
     own = np.einsum("nd,nd->n", queries[rows], np.array([_vector(asked.held.get(key), none) for key in targets]))
     seen: dict[Id, list[int]] = {}
-    for row, user in enumerate(asked.users):
-        for item_id in {event.item_id for event in user.history}:
+    for row, items in enumerate(asked.seen_by() if path.exclude_seen else ()):
+        for item_id in items:
             seen.setdefault(item_id, []).append(row)
     places: dict[Id, list[int]] = {}
     for number, target in enumerate(targets):
@@ -154,33 +220,29 @@ def _exact_ranks(path: LivePath, asked: _Asked) -> NDArray[np.int64]:
         scores = queries @ np.array([_vector(entry, none) for entry in batch]).T
         for column, entry in enumerate(batch):
             scores[seen.get(entry.id, []), column] = -np.inf
-        better = scores[rows] >= own[:, None]
+        others = scores[rows]
         for column, entry in enumerate(batch):
-            better[places.get(entry.id, []), column] = False
-        ranks += better.sum(axis=1)
+            others[places.get(entry.id, []), column] = -np.inf
+        ranks += count_reaching(others, own)
     return ranks
 
 
 def _batches(path: LivePath, size: int = 500) -> Iterator[list[Entry]]:
-    """The entries that pass the filter, some at a time."""
-    entries = (
-        entry
-        for entry in path.vectors.scan(path.collection, vectors=True, batch_size=size)
-        if path.where is None or path.where.matches(entry.attributes)
-    )
-    while batch := list(islice(entries, size)):
-        yield batch
+    """The entries that pass the filter, in batches."""
+    entries = path.vectors.scan(path.collection, vectors=True, batch_size=size)
+    passing = (entry for entry in entries if path.where is None or path.where.matches(entry.attributes))
+    return batched(passing, size)
 
 
 def _reasons(path: LivePath, asked: _Asked, served: Sequence[Recommendations]) -> list[str | None]:
-    """Why each target could not be found by its vector at all; ``None`` where it could."""
+    """Why a search of the vectors cannot find each target; ``None`` where it can."""
     recorded = path.with_record(asked.targets)
-    seen = [{event.item_id for event in user.history} for user in asked.users]
+    seen = asked.seen_by()
 
     def reason(target: Id, row: int) -> str | None:
         if target not in asked.held or target not in recorded:
             return "missing"
-        if target in seen[row]:
+        if path.exclude_seen and target in seen[row]:
             return "seen"
         if path.where is not None and not path.where.matches(asked.held[target].attributes):
             return "filter"
@@ -192,7 +254,7 @@ def _reasons(path: LivePath, asked: _Asked, served: Sequence[Recommendations]) -
 def _fates(
     ranks: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], reasons: list[str | None], depths: list[int]
 ) -> dict[str, dict[int, float]]:
-    """The shares of the fates, by the ranks of what was served, of what the index found, and of an exact search."""
+    """The shares of the fates, from the ranks in what was served, in what the index found, and in an exact search."""
     shares = {fate: dict.fromkeys(depths, 0.0) for fate in FATES}
     for served, found, exact, reason in zip(*(each.tolist() for each in ranks), reasons):
         for k in depths:
@@ -202,7 +264,7 @@ def _fates(
 
 
 def _apart(ranks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ranks with those of one user made different: a target does not push down another one of equal score."""
+    """The ranks with those of one user made different: targets of equal score take consecutive ranks."""
     different: NDArray[np.int64] = ranks.copy()
     taken: set[tuple[int, int]] = set()
     for number in np.lexsort((ranks, rows)).tolist():

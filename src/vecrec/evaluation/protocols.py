@@ -1,4 +1,4 @@
-"""Who is to be recommended what: the tasks that published tables are made of."""
+"""What is predicted for which users among which items: the tasks of published tables."""
 
 from __future__ import annotations
 
@@ -31,12 +31,26 @@ class Task:
     candidates: NDArray[np.bool_]
     """Which items are ranked, shape (n_items,)."""
     findable: NDArray[np.bool_]
-    """Which items count when they are found, shape (n_items,); a target that is none of them is a miss."""
+    """Which items count when they are found, shape (n_items,); any other target is a miss."""
     seen: Dataset
-    """Events whose items are left out of a user's ranking."""
+    """Events whose items a user has seen: they are left out of the ranking, so that a target among them is a miss."""
     pools: NDArray[np.int32] | None = None
     """The codes of the items that are ranked for each measured user, target included, shape (n, p); ``None`` to rank
     all candidates."""
+    exclude_seen: bool = True
+    """Whether seen items are left out of the ranking; ``False`` where people come back to the same item."""
+
+    def __post_init__(self) -> None:
+        for name in ("history", "targets", "seen"):
+            _check_same_ids(self.train, getattr(self, name), name)
+
+    @property
+    def n_targets_seen(self) -> int:
+        """The number of targets whose users had the item before."""
+        targets, seen = (
+            part.user_codes.astype(np.int64) * part.n_items + part.item_codes for part in (self.targets, self.seen)
+        )
+        return int(np.isin(targets, seen).sum())
 
     @property
     def users(self) -> NDArray[np.int32]:
@@ -44,7 +58,7 @@ class Task:
         return np.flatnonzero(np.diff(self.targets.user_offsets)).astype(np.int32)
 
     def visitors(self, codes: Sequence[int]) -> list[User]:
-        """The users as they come to the recommender: id, profile and history."""
+        """The users as a recommender reads them: id, profile and history."""
         return [self.history.user(code, history=True) for code in codes]
 
 
@@ -58,7 +72,7 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
         split: What `vecrec.data.splits` gives.
         part: ``"test"``, or ``"validation"``, by which settings are chosen.
         candidates: Which items to rank, shape (n_items,); all that have an event in any part where it is not given, as
-            published tables do, so that items nobody ever met do not make the ranking harder.
+            published tables do, so that items without any event do not make the ranking harder.
 
     Raises:
         InvalidDataError: for another part, or a split that holds items or users out, which `cold_items` and
@@ -95,11 +109,11 @@ def cold_items(split: Split) -> Task:
 
 
 def cold_users(split: Split, n_events: int, *, first: int | None = None) -> Task:
-    """Protocol P4 for new users: recommend to users of whom training has no event, after their first few.
+    """Protocol P4 for new users: recommend to users without an event in training, after their first few events.
 
     The target is the next event, as in P1; another one for every ``n_events``, so hold it against popularity on the
     same task. With ``first`` the targets are all events after the ``first`` ones, which are left out of the ranking
-    whatever ``n_events`` is, so that the figures for 0, 1, 5 and 20 events compare: what somebody likes on the whole.
+    whatever ``n_events`` is, so that the figures for 0, 1, 5 and 20 events compare: what a user likes on the whole.
 
     Args:
         split: What `vecrec.data.splits.cold_users` gives.
@@ -128,7 +142,7 @@ def cold_users(split: Split, n_events: int, *, first: int | None = None) -> Task
 
 
 def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Task:
-    """Protocol P2: rank each user's target among given items that they never met.
+    """Protocol P2: rank each user's target among given items that the user has no event with.
 
     For published tables only: the figures are far above those of a full ranking, and order models differently
     (Krichene and Rendle, *On sampled metrics for item recommendation*, KDD 2020).
@@ -154,6 +168,16 @@ def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Tas
         raise InvalidDataError("the users have different numbers of negatives", "give each the same")
     pools = np.array(rows, np.int32)
     return replace(task, name=f"{split.rule}, among {pools.shape[1] - 1} negatives", pools=pools)
+
+
+def _check_same_ids(train: Dataset, part: Dataset, name: str) -> None:
+    for what, mine, theirs in (("user", train.user_ids, part.user_ids), ("item", train.item_ids, part.item_ids)):
+        if mine is not theirs and mine != theirs:
+            kinds = [", ".join(sorted({type(key).__name__ for key in ids})) or "none" for ids in (mine, theirs)]
+            raise InvalidDataError(
+                f"the {what} ids of the {name} ({kinds[1]}) are not those of the training data ({kinds[0]})",
+                "split one data set, whose parts share their ids",
+            )
 
 
 def _met(split: Split) -> NDArray[np.bool_]:

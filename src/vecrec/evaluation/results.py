@@ -1,4 +1,4 @@
-"""What an evaluation found, to be printed, compared, exported and drawn."""
+"""The result of an evaluation, to be printed, compared, exported and drawn."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.dependencies import requires
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
 from vecrec.ids import Id
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Evaluation"]
+
+_PANELS = (("recall", "Recall@k"), ("ndcg", "NDCG@k"))
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,18 @@ class Evaluation:
     user_ids: Sequence[Id] = field(repr=False)
     """The measured users, in the order of ``per_user``."""
     counts: Mapping[str, int]
-    """How many users, ranked items and targets there were, and how many targets could not be found by anybody."""
+    """The numbers of things measured.
+
+    - ``users``, ``ranked_items`` and ``targets``;
+    - ``targets_seen``: targets that their users had before; each is a miss unless ``exclude_seen=False``;
+    - ``unknown_targets``: targets that no model can find, such as items that training does not know.
+    """
     seconds: float = 0.0
     """How long encoding and ranking took."""
     baselines: tuple[Evaluation, ...] = field(default=(), repr=False)
     """The baselines on the same task."""
+    notes: Sequence[str] = ()
+    """What a reader must know to read the figures, such as targets that no model can hit."""
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[self._known(name, self.metrics)]
@@ -79,22 +89,20 @@ class Evaluation:
         mine, theirs = (self.model, self.values(name)), (other.model, other.values(name))
         return compare_paired(name, mine, theirs, level=level, seed=seed)
 
-    # -- how it shows
+    # -- display
 
     def __str__(self) -> str:
         heads, rows = self._cells()
         widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows]]
-        return "\n".join([self._title(), "", lines[0], "-" * len(lines[0]), *lines[1:]])
+        return "\n".join([self._title(), "", lines[0], "-" * len(lines[0]), *lines[1:], *self.notes])
 
     def _repr_html_(self) -> str:
         heads, rows = self._cells()
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        return (
-            f"<table><caption>{html.escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+        caption = "<br>".join(html.escape(line) for line in (self._title(), *self.notes))
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Recall and NDCG over k, the model beside its baselines, with 95 % intervals.
@@ -105,11 +113,23 @@ class Evaluation:
         Raises:
             MissingDependencyError: without matplotlib.
         """
-        from vecrec.evaluation.plots import plot_evaluation
+        with requires("matplotlib", extra="plot", purpose="a picture of an evaluation"):
+            from matplotlib.figure import Figure
+        # Not through pyplot, which would keep every figure and need a screen.
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for axes, (metric, label) in zip(figure.subplots(1, 2), _PANELS):
+            for each in (self, *self.baselines):
+                _draw(axes, each, metric)
+            axes.set(xlabel="k", title=label, xscale="log")
+            axes.set_ylim(bottom=0)
+            axes.grid(visible=True, alpha=0.3)
+        figure.axes[0].legend()
+        figure.suptitle(self.protocol, fontsize=10)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
 
-        return plot_evaluation(self, path)
-
-    # -- where it goes
+    # -- export
 
     def to_json(self) -> Record:
         """The figures with their intervals, baselines included, as a JSON object; without single users' values."""
@@ -119,6 +139,7 @@ class Evaluation:
             "metrics": dict(self.metrics),
             "intervals": {name: list(self.interval(name)) for name in self.per_user},
             "counts": dict(self.counts),
+            "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "baselines": [baseline.to_json() for baseline in self.baselines],
         }
@@ -158,7 +179,7 @@ class Evaluation:
         """The table of `to_arrow` as a data frame."""
         return self.to_arrow().to_pandas()
 
-    # -- what these need
+    # -- helpers
 
     def _title(self) -> str:
         counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
@@ -181,3 +202,17 @@ class Evaluation:
 
 def _shown(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _draw(axes: Any, evaluation: Evaluation, metric: str) -> None:
+    names = [name for name in evaluation.per_user if name.startswith(f"{metric}@")]
+    depths = [int(name.rpartition("@")[2]) for name in names]
+    values = [evaluation[name] for name in names]
+    bounds = [evaluation.interval(name) for name in names]
+    errors = [
+        [value - low for value, (low, _) in zip(values, bounds)],
+        [high - value for value, (_, high) in zip(values, bounds)],
+    ]
+    axes.errorbar(depths, values, yerr=errors, marker="o", capsize=3, label=evaluation.model)
+    axes.set_xticks(depths, [str(depth) for depth in depths], minor=False)
+    axes.minorticks_off()

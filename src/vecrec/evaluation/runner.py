@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.validation import flag, integer
 from vecrec.data import Categorical, Dataset, MultiCategorical, Split
-from vecrec.encoders.base import Encoder
-from vecrec.encoders.popularity import PopularityEncoder
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation import metrics
 from vecrec.evaluation.protocols import Task, from_split
 from vecrec.evaluation.ranking import Ranking, rank
 from vecrec.evaluation.results import Evaluation
 from vecrec.progress import Progress, ProgressLike, showing
+from vecrec.registry import find_part
+
+if TYPE_CHECKING:
+    from vecrec.encoders.base import Encoder
 
 __all__ = ["accuracy", "check_depths", "evaluate"]
 
@@ -40,31 +44,37 @@ def evaluate(
     part: str = "test",
     baselines: Iterable[Encoder | str] = ("popularity",),
     top: int = 20,
+    exclude_seen: bool = True,
     name: str | None = None,
     progress: ProgressLike = None,
 ) -> Evaluation:
     """Rank all items for every user with something held out, exactly, and say how well the held-out items do.
 
-    Users come as they come to a recommender: id, profile and history. What they have seen is left out of the ranking.
-    Of equal scores the worst case counts. Memory does not grow with the number of users.
+    The encoder gets users as a recommender reads them: id, profile and history. Of equal scores the worst case counts.
+    Memory does not grow with the number of users.
 
     Args:
         encoder: Fitted, on ``split.train`` and nothing else.
         split: What `vecrec.data.splits` gives, or a `Task` for another protocol.
-        k: How deep to look.
+        k: The depths of the metrics.
         part: ``"test"``, or ``"validation"``, by which settings are chosen.
-        baselines: What to measure beside it: ``"popularity"``, or encoders; those that are not fitted learn from
-            ``split.train``.
-        top: How long the lists are of which coverage, novelty, diversity, popularity bias and overlap are taken.
+        baselines: What to measure beside it: names of registered encoders, or encoders; those that are not fitted are
+            fitted on ``split.train``.
+        top: The length of the lists of which coverage, novelty, diversity, popularity bias and overlap are measured.
+        exclude_seen: Whether items that a user has seen are left out of the ranking. A held-out item that the user had
+            before is then a miss for every model; ``counts["targets_seen"]`` is their number. ``False`` suits data in
+            which people come back to the same items, such as groceries and music.
         name: What to call the model; by default what its class is registered as.
         progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
     Raises:
-        InvalidDataError: for a k or a baseline that is none, or when nothing is held out.
-        NotFittedError: when the encoder has learnt nothing yet.
+        InvalidDataError: for an invalid k or baseline, or when nothing is held out.
+        NotFittedError: when the encoder is not fitted.
     """
     depths, (top,) = check_depths(k, "k"), check_depths(top, "top")
     task = split if isinstance(split, Task) else from_split(split, part)
+    if not flag(exclude_seen, "exclude_seen"):
+        task = replace(task, exclude_seen=False)
     if task.targets.n_events == 0:
         raise InvalidDataError(f"nothing is held out in {task.name!r}", "split the data otherwise")
     with showing(progress) as show:
@@ -94,22 +104,32 @@ def _measure(
     ranking = rank(encoder, task, top, progress)
     seconds = time.perf_counter() - start
     per_user = accuracy(ranking, depths) | _of_lists(ranking.lists, task)
-    targets = task.targets
+    counts = {
+        "users": len(task.users),
+        "ranked_items": int(task.candidates.sum()) if task.pools is None else task.pools.shape[1],
+        "targets": task.targets.n_events,
+        "targets_seen": task.n_targets_seen,
+        "unknown_targets": int((~(task.findable & task.candidates))[task.targets.item_codes].sum()),
+    }
     return Evaluation(
         model=name or encoder.name,
         protocol=task.name,
         metrics={key: float(values.mean()) for key, values in per_user.items()} | _of_all_lists(ranking.lists, task),
         per_user=per_user,
-        user_ids=[targets.user_ids[code] for code in task.users.tolist()],
-        counts={
-            "users": len(task.users),
-            "ranked_items": int(task.candidates.sum()) if task.pools is None else task.pools.shape[1],
-            "targets": targets.n_events,
-            "unknown_targets": int((~(task.findable & task.candidates))[targets.item_codes].sum()),
-        },
+        user_ids=[task.targets.user_ids[code] for code in task.users.tolist()],
+        counts=counts,
         seconds=seconds,
         baselines=baselines,
+        notes=notes_on_seen(counts, excluded=task.exclude_seen and task.pools is None),
     )
+
+
+def notes_on_seen(counts: Mapping[str, int], *, excluded: bool) -> list[str]:
+    """A note on targets that are excluded because their users had them before; empty without such targets."""
+    if not excluded or not counts["targets_seen"]:
+        return []
+    found = f"{counts['targets_seen']:,} of {counts['targets']:,} targets were seen before by their users"
+    return [f"{found} and are excluded, so no model can hit them; exclude_seen=False ranks them"]
 
 
 def _of_lists(lists: NDArray[np.int32], task: Task) -> dict[str, NDArray[np.float64]]:
@@ -151,25 +171,20 @@ def _tokens(data: Dataset) -> NDArray[np.float32]:
 
 
 def _fitted(baseline: Encoder | str, train: Dataset) -> Encoder:
-    if isinstance(baseline, Encoder):
-        return baseline if baseline.is_fitted else baseline.fit(train)
-    if baseline == PopularityEncoder.name:
-        return PopularityEncoder().fit(train)
-    from vecrec.registry import find_part
-
-    made = find_part("vecrec.encoders", baseline)()
-    if not isinstance(made, Encoder):
-        raise InvalidDataError(f"{baseline!r} is registered as {made!r}, which is no encoder")
-    return made.fit(train)
+    made = find_part("vecrec.encoders", baseline)() if isinstance(baseline, str) else baseline
+    if not callable(getattr(made, "encode_users", None)):
+        raise InvalidDataError(f"the baseline {baseline!r} is not an encoder", "give an Encoder, or a registered name")
+    encoder: Encoder = made
+    return encoder if encoder.is_fitted else encoder.fit(train)
 
 
 def check_depths(values: Any, what: str) -> list[int]:
     """One or several depths as a list.
 
     Raises:
-        InvalidDataError: for none at all, or something else than integers of at least 1.
+        InvalidDataError: for no depths, or other values than integers of at least 1.
     """
     listed = list(values) if isinstance(values, (list, tuple, range)) else [values]
-    if not listed or not all(type(value) is int and value >= 1 for value in listed):
-        raise InvalidDataError(f"{what} is {values!r}", "give an integer of at least 1, or for k several, as (10, 50)")
-    return listed
+    if not listed:
+        raise InvalidDataError(f"{what} is {values!r}", "give an integer of at least 1, or several, as (10, 50)")
+    return [integer(value, what, low=1) for value in listed]

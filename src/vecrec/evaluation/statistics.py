@@ -1,4 +1,8 @@
-"""How certain a figure is: bootstrap intervals, and the paired comparison of two models."""
+"""How certain a figure is: bootstrap intervals, and the paired comparison of two models.
+
+Not by `scipy.stats`: the base install has no SciPy, and `scipy.stats.bootstrap` draws every value of every resample
+where a multinomial draw of the few different values suffices.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +40,9 @@ class Comparison:
     p_value: float
     """How often chance alone makes a difference of this size or more, if the models are equally good."""
     wins: int
-    """For how many users the first is better."""
+    """The number of users for whom the first is better."""
     losses: int
-    """For how many users the second is better."""
+    """The number of users for whom the second is better."""
 
     def __str__(self) -> str:
         return (
@@ -68,7 +72,7 @@ def bootstrap_interval(
             "give one value a user, a level in (0, 1) and at least one resample",
         )
     rng = np.random.default_rng(seed)
-    # Users with equal values are alike, and most metrics have few different values: counts of those are drawn.
+    # Most metrics have few different values: the counts of those are drawn, not single users.
     different, counts = np.unique(values, return_counts=True)
     draws = rng.multinomial(len(values), counts / len(values), size=resamples)
     low, high = np.quantile(draws @ different / len(values), [(1 - level) / 2, (1 + level) / 2])
@@ -86,7 +90,7 @@ def compare_paired(
 ) -> Comparison:
     """Compare two models user by user: a bootstrap interval and a randomisation test of the mean difference.
 
-    The test swaps the two models' values of a random half of the users again and again (Smucker, Allan and Carterette,
+    The test swaps the two models' values of a random half of the users many times (Smucker, Allan and Carterette,
     *A comparison of statistical significance tests for information retrieval evaluation*, CIKM 2007).
 
     Args:

@@ -160,7 +160,12 @@ class Readers:
         return {key: Item(key, record) for key, record in self.metadata_store.get(ITEM, ids).items()}
 
     def evaluate(
-        self, test: Dataset, k: int | Sequence[int] = (10, 50), *, where: Filter | None = None
+        self,
+        test: Dataset,
+        k: int | Sequence[int] = (10, 50),
+        *,
+        where: Filter | None = None,
+        exclude_seen: bool = True,
     ) -> LiveEvaluation:
         """Recommend to every user with an event in ``test`` as anybody would be served, and measure the result.
 
@@ -168,6 +173,7 @@ class Readers:
             test: The events that are to be predicted, which the metadata store must not hold yet.
             k: How deep to look.
             where: A condition under which to recommend.
+            exclude_seen: Whether items in the stored events of a user are excluded; ``False`` for repeats.
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
@@ -181,17 +187,21 @@ class Readers:
         from vecrec.evaluation.live import LivePath, evaluate_live
 
         def measure(live: Live) -> LiveEvaluation:
+            def request(depth: int) -> Request:
+                return Request.of(depth, where, exclude_seen)
+
             path = LivePath(
                 encode_users=lambda users: self._server.vectors(live, users),
                 dim=live.encoder.dim,
                 collection=live.collection,
                 vectors=self.vector_store,
-                serve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where)),
-                retrieve=lambda ids, depth: self._server.for_ids(live, ids, Request.of(depth, where).plain),
+                serve=lambda ids, depth: self._server.for_ids(live, ids, request(depth)),
+                retrieve=lambda ids, depth: self._server.for_ids(live, ids, request(depth).plain),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: self._server.users(live, ids),
                 with_record=lambda ids: self.metadata_store.get(ITEM, ids),
                 where=where,
+                exclude_seen=exclude_seen,
             )
             return evaluate_live(path, test, k)
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.exact import target_ranks
 from vecrec._internal.sampling import evenly
 from vecrec.data import Split
 from vecrec.encoders.base import Encoder
 from vecrec.evaluation.metrics import ndcg, recall
 from vecrec.evaluation.protocols import Task, from_split
-from vecrec.evaluation.ranking import Ranker, Ranking, target_ranks
+from vecrec.evaluation.ranking import Ranker, Ranking
 from vecrec.progress import Progress, Step
 
 __all__ = ["learn_weights"]
