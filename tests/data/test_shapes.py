@@ -12,6 +12,7 @@ from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -106,12 +107,19 @@ ROWS: dict[str, Callable[[Table], Any]] = {
     "dataclasses": lambda table: list(map(_as_dataclass(table), _rows(table))),
     "lazy frame": lambda table: pl.DataFrame(_rows(table)).lazy(),
     "dataset": lambda table: ds.dataset(pa.table(table)),
+    "relation": lambda table: duckdb.from_arrow(pa.table(table)),
 }
 
 
 @pytest.mark.parametrize("make", ROWS.values(), ids=ROWS)
 def test_rows_and_lazy_tables_are_read(make: Callable[[Table], Any]) -> None:
     assert Dataset(make(shop().log), make(shop().items or {})).digest == Dataset(shop().log, shop().items).digest
+
+
+def test_a_relation_may_have_any_names() -> None:
+    names = Columns(user='the "user", or not', item="item's id")
+    table = {str(names.user): [1, 2], str(names.item): [3, 4], "unused": ["a", "b"]}
+    assert Dataset(duckdb.from_arrow(pa.table(table)), columns=names).item_ids == [3, 4]
 
 
 # -- what kinds and ratings mean
@@ -162,6 +170,7 @@ def test_a_log_means_what_its_events_mean(policy: FeedbackPolicy, columns: tuple
     np.testing.assert_allclose(
         np.ones(300) if data.weights is None else data.weights, policy.event_weights(300, kinds, rated)
     )
+    assert list(data.positive().events()) == [event for event, good in zip(events, data.is_positive) if good]
     assert data.is_target.tolist() == policy.is_target(300, kinds, rated).tolist()
     kept = [event for user in data.users(history=True) for event in policy.taste(user).user.history]
     assert [event for event, good in zip(events, data.is_positive) if good] == kept

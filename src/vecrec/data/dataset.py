@@ -238,6 +238,10 @@ class Dataset:
         """How many users have a positive event of each item, shape (n_items,)."""
         return np.array(self._popularity)
 
+    def positive(self) -> Dataset:
+        """The data set with the events of `is_positive` alone; itself where all of them are."""
+        return self if self.is_positive.all() else self.select_events(self.is_positive)
+
     def with_feedback(self, feedback: FeedbackPolicy) -> Dataset:
         """The data set with another meaning of kinds and ratings."""
         return self._copy(feedback=instance(feedback, "feedback", FeedbackPolicy))

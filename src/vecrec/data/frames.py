@@ -154,17 +154,27 @@ def _open(source: Any, what: str) -> _Table:
 
 
 def _open_stream(source: Any, what: str) -> _Table | None:
-    if _is_of(source, "polars", "LazyFrame"):
-        lazy: list[str] = source.collect_schema().names()
-        return _Table(lazy, lambda chosen, ids: _stream_columns(source.select(chosen).collect(), what, ids))
     if hasattr(source, "to_table") and hasattr(source, "schema"):  # a dataset of PyArrow
-        return _Table(
-            list(source.schema.names), lambda chosen, ids: _stream_columns(source.to_table(columns=chosen), what, ids)
-        )
+        return _projected(source.schema.names, lambda chosen: source.to_table(columns=chosen), what)
+    if _is_of(source, "polars", "LazyFrame"):
+        return _projected(source.collect_schema().names(), lambda chosen: source.select(chosen).collect(), what)
+    if _is_of(source, "polars", "DataFrame"):
+        return _projected(source.columns, source.select, what)
+    if type(source).__name__ == "DuckDBPyRelation":
+        return _projected(source.columns, lambda chosen: source.project(", ".join(map(_quoted, chosen))), what)
     if hasattr(source, "__arrow_c_stream__"):
         table = _read_stream(source, what)
-        return _Table(table.column_names, lambda chosen, ids: _arrow_columns(table.select(chosen), what, ids))
+        return _projected(table.column_names, table.select, what)
     return None
+
+
+def _projected(names: list[str], select: Callable[[list[str]], Any], what: str) -> _Table:
+    """A table that gives some of its columns without reading the others."""
+    return _Table(list(names), lambda chosen, ids: _arrow_columns(_read_stream(select(chosen), what), what, ids))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _read_stream(source: Any, what: str) -> pa.Table:
@@ -175,10 +185,6 @@ def _read_stream(source: Any, what: str) -> pa.Table:
     except (pa.ArrowException, TypeError, ValueError) as error:
         problem = f"{what}, a {type(source).__name__}, cannot be read as a table: {error}"
         raise InvalidDataError(problem, "make a table of it first") from error
-
-
-def _stream_columns(source: Any, what: str, ids: Collection[str]) -> dict[str, Column]:
-    return _arrow_columns(_read_stream(source, what), what, ids)
 
 
 def _arrow_columns(table: pa.Table, what: str, ids: Collection[str]) -> dict[str, Column]:

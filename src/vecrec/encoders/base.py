@@ -24,6 +24,15 @@ __all__ = ["Encoder"]
 _T = TypeVar("_T", Item, User)
 
 
+def _positive(data: Dataset) -> Dataset:
+    """The events that an encoder learns from: not from negative and neutral ones as if they were liked."""
+    positive = data.positive()
+    if not positive.n_events:
+        problem = f"none of the {data.n_events:,} events is positive"
+        raise InvalidDataError(problem, "give Dataset a FeedbackPolicy that says which kinds and ratings are")
+    return positive
+
+
 class Encoder(FittedPart):
     """Turns users and items into vectors of one space, whose inner product is the score.
 
@@ -77,7 +86,7 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
         with showing(progress) as show:
-            self._fit(data, show)
+            self._fit(_positive(data), show)
         return self
 
     def encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
