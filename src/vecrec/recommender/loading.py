@@ -100,7 +100,7 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
     following = min((time for time in held if time > end), default=end + len(new) - last)
     step = (following - end) / (len(new) - last)
     places, times = np.array(known).T
-    between = np.interp(np.arange(first, last + 1), places, times).tolist()
+    between = [float(time) for time in np.interp(np.arange(first, last + 1), places, times)]
     return (
         [start - first + place for place in range(first)]
         + between
