@@ -24,15 +24,6 @@ __all__ = ["Encoder"]
 _T = TypeVar("_T", Item, User)
 
 
-def _positive(data: Dataset) -> Dataset:
-    """The events that an encoder learns from: not from negative and neutral ones as if they were liked."""
-    positive = data.positive()
-    if not positive.n_events:
-        problem = f"none of the {data.n_events:,} events is positive"
-        raise InvalidDataError(problem, "give Dataset a FeedbackPolicy that says which kinds and ratings are")
-    return positive
-
-
 class Encoder(FittedPart):
     """Turns users and items into vectors of one space, whose inner product is the score.
 
@@ -86,8 +77,22 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
         with showing(progress) as show:
-            self._fit(_positive(data), show)
+            self._fit(self._learnable(data), show)
         return self
+
+    def _learnable(self, data: Dataset) -> Dataset:
+        """The data set with the events to learn from: the positive ones.
+
+        An encoder that predicts ratings, or learns from negative events as negative, overrides it.
+
+        Raises:
+            InvalidDataError: when there is no such event.
+        """
+        positive = data.positive()
+        if not positive.n_events:
+            problem = f"none of the {data.n_events:,} events is positive"
+            raise InvalidDataError(problem, "give Dataset a FeedbackPolicy that says which kinds and ratings are")
+        return positive
 
     def encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The items' vectors, shape (n, dim); n may be 0.
