@@ -28,11 +28,12 @@ from benchmarks.service import resident, service, wrk
 from tests.servers.milvus import MilvusServer
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from vecrec.config.compose import compose, open_metadata_store, open_vector_store
+from vecrec.config.compose import compose, open_metadata_store
 from vecrec.config.settings import Settings
 from vecrec.data import Dataset
 from vecrec.datasets import movielens
 from vecrec.encoders import TwoTowerEncoder
+from vecrec.vector_stores.opening import open_vector_store
 
 BARS = {"ready_seconds": 3.0, "memory_mb": 250.0, "growth_mb": 10.0}
 NAME = "bench"

@@ -26,7 +26,7 @@ from benchmarks._report import report
 from benchmarks._timing import interleaved
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores import MetadataStore, from_url
-from vecrec.metadata_stores.redis.history import decode_history, encode_rows
+from vecrec.metadata_stores.redis.layout import decode_history, encode_rows
 from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.dialects import dialect_of
 from vecrec.metadata_stores.sql.layout import Names
@@ -222,7 +222,7 @@ def _cycle(values: Sequence[Any]) -> Iterator[Any]:
 def decoding(rounds: int) -> float:
     """Microseconds to decode a history of 2,000 events in Redis's format."""
     log = [Event(1, number * 13, 978_300_000.0 + number * 37, float(number % 5)) for number in range(2000)]
-    text = ("    2000,\n" + "".join(encode_rows(log))).encode()
+    text = ("    2000,2,\n" + "".join(encode_rows(log))).encode()
     assert decode_history(1, text, 10_000) == log
     return interleaved({"decode": lambda: decode_history(1, text, 10_000)}, rounds)["decode"]
 

@@ -71,7 +71,7 @@ def _linear(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
 MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
     "popularity": lambda dim, seed, options: PopularityEncoder(),
     "content": lambda dim, seed, options: ContentEncoder(dim=dim, seed=seed),
-    "ease": lambda dim, seed, options: EASEEncoder(dim=dim, seed=seed, **options),
+    "ease": lambda dim, seed, options: EASEEncoder(dim=dim, seed=seed, settings=options),
     "linear": _linear,
     "two-tower": _two_tower,
     "recurrent": _recurrent,

@@ -37,9 +37,10 @@ from tests.servers.milvus import MilvusServer
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from vecrec import Recommender, ReleaseChecks
-from vecrec.config.compose import open_metadata_store, open_vector_store
+from vecrec.config.compose import open_metadata_store
 from vecrec.config.settings import Settings
 from vecrec.encoders import ContentEncoder
+from vecrec.vector_stores.opening import open_vector_store
 
 BARS = {"overhead_ms": 2.0, "ready_seconds": 3.0, "memory_mb": 250.0}
 CONNECTIONS = (1, 16, 64)

@@ -14,7 +14,7 @@ from typing_extensions import override
 from vecrec import Event
 from vecrec.errors import StoreError
 from vecrec.ids import Id, decode_id, encode_id
-from vecrec.metadata_stores import MetadataStore
+from vecrec.metadata_stores import EventFilter, MetadataStore
 from vecrec.records import Record
 
 EVENTS = "events of"  # no kind of records has a space in its name
@@ -72,13 +72,18 @@ class FileStore(MetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         with self._held(EVENTS, write=True) as held:
             for user, item, *values in map(astuple, events):
-                held.setdefault(encode_id(user), {})[f"{values[0]} {encode_id(item)}"] = [item, *values]
+                held.setdefault(encode_id(user), {})[f"{values[0]} {values[2]} {encode_id(item)}"] = [item, *values]
 
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
         return {user: events[-(limit or 0) :] for user, events in self._scan_events(1) if user in set(user_ids)}
 
-    def _delete_events(self, user_ids: list[Id]) -> None:
-        self._delete(EVENTS, user_ids)
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        with self._held(EVENTS, write=True) as held:
+            for user in user_ids:
+                history = held.pop(encode_id(user), {})
+                kept = {name: row for name, row in history.items() if only and not only.matches(Event(user, *row))}
+                if kept:
+                    held[encode_id(user)] = kept
 
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
         for user, history in self._scan(EVENTS, batch_size):

@@ -16,7 +16,21 @@ from hypothesis import strategies as st
 
 from vecrec import Filter, field
 from vecrec.errors import InvalidDataError
-from vecrec.filters import And, Comparison, Contains, Field, FieldType, IsIn, Not, Or, check_filter, value_type
+from vecrec.filters import (
+    And,
+    Comparison,
+    Contains,
+    ContainsAny,
+    Field,
+    FieldType,
+    IsIn,
+    Not,
+    Or,
+    check_filter,
+    value_type,
+)
+from vecrec.filters.operators import OPERATORS
+from vecrec.filters.text import parse_conditions
 from vecrec.testing.data import FIELDS, HOSTILE_TEXTS, random_filter, random_rows
 
 _SEEDS = st.integers(0, 2**32)
@@ -68,6 +82,18 @@ def _filter(seed: int) -> Filter:
         (genres.contains("a"), {"genres": ["ab"]}, False),
         (genres.contains("a"), {"genres": []}, False),
         (codes.contains(1), {"codes": [1, 2]}, True),
+        (year.between(1, 5), {"year": 1}, True),
+        (year.between(1, 5), {"year": 5}, True),
+        (year.between(1, 5), {"year": 6}, False),
+        (year.between(0.5, 5), {"year": 0}, False),
+        (lang.between("a", "b"), {"lang": "ab"}, True),
+        (lang.between("a", "b"), {"lang": "ba"}, False),
+        (genres.contains_any(["a", "c"]), {"genres": ["b", "c"]}, True),
+        (genres.contains_any(["a", "c"]), {"genres": ("a",)}, True),
+        (genres.contains_any(["a", "c"]), {"genres": ["ab"]}, False),
+        (genres.contains_any(x for x in "a"), {"genres": ["a"]}, True),
+        (genres.contains_any([]), {"genres": ["a"]}, False),
+        (codes.contains_any([3, 2]), {"codes": [1, 2]}, True),
     ],
 )
 def test_conditions_mean_what_they_say(where: Filter, record: dict[str, Any], matches: bool) -> None:
@@ -103,6 +129,12 @@ def test_a_missing_value_meets_no_condition(where: Filter, record: dict[str, Any
         (genres.contains("a"), {"genres": "a"}),
         (codes.contains(1), {"codes": [True]}),
         (codes.contains(1), {"codes": ["1"]}),
+        (genres.contains_any(["a"]), {"genres": "a"}),
+        (codes.contains_any([1]), {"codes": [True]}),
+        (codes.contains_any([1]), {"codes": ["1", [1], None]}),
+        (year.is_in([1]), {"year": [1]}),
+        (flag.is_in([True]), {"flag": 1}),
+        (year.between(0, 2), {"year": True}),
     ],
 )
 def test_a_value_of_another_type_meets_no_condition(where: Filter, record: dict[str, Any]) -> None:
@@ -186,7 +218,7 @@ def test_leaves_are_listed_from_left_to_right() -> None:
 )
 def test_usual_mistakes_are_told(wrong: Any) -> None:
     """``and``, ``not``, chains, missing parentheses, ``in``: each is an error that says what to write instead."""
-    with pytest.raises(InvalidDataError, match=r"parenthes|combine|contains|no condition yet"):
+    with pytest.raises(InvalidDataError, match=r"parenthes|combine|contains|not a condition yet"):
         wrong()
 
 
@@ -200,6 +232,8 @@ def test_values_that_nothing_equals_are_refused(value: Any) -> None:
         lambda: year < value,
         lambda: year.is_in([1, value]),
         lambda: genres.contains(value),
+        lambda: genres.contains_any(["a", value]),
+        lambda: year.between(1, value),
     ):
         with pytest.raises(InvalidDataError):
             wrong()
@@ -215,8 +249,16 @@ def test_booleans_have_no_order(compare: Any) -> None:
 @pytest.mark.parametrize("values", ["abc", b"abc", 5, None])
 def test_is_in_takes_a_list(values: Any) -> None:
     """One string is no list of its characters."""
-    with pytest.raises(InvalidDataError, match="put it into a list"):
-        year.is_in(values)
+    for method in (year.is_in, genres.contains_any):
+        with pytest.raises(InvalidDataError, match="put it into a list"):
+            method(values)
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 1), ("b", "a"), (1, "2"), ("1", 2), (False, True), (1, True)])
+def test_between_takes_two_bounds_in_order(low: Any, high: Any) -> None:
+    """Bounds that no value lies between are a mistake, and the message shows them."""
+    with pytest.raises(InvalidDataError, match=r"bounds|no order"):
+        year.between(low, high)
 
 
 @pytest.mark.parametrize("value", [True, 1.5, None, ["a"]])
@@ -224,20 +266,28 @@ def test_contains_takes_an_integer_or_a_text(value: Any) -> None:
     """Lists of values hold nothing else."""
     with pytest.raises(InvalidDataError):
         genres.contains(value)
+    with pytest.raises(InvalidDataError):
+        genres.contains_any([value])
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "é", "a" * 65, "a\n", "a.b", None, 3, "a'; DROP TABLE"])
 def test_names_are_checked(name: Any) -> None:
     """A field's name may go into an engine's language, so only letters, digits and underscores are one."""
-    for make in (field, lambda n: Comparison(n, "==", 1), lambda n: IsIn(n, (1,)), lambda n: Contains(n, 1)):
-        with pytest.raises(InvalidDataError, match="no name of a filterable field"):
+    for make in (
+        field,
+        lambda n: Comparison(n, "==", 1),
+        lambda n: IsIn(n, (1,)),
+        lambda n: Contains(n, 1),
+        lambda n: ContainsAny(n, (1,)),
+    ):
+        with pytest.raises(InvalidDataError, match="not a valid name of a filterable field"):
             make(name)
 
 
 @pytest.mark.parametrize("op", ["", "=", "==  1 or 1 ==", "in", None, "<>"])
 def test_operators_are_checked(op: Any) -> None:
     """A comparison made by hand cannot smuggle anything either."""
-    with pytest.raises(InvalidDataError, match="no operator"):
+    with pytest.raises(InvalidDataError, match="not a valid operator"):
         Comparison("year", op, 1)
 
 
@@ -265,9 +315,12 @@ def test_values_become_plain(value: Any, plain: Any) -> None:
         (year.is_in([1, "1"]), "cannot be compared"),
         (codes.contains("1"), "cannot be compared"),
         (genres.contains(1), "cannot be compared"),
+        (genres.contains_any(["a", 1]), "cannot be compared"),
+        (year.between("1", "2"), "cannot be compared"),
+        (lang.contains_any(["a"]), "use ==, .between or .is_in"),
         (genres == "a", "use .contains"),
         (genres.is_in(["a"]), "use .contains"),
-        (lang.contains("a"), "use == or .is_in"),
+        (lang.contains("a"), "use ==, .between or .is_in"),
         ("year > 1990", "built from fields"),
         (year, "built from fields"),
         (True, "built from fields"),
@@ -299,6 +352,24 @@ def test_the_size_of_a_filter_is_limited() -> None:
         check_filter(deep, FIELDS)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        year.is_in(range(30_000)),
+        functools.reduce(operator.or_, [year.is_in(range(n, n + 500)) for n in range(0, 25_000, 500)]),
+        genres.contains_any([f"genre {n}" for n in range(10_000)]),
+        lang == "a" * 100_001,
+        (lang == "a" * 60_000) | ~(lang < "b" * 60_000),
+    ],
+    ids=["one list", "many lists", "a list of texts", "a long text", "two long texts"],
+)
+def test_the_values_of_a_filter_are_limited_together(where: Filter) -> None:
+    """One bound holds for all values of a filter, however they are spread over its conditions."""
+    with pytest.raises(InvalidDataError, match="100,000 characters"):
+        check_filter(where, FIELDS)
+    assert check_filter(year.is_in(range(10_000)), FIELDS) is not None
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=repr)
 def test_hostile_text_is_only_text(text: str) -> None:
     """It equals itself and nothing else."""
@@ -325,3 +396,55 @@ def test_filters_show_what_they_are() -> None:
     )
     with pytest.raises(TypeError, match="unhashable"):
         hash(Field("year"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text", "where"),
+    [
+        ("eq", 1990, "year=1990", year == 1990),
+        ("ne", 1990, "year!=1990", year != 1990),
+        ("lt", 1990, "year<1990", year < 1990),
+        ("le", 1990, "year<=1990", year <= 1990),
+        ("gt", 1990, "year>1990", year > 1990),
+        ("ge", 1990, "year>=1990", year >= 1990),
+        ("between", [1990, 1999], "year between 1990,1999", year.between(1990, 1999)),
+        ("in", [1990, 1995], "year in 1990, 1995", year.is_in([1990, 1995])),
+        ("contains", "a b", "genres:a b", genres.contains("a b")),
+        ("contains_any", ["a", "b c"], "genres contains_any a,b c", genres.contains_any(["a", "b c"])),
+    ],
+)
+def test_every_operator_has_every_form(name: str, value: Any, text: str, where: Filter) -> None:
+    """The method of a field, the JSON of the service and the short text of a command line mean the same condition."""
+    pydantic = pytest.importorskip("pydantic")
+    from vecrec.filters.json import Where, compile_where
+
+    column = "genres" if "contains" in name else "year"
+    posted = pydantic.TypeAdapter(Where).validate_python({"field": column, "op": name, "value": value})
+    assert compile_where(posted) == parse_conditions([text], FIELDS) == where
+
+
+def test_the_forms_are_all_tested() -> None:
+    """The table above names each operator that there is."""
+    (mark,) = test_every_operator_has_every_form.pytestmark
+    assert [case[0] for case in mark.args[1]] == list(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["year", "year ~ 3", "year between 1990", "year between 1,2,3", "year between 2,1", "year in", "year in 1,x",
+     "lang contains_any a", "genres in a,b", "year:x", "flag=2", "nothing=1", "year betweens 1,2", "=1"],
+)  # fmt: skip
+def test_bad_texts_are_refused(text: str) -> None:
+    """A text that is not a condition on one of the fields is refused with an example or the fields that there are."""
+    with pytest.raises(InvalidDataError):
+        check_filter(parse_conditions([text], FIELDS), FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("op", "value"),
+    [("eq", [1]), ("in", 1), ("between", [1]), ("between", 3), ("between", [1, 2, 3]), ("contains", [1])],
+)
+def test_an_operator_takes_its_number_of_values(op: str, value: Any) -> None:
+    """One value, two or a list: the message says which."""
+    with pytest.raises(InvalidDataError, match=r"give (one value|a list)"):
+        OPERATORS[op].condition(year, value)

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vecrec.errors import InvalidDataError
 
-__all__ = ["find_part"]
+__all__ = ["find_part", "registered"]
+
+
+def registered(group: str, name: str) -> Any | None:
+    """What is registered as ``name`` in an entry point group such as ``"vecrec.metadata_stores"``.
+
+    Returns:
+        The loaded class or callable; ``None`` when no installed package registers one.
+    """
+    from importlib.metadata import entry_points  # costs more than the rest of the import of vecrec
+
+    for entry in entry_points(group=group, name=name):
+        return entry.load()
+    return None
 
 
 def find_part(group: str, name: str) -> type:
@@ -13,13 +28,13 @@ def find_part(group: str, name: str) -> type:
     Raises:
         InvalidDataError: when no installed package registers one.
     """
-    from importlib.metadata import entry_points  # costs more than the rest of the import of vecrec
+    from importlib.metadata import entry_points
 
-    found = {entry.name: entry for entry in entry_points(group=group)}
-    if name not in found:
+    part: type | None = registered(group, name)
+    if part is None:
+        known = sorted(entry.name for entry in entry_points(group=group))
         raise InvalidDataError(
-            f"no installed package registers {name!r} in {group!r} (there are {sorted(found) or 'none'})",
+            f"no installed package registers {name!r} in {group!r} (there are {known or 'none'})",
             "install the package that has it, or hand in the class itself",
         )
-    part: type = found[name].load()
     return part

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import Run
+from vecrec.data.vector_files import read_vectors, write_vectors
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
-from vecrec.vector_files import read_vectors, write_vectors
 
 _IDS: dict[str, list[Id]] = {
     "integers": [1, -5, 2**60],

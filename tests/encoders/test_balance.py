@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.learning.balance import balanced
+from vecrec.learning.algebra import balanced
 
 
 def _random(rows: int, columns: int, seed: int) -> NDArray[np.float32]:

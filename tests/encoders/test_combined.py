@@ -111,7 +111,7 @@ def test_without_refit_the_members_are_fitted_once_and_never_see_the_last_events
     assert combined.members[1].fingerprint == LinearSequenceEncoder(dim=8).fit(split.before_test).fingerprint
     again = CombinedEncoder([PopularityEncoder(), LinearSequenceEncoder(dim=8)]).fit(data)
     assert combined.weights == again.weights
-    with pytest.raises(InvalidDataError, match="refit is 1: use True or False"):
+    with pytest.raises(InvalidDataError, match="refit is 1: give True or False"):
         CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], refit=1)  # type: ignore[arg-type]
 
 

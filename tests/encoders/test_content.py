@@ -121,7 +121,7 @@ def test_data_without_features_or_ratings_will_do() -> None:
 )
 def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
     """The message names the setting and what it takes."""
-    with pytest.raises(InvalidDataError, match=f"{next(iter(settings))} is .* give a whole number"):
+    with pytest.raises(InvalidDataError, match=f"{next(iter(settings))} is .* give an int"):
         ContentEncoder(**settings)
 
 

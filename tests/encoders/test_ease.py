@@ -26,7 +26,7 @@ class TestEASEEncoder(EncoderTests):
 
     @classmethod
     def make(cls, seed: int = 0) -> EASEEncoder:
-        return EASEEncoder(dim=16, seed=seed, ridge=2.0)
+        return EASEEncoder(dim=16, seed=seed, settings={"ridge": 2.0})
 
 
 def _random_sets(seed: int = 0, users: int = 120, items: int = 25) -> Dataset:
@@ -62,14 +62,14 @@ def _weights(encoder: EASEEncoder, data: Dataset) -> NDArray[Any]:
 @pytest.mark.parametrize("ridge", [0.5, 20.0])
 def test_with_enough_dimensions_the_scores_are_those_of_the_formula(ridge: float) -> None:
     data = _random_sets()
-    found = _weights(EASEEncoder(dim=40, ridge=ridge, popularity=0.0).fit(data), data)
+    found = _weights(EASEEncoder(dim=40, settings={"ridge": ridge, "popularity": 0.0}).fit(data), data)
     expected = _direct(data, ridge)
     np.testing.assert_allclose(found / found.std(), expected / expected.std(), atol=2e-4)
 
 
 def test_items_outside_the_closed_form_are_predicted_by_plain_regression() -> None:
     data = _random_sets()
-    found = _weights(EASEEncoder(dim=40, ridge=3.0, popularity=0.0, exact_items=10).fit(data), data)
+    found = _weights(EASEEncoder(dim=40, settings={"ridge": 3.0, "popularity": 0.0, "exact_items": 10}).fit(data), data)
     had = np.zeros((data.n_users, data.n_items))
     had[data.user_codes, data.item_codes] = 1
     had *= np.sqrt(had.sum(axis=1, keepdims=True) ** -0.5)
@@ -91,7 +91,7 @@ def test_fewer_dimensions_lose_little_and_each_one_less() -> None:
     wanted = had @ expected
     lost = []
     for dim in (2, 4, 8, 16, 26):
-        found = had @ _weights(EASEEncoder(dim=dim, ridge=1.0, popularity=0.0).fit(data), data)
+        found = had @ _weights(EASEEncoder(dim=dim, settings={"ridge": 1.0, "popularity": 0.0}).fit(data), data)
         lost.append(1 - np.corrcoef(found.ravel(), wanted.ravel())[0, 1])
     assert all(more > less for more, less in itertools.pairwise(lost))
     assert lost[1] < 0.15
@@ -104,7 +104,9 @@ def test_neither_order_nor_repetition_nor_who_it_is_changes_anything() -> None:
     one, other = encoder.encode_users([User(3, {}, [1, 2, 3]), User(None, {}, [3, 1, 2, 2, 3, "unknown"])])
     assert (one == other).all()
     only_last = (
-        EASEEncoder(dim=12, history=2).fit(data).encode_users([User(None, {}, [1, 2, 3]), User(None, {}, [2, 3])])
+        EASEEncoder(dim=12, settings={"history": 2})
+        .fit(data)
+        .encode_users([User(None, {}, [1, 2, 3]), User(None, {}, [2, 3])])
     )
     assert (only_last[0] == only_last[1]).all()
 
@@ -121,19 +123,19 @@ def test_somebody_new_gets_what_is_popular() -> None:
 def test_what_was_withheld_of_a_taste_is_found_better_than_by_popularity() -> None:
     data = _random_sets(users=400)
     split = splits.random(data, 0.8, seed=1)
-    found = evaluate(EASEEncoder(dim=24, ridge=3.0).fit(split.train), split, k=5)
+    found = evaluate(EASEEncoder(dim=24, settings={"ridge": 3.0}).fit(split.train), split, k=5)
     assert found["ndcg@5"] > 1.3 * found.baselines[0]["ndcg@5"]
 
 
 def test_a_new_item_is_found_by_its_features() -> None:
     split = splits.cold_items(tastes(), 0.2, seed=0)
-    found = evaluate(EASEEncoder(dim=32, ridge=2.0).fit(split.train), cold_items(split), k=3)
+    found = evaluate(EASEEncoder(dim=32, settings={"ridge": 2.0}).fit(split.train), cold_items(split), k=3)
     assert found["hit_rate@3"] > 1.2 * found.baselines[0]["hit_rate@3"]
 
 
 def test_settings_are_kept_and_told_by_the_fingerprint(tmp_path: Path) -> None:
     data = _random_sets()
-    made = EASEEncoder(dim=8, ridge=7.5, popularity=0.5, exact_items=20, history=50).fit(data)
+    made = EASEEncoder(dim=8, settings={"ridge": 7.5, "popularity": 0.5, "exact_items": 20, "history": 50}).fit(data)
     made.save(tmp_path)
     loaded = EASEEncoder.load(tmp_path)
     assert loaded.fingerprint == made.fingerprint != EASEEncoder(dim=8).fit(data).fingerprint
@@ -160,7 +162,7 @@ def test_a_single_item_and_a_single_user_are_enough() -> None:
 def test_arguments_out_of_range_are_refused(name: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(InvalidDataError, match=f"{name} is"):
-            EASEEncoder(**{name: value})
+            EASEEncoder(**({name: value} if name in {"dim", "seed"} else {"settings": {name: value}}))
 
 
 def test_before_fit_it_says_what_to_do() -> None:

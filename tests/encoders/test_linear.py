@@ -187,7 +187,7 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(InvalidDataError, match="seed is"):
         LinearSequenceEncoder(seed=-1)
     assert LinearSequenceEncoder(settings={"ridge": 3}).settings == LinearSequenceSettings(ridge=3)
-    with pytest.raises(InvalidDataError, match="settings"):
+    with pytest.raises(InvalidDataError, match="did you mean"):
         LinearSequenceEncoder(settings={"bridge": 3})
     with pytest.raises(InvalidDataError, match="settings is"):
         LinearSequenceEncoder(settings=3)  # type: ignore[arg-type]

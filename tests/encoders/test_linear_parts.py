@@ -9,12 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from vecrec.data import Categorical, MultiCategorical, Numeric
-from vecrec.encoders.linear_sequence import fitting, sums
-from vecrec.encoders.linear_sequence.closed_form import ClosedForm
-from vecrec.encoders.linear_sequence.fitting import Positions, fit_items, read_positions
-from vecrec.encoders.linear_sequence.sums import feature_products, next_sums
+from vecrec.encoders.linear_sequence import closed_form, least_squares
+from vecrec.encoders.linear_sequence.closed_form import ClosedForm, feature_products, next_sums
+from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
 from vecrec.learning.algebra import Factor, leading_vectors
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.feature_map import FeatureMap
 from vecrec.records import JSON, Record
 
 N_ITEMS, DECAYS = 7, (0.0, 0.5, 0.8)
@@ -82,7 +81,7 @@ def test_many_and_few_pairs_are_summed_alike(few: bool, monkeypatch: pytest.Monk
     """Whether a table of all pairs is made, and how many lags it takes at once, changes nothing."""
     codes, ages, _ = sequences()
     plain = next_sums(codes, ages, N_ITEMS, DECAYS, 6)
-    monkeypatch.setattr(sums, "_PAIRS_AT_A_TIME", 1 if few else 10**9)
+    monkeypatch.setattr(closed_form, "_PAIRS_AT_A_TIME", 1 if few else 10**9)
     wide = next_sums(codes, ages, 200, DECAYS, 6)
     for one, other in zip(plain, wide):
         np.testing.assert_allclose(one, other[:N_ITEMS, :N_ITEMS], rtol=1e-6)
@@ -175,7 +174,7 @@ def test_too_many_positions_are_thinned_by_item_and_weighted(monkeypatch: pytest
     codes, _, offsets = sequences()
     tables = np.ones((3, N_ITEMS + 1, 4), np.float32)
     whole = read_positions(tables, codes, offsets, DECAYS)
-    monkeypatch.setattr(fitting, "_FLOATS", 8 * 4)
+    monkeypatch.setattr(least_squares, "_FLOATS", 8 * 4)
     some = read_positions(tables, codes, offsets, DECAYS)
     assert len(some.vectors) <= 8 < len(whole.vectors)
     np.testing.assert_allclose(np.diff(some.starts) * some.weights, np.diff(whole.starts) * whole.weights)

@@ -24,7 +24,7 @@ from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, Store
 from vecrec.ids import Id
 from vecrec.metadata_stores import SQLMetadataStore
 from vecrec.metadata_stores.sql import statements as sql
-from vecrec.metadata_stores.sql.batches import bounded, padded
+from vecrec.metadata_stores.sql.statements import bounded, padded
 from vecrec.records import Record
 from vecrec.types import Event
 
@@ -114,10 +114,10 @@ def test_a_newer_version_of_the_tables_is_refused(sql_url: str) -> None:
     prefix = fresh()
     with SQLMetadataStore(sql_url, prefix=prefix) as store:
         store.put("item", {1: {}})
-    _execute(sql_url, f"UPDATE {prefix}meta SET value = '2' WHERE name = 'version'")
+    _execute(sql_url, f"UPDATE {prefix}meta SET value = '3' WHERE name = 'version'")
     with SQLMetadataStore(sql_url, prefix=prefix) as store:
         for call in (lambda: store.get("item", [1]), lambda: store.put("item", {2: {}}), store.ping):
-            with pytest.raises(StoreError, match="have version 2, and this vecrec knows version 1"):
+            with pytest.raises(StoreError, match="have version 3, and this vecrec knows versions to 2"):
                 call()
     assert _execute(sql_url, f"SELECT COUNT(*) FROM {prefix}records") == [(1,)]
 
@@ -128,7 +128,7 @@ def test_processes_that_start_together_create_the_tables_once(sql_url: str) -> N
     at_once(_CREATING, [(sql_url, prefix, str(worker)) for worker in range(4)])
     with SQLMetadataStore(sql_url, prefix=prefix) as store:
         assert store.count("item") == 4
-    assert _execute(sql_url, f"SELECT value FROM {prefix}meta") == [("1",)]
+    assert _execute(sql_url, f"SELECT value FROM {prefix}meta") == [("2",)]
 
 
 def test_the_switch_to_wal_waits_for_another_process(tmp_path: Path) -> None:
@@ -579,11 +579,57 @@ def test_sqlite_survives_a_killed_writer(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_foreign_values_are_named(sql_store: SQLMetadataStore, sql_url: str) -> None:
-    """A record that something else has broken is an error that names it, and harms no other."""
-    sql_store.put("item", {1: {}, "two": {}})
-    records = sql_store._names.records
-    _execute(sql_url, f"UPDATE {records} SET record = '{{no json' WHERE record = '{{}}' AND LENGTH(id) = 4")
-    with pytest.raises(StoreError, match="item 'two'"):
-        sql_store.get("item", [1, "two"])
-    assert sql_store.get("item", [1]) == {1: {}}
+@pytest.mark.parametrize("text", ["{no json", "{},{}", "[1]", "3"])
+def test_a_record_changed_by_hand_spoils_itself_only(
+    sql_store: SQLMetadataStore, sql_url: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record that is not a JSON object is left out and logged by its id; the others are read as they are."""
+    sql_store.put("item", {1: {"n": 1}, "two": {}, 3: {"n": 3}})
+    _execute(sql_url, f"UPDATE {sql_store._names.records} SET record = '{text}' WHERE record = '{{}}'")
+    assert sql_store.get("item", [1, "two", 3]) == dict(sql_store.scan("item")) == {1: {"n": 1}, 3: {"n": 3}}
+    assert sql_store.read_users("item", ["two", 3])[0] == {3: {"n": 3}}
+    assert "item 'two'" in caplog.text
+    sql_store.put("item", {"two": {"mended": True}})
+    assert sql_store.get("item", ["two"]) == {"two": {"mended": True}}
+
+
+def test_rows_with_foreign_ids_are_left_out(sql_store: SQLMetadataStore, sql_url: str) -> None:
+    """A row that another program wrote, with an id of no known form, does not end a scan."""
+    sql_store.put("item", {1: {}})
+    sql_store.append_events([Event(1, 1, 1.0)])
+    names, literal = sql_store._names, "CAST('{}' AS BLOB)" if sql_url.startswith("sqlite") else "'{}'"
+    for key in ("abc", "i1x", ""):
+        value = literal.format(key)
+        _execute(
+            sql_url,
+            f"INSERT INTO {names.records} (kind, id, record) VALUES ('item', {value}, '{{}}')",
+            f"INSERT INTO {names.events} (user_id, item_id, time, kind, seq) VALUES "
+            f"({value}, {value}, 1, {literal.format('')}, 1)",
+        )
+    assert list(sql_store.scan("item", 2)) == [(1, {})]
+    assert list(sql_store.scan_events(2)) == [(1, [Event(1, 1, 1.0)])]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql+pymysql://u:secret@more@127.0.0.1:1/db",
+        "postgresql+psycopg://u:secret@127.0.0.1:one/db",
+        "mysql+pymysql://u:p@127.0.0.1:1/db?password_of=secret",
+    ],
+)
+def test_bad_urls_are_refused_without_their_secrets(url: str) -> None:
+    """What cannot be read, and options that the driver does not know, are told without their values."""
+    with pytest.raises(InvalidDataError) as caught, SQLMetadataStore(url) as store:
+        store.ping()
+    assert "secret" not in f"{caught.value} {caught.value.__cause__}"
+    assert caught.value.cure
+
+
+def test_postgresql_statements_are_not_prepared(postgres_url: str) -> None:
+    """Behind PgBouncer in transaction mode the next statement may meet another server process."""
+    with SQLMetadataStore(postgres_url, prefix=fresh(), max_connections=1) as store:
+        store.put("item", {1: {}})
+        for _ in range(20):
+            store.get("item", [1])
+        assert store._database.read("SELECT COUNT(*) FROM pg_prepared_statements", ()) == [(0,)]

@@ -10,7 +10,7 @@ from tests.recommender.tastes import SCHEMA, TasteEncoder, world
 from vecrec import Event, Item, Recommender, User, field
 from vecrec.errors import InvalidDataError, StoreError
 from vecrec.ids import Id
-from vecrec.metadata_stores import MemoryMetadataStore
+from vecrec.metadata_stores import MemoryMetadataStore, Risk
 from vecrec.recommender import Receipt, Report
 from vecrec.vector_stores import MemoryVectorStore
 from vecrec.vector_stores.base import Attributes, CollectionSpec, Vectors
@@ -154,11 +154,13 @@ def test_reports_read_well() -> None:
 
 def test_verify_passes_on_what_a_store_warns_of(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that knows of a risk is heard, and a risk is no difference."""
-    monkeypatch.setattr(MemoryMetadataStore, "warnings", lambda self: ["memory is no disk"], raising=False)
+    monkeypatch.setattr(
+        MemoryMetadataStore, "warnings", lambda self: [Risk("memory is no disk", "use one")], raising=False
+    )
     report = rec.verify()
     assert report
-    assert report.warnings == ("memory is no disk",)
-    assert str(report).endswith("memory is no disk")
+    assert report.warnings == ("memory is no disk: use one",)
+    assert str(report).endswith("memory is no disk: use one")
 
 
 # -- users

@@ -17,9 +17,8 @@ from vecrec.encoders import ContentEncoder, Encoder
 from vecrec.errors import DimensionMismatchError, InvalidDataError
 from vecrec.progress import silent
 from vecrec.rerankers import Candidates, RatingReranker, RatingSettings, Reranker
-from vecrec.rerankers.rating.inference import Head
+from vecrec.rerankers.rating.inference import STATISTICS, Head, Statistics, past
 from vecrec.rerankers.rating.network import RatingNetwork
-from vecrec.rerankers.rating.preprocessor import STATISTICS, Statistics, past
 from vecrec.rerankers.rating.training_data import prepare
 from vecrec.testing import RerankerTests
 from vecrec.testing.encoders.tastes import tastes
@@ -123,31 +122,35 @@ def test_both_engines_compute_the_same() -> None:
     data = tastes()
     encoder = ContentEncoder(dim=16).fit(data)
     settings = RatingSettings(width=6, hidden=(9, 5), dropout=0.0, folds=2)
-    material = prepare(data, encoder, settings, 0, silent)
+    training_data = prepare(data, encoder, settings, 0, silent)
     rng = np.random.default_rng(0)
-    network = RatingNetwork(material.language, material.scale, 16, settings, rng)
+    network = RatingNetwork(training_data.preprocessor, training_data.scale, 16, settings, rng)
     for parameter in network.parameters():
         parameter.set_value(rng.normal(scale=0.3, size=parameter.shape).astype(np.float32))
-    head = Head(network.weights(), material.scale)
-    view, users = material.folds[0], np.arange(len(material.rows))
-    items = np.arange(material.language.items.size)
-    profiles = material.profiles.rows(users)
+    head = Head(network.weights(), training_data.scale)
+    view, users = training_data.folds[0], np.arange(len(training_data.rows))
+    items = np.arange(training_data.preprocessor.items.size)
+    profiles = training_data.profiles.rows(users)
 
     def sparse(rows: Any, size: int) -> csr_matrix:
         return csr_matrix((rows.weights, rows.columns, rows.starts), shape=(len(rows), size))
 
     theirs = (
         network.users(
-            material.rows,
-            sparse(profiles, material.language.user_space.size),
+            training_data.rows,
+            sparse(profiles, training_data.preprocessor.user_space.size),
             sparse(view.histories, 2 * len(items)),
             view.vectors,
         ),
-        network.items(items, sparse(material.item_features, material.language.item_space.size), material.item_vectors),
+        network.items(
+            items,
+            sparse(training_data.item_features, training_data.preprocessor.item_space.size),
+            training_data.item_vectors,
+        ),
     )
     ours = (
-        head.users(material.rows, profiles, view.histories, view.vectors),
-        head.items(items, material.item_features, material.item_vectors),
+        head.users(training_data.rows, profiles, view.histories, view.vectors),
+        head.items(items, training_data.item_features, training_data.item_vectors),
     )
     for one, other in zip(theirs, ours):
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-5)
@@ -186,8 +189,8 @@ def test_no_rating_is_its_own_evidence() -> None:
         np.testing.assert_array_equal(one.vectors[owner], two.vectors[owner])
 
 
-def _views(material: Any) -> list[Any]:
-    return [material.validation, *material.folds]
+def _views(training_data: Any) -> list[Any]:
+    return [training_data.validation, *training_data.folds]
 
 
 def _equal(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

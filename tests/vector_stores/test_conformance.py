@@ -10,7 +10,7 @@ import pytest
 
 from vecrec.ids import Id
 from vecrec.testing import VectorStoreTests
-from vecrec.vector_stores import MemoryVectorStore, MilvusVectorStore, VectorStore
+from vecrec.vector_stores import FileVectorStore, MemoryVectorStore, MilvusVectorStore, VectorStore
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -35,6 +35,23 @@ class TestMemory(VectorStoreTests):
         assert isinstance(store, MemoryVectorStore)
         entries = store._data[collection].entries.values()
         return {entry.id: entry.vector.tolist() for entry in entries if entry.vector is not None}
+
+
+class TestFile(VectorStoreTests):
+    """Files that several processes share."""
+
+    remote = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
+        """Give a store on a new directory."""
+        with FileVectorStore(tmp_path_factory.mktemp("file") / "kit.vec") as store:
+            yield store
+
+    def reopen(self, store: VectorStore) -> VectorStore:
+        assert isinstance(store, FileVectorStore)
+        return FileVectorStore(store.path)
 
 
 class TestMilvusLite(VectorStoreTests):

@@ -12,7 +12,7 @@ import pytest
 from vecrec.errors import InvalidDataError, MissingDependencyError
 from vecrec.vector_stores import MilvusVectorStore
 from vecrec.vector_stores.milvus import HNSW, HNSWSQ, IVFSQ8, AutoIndex, Flat, IVFFlat
-from vecrec.vector_stores.milvus.address import parse_address
+from vecrec.vector_stores.milvus.client import parse_address
 from vecrec.vector_stores.milvus.index import dump_index, load_index
 
 

@@ -10,8 +10,7 @@ import pytest
 from pymilvus.exceptions import MilvusException
 
 from vecrec.errors import CollectionNotFoundError, StoreError, StoreTimeoutError, StoreUnavailableError
-from vecrec.vector_stores.milvus.address import parse_address
-from vecrec.vector_stores.milvus.client import Client
+from vecrec.vector_stores.milvus.client import Client, halved, parse_address
 from vecrec.vector_stores.milvus.errors import translate
 
 
@@ -146,3 +145,38 @@ def test_milvus_lite_has_nothing_to_wait_for() -> None:
     client._engine, client._process = engine, os.getpid()
     assert client.call("read", "query", "items") == "done"
     assert engine.calls == ["query", "load_collection", "query"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CLIENT: Sent message larger than max (71303168 vs. 67108864)",
+        "SERVER: Received message larger than max (71303168 vs. 67108864)",
+        "query results exceed the maxOutputSize Limit 104857600",
+        "worker(1) query failed: query results exceed the limit size",
+        "message is too large",
+    ],
+)
+def test_what_is_too_large_is_sent_in_halves(message: str) -> None:
+    """Each half again in halves, in order; a single value that is too large is told with its cure."""
+    sent: list[list[int]] = []
+
+    def send(part: list[int]) -> int:
+        if len(part) > 3 or part == [9]:
+            error = RpcError("RESOURCE_EXHAUSTED", message)
+            raise translate(error, "write", "http://milvus") from error
+        sent.append(part)
+        return len(part)
+
+    assert sum(halved(list(range(9)), send)) == 9
+    assert [value for part in sent for value in part] == list(range(9))
+    with pytest.raises(StoreError, match="single row as too large") as caught:
+        list(halved([9], send))
+    assert "records" in caught.value.cure
+
+    def refuse(part: list[int]) -> int:
+        error = RpcError("RESOURCE_EXHAUSTED", "quota")
+        raise translate(error, "write", "http://milvus") from error
+
+    with pytest.raises(StoreError, match="quota"):
+        list(halved([1, 2], refuse))

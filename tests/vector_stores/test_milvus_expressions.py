@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,6 +54,9 @@ def text(where: Filter, layout: Layout = SERVER) -> str:
         (flag == True, "f_flag == true"),  # noqa: E712 - it builds a filter
         (flag.is_in([True, False]), "h_flag == true"),
         (genres.contains("a"), 'array_contains(f_genres, "a")'),
+        (genres.contains_any(["a", "b", "a"]), 'array_contains_any(f_genres, ["a","b"])'),
+        (genres.contains_any(["a"]), 'array_contains(f_genres, "a")'),
+        (year.between(5, 9), "f_year >= 5 and h_year == true and f_year <= 9"),
         (~(year >= 5), "not (f_year >= 5)"),
         (~~(year >= 5), "f_year >= 5"),
         ((year >= 5) & ((price > 1) | (lang == "a")), 'f_year >= 5 and (f_price > 1.0 or f_lang == "a")'),
@@ -65,7 +70,16 @@ def test_a_filter_becomes_an_expression(where: Filter, expression: str) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    [year == 1.5, year.is_in([]), year > HIGH, year < LOW, year == 1e300, price == 2**53 + 1, price.is_in([2**53 + 1])],
+    [
+        year == 1.5,
+        year.is_in([]),
+        genres.contains_any([]),
+        year > HIGH,
+        year < LOW,
+        year == 1e300,
+        price == 2**53 + 1,
+        price.is_in([2**53 + 1]),
+    ],
 )
 def test_what_no_value_meets_is_asked_of_no_engine(where: Filter) -> None:
     """Such a condition is a constant, and so is what it decides."""
@@ -81,6 +95,7 @@ def test_a_list_on_lite_is_a_text_without_patterns() -> None:
     assert dump_list(["100%", "a_b", "x|y", "\\", "~"]) == "|100~25|a~5fb|x~7cy|~5c|~7e|"
     assert text(genres.contains("100%"), LITE) == 'f_genres like "%|100~25|%"'
     assert text(codes.contains(-3), LITE) == 'f_codes like "%|-3|%"'
+    assert text(codes.contains_any([7, 8]), LITE) == 'f_codes like "%|7|%" or f_codes like "%|8|%"'
 
 
 def test_an_id_cannot_leave_its_quotes() -> None:
@@ -90,13 +105,25 @@ def test_an_id_cannot_leave_its_quotes() -> None:
     )
 
 
-def test_long_chains_need_no_depth() -> None:
-    """Five hundred conditions in a row become one flat expression, however they are nested."""
+@pytest.mark.parametrize("count", [2, 8, 9, 24, 50, 64, 65, 250])
+def test_long_chains_are_balanced(count: int) -> None:
+    """Any number of conditions in a row becomes a tree with few parts at each level, however they are nested."""
     left = right = year == 1
-    for number in range(2, 250):
+    for number in range(2, count + 1):
         left, right = left | (year == number), (year == number) | right
-    assert "(" not in text(left)
-    assert sorted(text(left).split(" or ")) == sorted(text(right).split(" or "))
+    for where in (left, right):
+        expression, deepest = text(where), (0, 1, 2, 3)[(count > 8) + (count > 64)]
+        assert expression.count("(") == expression.count(")")
+        assert max(_depths(expression)) == deepest
+        assert sorted(re.findall(r"f_year == \d+", expression)) == sorted(f"f_year == {n}" for n in range(1, count + 1))
+        assert all(level.count(" or ") < 8 for level in re.findall(r"[^()]+", re.sub(r"\([^()]*\)", "x", expression)))
+
+
+def _depths(expression: str) -> Iterator[int]:
+    depth = 0
+    for character in expression:
+        depth += (character == "(") - (character == ")")
+        yield depth
 
 
 def test_what_the_engine_cannot_say_is_told() -> None:

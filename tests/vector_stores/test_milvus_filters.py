@@ -58,12 +58,14 @@ def leaves(draw: st.DrawFn) -> Filter:
     """A condition on one field."""
     name = draw(st.sampled_from(list(FIELDS)))
     column = field(name)
-    if name == "genres":
-        return column.contains(draw(texts))
-    if name == "codes":
-        return column.contains(draw(integers))
+    several = draw(st.booleans())
+    if name in ("genres", "codes"):
+        member: st.SearchStrategy[Any] = texts if name == "genres" else integers
+        return column.contains_any(draw(st.lists(member, max_size=3))) if several else column.contains(draw(member))
     constant = constants[name]
-    if draw(st.booleans()):
+    if several and name != "flag" and draw(st.booleans()):
+        return column.between(*sorted([draw(constant), draw(constant)]))
+    if several:
         return column.is_in(draw(st.lists(constant, max_size=4)))
     op = draw(st.sampled_from(["__eq__", "__ne__"] + ["__lt__", "__le__", "__gt__", "__ge__"] * (name != "flag")))
     where: Filter = getattr(column, op)(draw(constant))

@@ -18,7 +18,7 @@ from vecrec.filters import field
 from vecrec.ids import Id
 from vecrec.vector_stores import CollectionSpec, MilvusVectorStore
 from vecrec.vector_stores.milvus import HNSW, IVFSQ8, AutoIndex, Flat, Index, IVFFlat, lite
-from vecrec.vector_stores.milvus.search import _compare_all
+from vecrec.vector_stores.milvus.reads import _compare_all
 
 ONE = [[1.0, 0.0]]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+import operator
 import os
 import threading
 import uuid
@@ -19,8 +21,7 @@ from vecrec.errors import CollectionExistsError, CollectionNotFoundError, Invali
 from vecrec.filters import field
 from vecrec.ids import Id
 from vecrec.vector_stores import CollectionSpec, MilvusVectorStore
-from vecrec.vector_stores.milvus import HNSW, HNSWSQ
-from vecrec.vector_stores.milvus import writes as packing
+from vecrec.vector_stores.milvus import HNSW, HNSWSQ, writes
 from vecrec.vector_stores.milvus.layout import VECTOR, Layout
 
 FIELDS: Any = {"year": "integer", "lang": "string", "genres": "strings"}
@@ -358,7 +359,32 @@ def test_requests_are_cut_by_rows_and_bytes() -> None:
     """No request has more rows or bytes than its limits, and none is empty."""
     layout = Layout(CollectionSpec(4, "ip", {"lang": "string"}), HNSW(), arrays=True)
     for count, text in ((1, ""), (5000, ""), (12_001, ""), (3000, "x" * 60_000)):
-        batch = packing.Batch(list(range(count)), np.zeros((count, 4), np.float32), [{"lang": text}] * count)
-        sizes = [(request.num_rows, request.ByteSize()) for request in packing.requests("c", layout, batch)]
+        batch = writes.Batch(list(range(count)), np.zeros((count, 4), np.float32), [{"lang": text}] * count)
+        requests = [writes.request("c", layout, part) for part in writes.parts(layout, batch)]
+        sizes = [(request.num_rows, request.ByteSize()) for request in requests]
         assert sum(rows for rows, _ in sizes) == count
-        assert all(0 < rows <= packing.MAX_ROWS and size <= packing.MAX_BYTES for rows, size in sizes)
+        assert all(0 < rows <= writes.MAX_ROWS and size <= writes.MAX_BYTES for rows, size in sizes)
+
+
+@pytest.mark.parametrize("count", [2, 23, 24, 25, 40, 50, 51, 100, 240])
+def test_any_number_of_conditions_is_answered(server: MilvusVectorStore, items: str, count: int) -> None:
+    """A server fails on a chain of some twenty conditions, so they reach it as a balanced tree."""
+    server.upsert(
+        items, [1, 2, 3], [[3, 0, 0, 0], [2, 0, 0, 0], [1, 0, 0, 0]], [{"year": year} for year in (1, 2, 3000)]
+    )
+    year = field("year")
+    every = functools.reduce(operator.and_, [year != n for n in range(4, count + 4)])
+    some = functools.reduce(operator.or_, [year == n for n in range(2, count + 2)])
+    nested = ~functools.reduce(operator.and_, [~(year < n) for n in range(2, count // 2 + 2)])
+    found = [[hit.id for hit in server.search(items, [[1, 0, 0, 0]], 3, where)[0]] for where in (every, some, nested)]
+    assert found == [[1, 2, 3], [2], [1, 2] if count > 2 else [1]]
+
+
+def test_answers_over_the_size_of_a_message_are_read_in_parts(server: MilvusVectorStore, make: Make) -> None:
+    """A server refuses an answer of more than 100 MB; the store asks for fewer rows then."""
+    name = make(server, 2, "ip", {"one": "string", "two": "string"})
+    count, text = 1000, "x" * 60_000
+    with server.bulk(name):
+        server.upsert(name, range(count), [[1, 0]] * count, [{"one": text, "two": text}] * count)
+    assert len(server.fetch(name, range(count))) == count
+    assert sum(1 for _ in server.scan(name)) == count

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best", "cosines", "count_reaching", "target_ranks", "top_columns", "unit"]
+__all__ = ["best", "cosines", "count_reaching", "longest", "nearest", "ranks_of", "target_ranks", "top_columns", "unit"]
+
+_SCORES = 4_000_000
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -45,6 +48,21 @@ def best(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     if k < n // 4:  # a partition first; what ties with the last one is kept, so that the earlier place wins
         return _best_of_many(scores, k)
     return np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+
+
+def ranks_of(scores: NDArray[Any], targets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The rank of one target in each row of scores, from 1; of equal scores the target comes last.
+
+    Args:
+        scores: Shape (n, m); ``-inf`` for what is left out.
+        targets: A column in each row, shape (n,); -1 for a target that cannot be found.
+
+    Returns:
+        Shape (n,); 0 for a target that is left out or cannot be found.
+    """
+    own = scores[np.arange(len(scores)), targets]
+    found = (targets >= 0) & ~np.isneginf(own)
+    return np.where(found, count_reaching(scores, own), 0).astype(np.int64)
 
 
 def _best_of_many(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
@@ -105,9 +123,8 @@ def target_ranks(
     rows = np.repeat(np.arange(len(scores)), np.diff(offsets))
     own = np.where(targets < 0, np.float32(-np.inf), scores[rows, targets])
     if len(targets) == len(scores) and (np.diff(offsets) == 1).all():
-        ranks = count_reaching(scores, own)
-    else:
-        ranks = _ranks_of_many(scores, targets, own, offsets)
+        return ranks_of(scores, targets)
+    ranks = _ranks_of_many(scores, targets, own, offsets)
     return np.where(np.isneginf(own), 0, ranks).astype(np.int64)
 
 
@@ -126,3 +143,58 @@ def _ranks_of_many(
         among[np.argsort(-mine, kind="stable")] = np.arange(1, len(mine) + 1)
         ranks[part] = among + len(others) - np.searchsorted(others, mine, side="left")
     return ranks
+
+
+def longest(vectors: NDArray[Any]) -> float:
+    """The length of the longest vector, 0 for none. Shape (n, dim)."""
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0.0)))
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    k: int,
+    *,
+    length: float,
+    allowed: NDArray[np.bool_] | None = None,
+    tie: Callable[[int], Any] = int,
+) -> Iterator[list[tuple[int, float]]]:
+    """For each query, the rows with the k highest inner products and their scores, best first.
+
+    Equal rows get equal scores: the product of whole matrices, which rounds by place, only finds the candidates, and
+    their scores are sums in double precision.
+
+    Args:
+        queries: Shape (n, dim). For cosines, these and the rows have length 1 or are zero; see `unit`.
+        matrix: Shape (m, dim).
+        k: How many.
+        length: The length of the longest row; see `longest`.
+        allowed: Shape (m,): the rows that may be found; all by default.
+        tie: The sort key of a row among equal scores; its place by default.
+    """
+    places = np.arange(len(matrix)) if allowed is None else np.flatnonzero(allowed)
+    if len(places) < len(matrix) // 8:  # few rows are cheaper to copy than many to compare
+        matrix, places, original = matrix[places], np.arange(len(places)), places
+    else:
+        original = np.arange(len(matrix))
+    step = max(1, _SCORES // max(1, len(matrix)))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        # A product of a matrix and one vector is faster than that of two matrices, one of which has a single row.
+        rough = (matrix @ block[0])[np.newaxis] if len(block) == 1 else block @ matrix.T
+        for query, scores in zip(block, rough):
+            found = places if k >= len(places) else _candidates(scores, places, query, length, k)
+            exact = (matrix[found] * query.astype(np.float64)).sum(axis=1).astype(np.float32).tolist()
+            named = zip(original[found].tolist(), exact)
+            yield sorted(named, key=lambda pair: (-pair[1], tie(pair[0])))[:k]
+
+
+def _candidates(
+    rough: NDArray[Any], places: NDArray[np.int64], query: NDArray[Any], length: float, k: int
+) -> NDArray[np.int64]:
+    scores = rough if len(places) == len(rough) else rough[places]
+    # What a sum of products in single precision is off by at most, on both sides of the comparison.
+    size = length * float(np.linalg.norm(query.astype(np.float64)))
+    slack = 2 * len(query) * float(np.finfo(np.float32).eps) * size
+    found: NDArray[np.int64] = places[scores >= np.partition(scores, -k)[-k] - slack]
+    return found

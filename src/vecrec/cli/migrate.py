@@ -7,8 +7,9 @@ import argparse
 from vecrec.cli.arguments import add_stores, settings_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
-from vecrec.config.compose import compose, open_metadata_store, open_vector_store
+from vecrec.config.compose import compose, open_metadata_store
 from vecrec.recommender.migrate import migrate
+from vecrec.vector_stores.opening import open_vector_store
 
 __all__ = ["COMMANDS"]
 

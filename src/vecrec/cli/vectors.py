@@ -12,13 +12,14 @@ import numpy as np
 from vecrec.cli.arguments import add_stores, settings_of
 from vecrec.cli.command import Command
 from vecrec.cli.output import Output
-from vecrec.config.compose import compose, open_vector_store
+from vecrec.config.compose import compose
+from vecrec.data.vector_files import Batch, read_vectors, write_vectors
 from vecrec.errors import InvalidDataError
 from vecrec.recommender import Recommender
 from vecrec.recommender.catalogue import USER, batches
 from vecrec.types import User
-from vecrec.vector_files import Batch, read_vectors, write_vectors
 from vecrec.vector_stores.base import CollectionSpec, VectorStore
+from vecrec.vector_stores.opening import open_vector_store
 
 __all__ = ["COMMANDS"]
 

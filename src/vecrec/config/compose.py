@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vecrec.config.settings import Settings
-from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
-from vecrec.vector_stores.base import VectorStore
+from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
     from vecrec.rerankers.base import Reranker
 
-__all__ = ["compose", "open_metadata_store", "open_vector_store"]
-
-
-def open_vector_store(uri: str, token: str = "", **options: Any) -> VectorStore:
-    """The vector store that a URI names.
-
-    Args:
-        uri: ``memory://``; a path that ends in ``.db`` or an address of a Milvus server; or a URI whose scheme is the
-            name of an entry point in the group ``vecrec.vector_stores``, which gives a callable that takes the URI.
-        token: Milvus's ``user:password`` or API key.
-        options: Passed to the store's constructor.
-
-    Raises:
-        InvalidDataError: for a URI that names none.
-    """
-    scheme = uri.partition("://")[0] if "://" in uri else ""
-    if scheme == "memory":
-        from vecrec.vector_stores import MemoryVectorStore
-
-        return MemoryVectorStore(**options)
-    for entry in entry_points(group="vecrec.vector_stores", name=scheme) if scheme else ():
-        return _made(entry.load(), uri, options)
-    from vecrec.vector_stores.milvus import MilvusVectorStore
-
-    if token:
-        options["token"] = token
-    return MilvusVectorStore(uri, **options)
+__all__ = ["compose", "open_metadata_store"]
 
 
 def open_metadata_store(url: str, prefix: str) -> MetadataStore:
@@ -71,10 +43,3 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
         )
         stack.pop_all()
     return recommender
-
-
-def _made(factory: Any, uri: str, options: dict[str, Any]) -> VectorStore:
-    store = factory(uri, **options)
-    if not isinstance(store, VectorStore):
-        raise InvalidDataError(f"{uri.partition('://')[0]!r} is registered as {factory!r}, which makes no vector store")
-    return store

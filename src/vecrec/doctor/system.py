@@ -54,9 +54,8 @@ def _answers(recommender: Recommender, name: str) -> Iterator[Finding]:
 def _risks(recommender: Recommender) -> Iterator[Finding]:
     for store in (recommender.vector_store, recommender.metadata_store):
         if isinstance(store, ReportsRisks):
-            for text in store.warnings():
-                problem, _, cure = text.partition(": ")
-                yield Finding("warning", type(store).__name__, problem, cure or "see the engine's documentation")
+            for risk in store.warnings():
+                yield Finding("warning", type(store).__name__, risk.problem, risk.cure)
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """What turns users and items into vectors.
 
-``base`` is the contract; then one module or folder an encoder, and what several of them share: ``tokens`` of features,
-the ``horizon`` of what is predicted, the ``reduction`` to fewer dimensions. ``presets`` puts the best together.
+``base`` is the contract; then one module or folder an encoder. What several of them share is in `vecrec.learning`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from vecrec.encoders.base import Encoder
 
 if TYPE_CHECKING:
-    from vecrec.encoders.combined.encoder import CombinedEncoder
-    from vecrec.encoders.combined.presets import ensemble
+    from vecrec.encoders.combined.encoder import CombinedEncoder, ensemble
     from vecrec.encoders.content import ContentEncoder
-    from vecrec.encoders.ease import EASEEncoder
+    from vecrec.encoders.ease import EASEEncoder, EASESettings
     from vecrec.encoders.linear_sequence import LinearSequenceEncoder, LinearSequenceSettings
     from vecrec.encoders.popularity import PopularityEncoder
     from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
@@ -21,6 +19,7 @@ __all__ = [
     "CombinedEncoder",
     "ContentEncoder",
     "EASEEncoder",
+    "EASESettings",
     "Encoder",
     "LinearSequenceEncoder",
     "LinearSequenceSettings",
@@ -35,6 +34,7 @@ _LATER = {
     "CombinedEncoder": "combined",
     "ContentEncoder": "content",
     "EASEEncoder": "ease",
+    "EASESettings": "ease",
     "LinearSequenceEncoder": "linear_sequence",
     "LinearSequenceSettings": "linear_sequence",
     "PopularityEncoder": "popularity",

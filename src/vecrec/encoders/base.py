@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from vecrec._internal.validation import sequence_of
 from vecrec.errors import InvalidDataError
 from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder"]
 
-_T = TypeVar("_T", Item, User)
-
 
 class Encoder(FittedPart):
     """Turns users and items into vectors of one space, whose inner product is the score.
@@ -33,8 +32,8 @@ class Encoder(FittedPart):
     - The score of a pair is the inner product of its two vectors: in training, in the vector store and in the result.
     - Vectors are float32, finite, of length ``dim``, in the order of what was given; one by one or in a batch they
       are the same to 1e-5.
-    - An unknown or missing id, feature or history is no error: what is known decides. A visitor about whom nothing is
-      known gets a vector.
+    - An unknown or missing id, feature or history is not an error: what is known decides. An unknown
+      visitor gets a vector.
     - A feature value outside its schema (another type; a value outside a closed list) is refused.
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
@@ -72,10 +71,10 @@ class Encoder(FittedPart):
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
-            InvalidDataError: when there is no interaction to learn from.
+            InvalidDataError: for a data set without events.
         """
         if data.n_events == 0:
-            raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
+            raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
             self._fit(self._learnable(data), show)
         return self
@@ -102,7 +101,7 @@ class Encoder(FittedPart):
             NotFittedError: before ``fit`` or ``load``.
         """
         self._check_fitted()
-        checked = _check_all(items, Item)
+        checked = sequence_of(items, Item)
         for item in checked:
             self._schema().check_item(item)
         return self._checked(self._encode_items(checked), len(checked))
@@ -115,7 +114,7 @@ class Encoder(FittedPart):
             NotFittedError: before ``fit`` or ``load``.
         """
         self._check_fitted()
-        checked = _check_all(users, User)
+        checked = sequence_of(users, User)
         for user in checked:
             self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
@@ -143,12 +142,3 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
-
-
-def _check_all(values: Any, kind: type[_T]) -> Sequence[_T]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        raise InvalidDataError(f"expected a sequence of {kind.__name__}s, got {values!r}", "put them into a list")
-    for value in values:
-        if not isinstance(value, kind):
-            raise InvalidDataError(f"expected {kind.__name__}s, got {value!r} of type {type(value).__name__}")
-    return values

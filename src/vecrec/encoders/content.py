@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
@@ -48,17 +49,15 @@ class ContentEncoder(Encoder):
         seed: Another seed gives other directions.
 
     Raises:
-        InvalidDataError: for a dimension below 1 or a seed that is no whole number.
+        InvalidDataError: for a dimension below 1 or a seed that is not an integer of at least 0.
     """
 
     name: ClassVar[str] = "content"
 
     def __init__(self, dim: int = 256, seed: int = 0) -> None:
-        for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < least:
-                raise InvalidDataError(f"{what} is {value!r}", f"give a whole number of at least {least}")
-        self._dim = dim
-        self._seed = seed
+        self._dim = dim = integer(dim, "dim", low=1)
+        self.seed = integer(seed, "seed", low=0)
+        """Where the directions come from."""
         self._learnt: Schema | None = None
         self._edges: dict[str, list[float]] = {}  # of each numeric feature, by "item year" or "user age"
         self._middle: float | None = None  # the middle rating
@@ -115,9 +114,9 @@ class ContentEncoder(Encoder):
         for row, item in enumerate(items):
             total = np.zeros(self._dim)
             for token, weight in tokens("item", self.schema.items, item.features, self._edges):
-                total += weight * direction(token, self._seed, self._dim)
+                total += weight * direction(token, self.seed, self._dim)
             if item.id is not None:
-                total += _ID_WEIGHT * direction(f"id {encode_id(item.id)}", self._seed, self._dim)
+                total += _ID_WEIGHT * direction(f"id {encode_id(item.id)}", self.seed, self._dim)
             vectors[row] = unit(total)
         return vectors
 
@@ -145,7 +144,7 @@ class ContentEncoder(Encoder):
                 total += weight * self._token_vectors[self._tokens[token]]
         return unit(total)
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:
@@ -179,11 +178,11 @@ class ContentEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         if self._learnt is None:
-            raise NotFittedError("this ContentEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this ContentEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _settings(self) -> dict[str, Any]:
-        known = {"dim": self._dim, "seed": self._seed, "edges": self._edges, "middle": self._middle}
+        known = {"dim": self._dim, "seed": self.seed, "edges": self._edges, "middle": self._middle}
         return known | {"items": list(self._items), "tokens": list(self._tokens)}
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +18,8 @@ from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.algebra import Factor, leading_vectors
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.feature_map import FeatureMap
+from vecrec.learning.settings import Settings
 from vecrec.progress import Step
 from vecrec.types import Event, Item, User
 
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
     from vecrec.progress import Progress
 
-__all__ = ["EASEEncoder"]
+__all__ = ["EASEEncoder", "EASESettings"]
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
 _ACTIVITY_POWER = 0.5
-"""How much less somebody with many items counts: by their number to the power of minus this."""
+"""How much less a user with many items counts: by their number to the power of minus this."""
 
 _POPULARITY_POWER = 0.4
 """How much less a popular item's errors count in the reduction, each: by its users to the power of minus this."""
@@ -46,6 +47,32 @@ _FEATURE_RIDGE = 10.0
 """How many items must share a feature before it says half of what it could."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class EASESettings(Settings):
+    """How an `EASEEncoder` is fitted. The defaults were chosen on MovieLens 1M, from an earlier part to a later one.
+
+    Raises:
+        InvalidDataError: for a value out of range.
+    """
+
+    ridge: float = 200.0
+    """How much large coefficients cost, in means of the squares on the diagonal. A few for what is missing at random,
+    much more where the future is not like the past."""
+    popularity: float = 0.3
+    """What a factor of e in an item's events counts, in standard deviations of a user's other scores."""
+    exact_items: int = 4096
+    """How many items, the most popular ones, are read in a history and take part in the closed form, whose memory is
+    that of four squares of so many floats. The others are predicted all the same."""
+    history: int = 1000
+    """How many of a user's last events are read."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in {"ridge": (1e-6, 1e9), "popularity": (0, 1e6)}.items():
+            object.__setattr__(self, name, number(getattr(self, name), name, low=low, high=high))
+        for name in ("exact_items", "history"):
+            object.__setattr__(self, name, integer(getattr(self, name), name, low=1))
+
+
 class EASEEncoder(Encoder):
     """Scores an item by what the user has of what goes with it, whenever it was.
 
@@ -53,23 +80,17 @@ class EASEEncoder(Encoder):
     what *next* is better known by an encoder that reads the order.
 
     - **Learning.** Each item is predicted from the others that the same user has, by the ridge regression without a
-      diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where somebody
+      diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where a user
       with many items counts less for each. It is solved, not trained, in NumPy alone, and brought into ``dim``
       dimensions by a truncated SVD of the scores. About ten seconds for a million events.
-    - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; somebody
+    - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; a user
       without a history gets what is popular.
     - **Items.** An item without events gets a vector from its features.
 
     Args:
         dim: The length of every vector, at least 2: one of the numbers is the item's popularity.
         seed: Where the randomised SVD starts; it decides next to nothing.
-        ridge: How much large coefficients cost, in means of the squares on the diagonal. A few for what is missing at
-            random, much more where the future is not like the past. The default, as that of ``popularity``, was chosen
-            on MovieLens 1M, predicting a later part from an earlier one.
-        popularity: What a factor of e in an item's events counts, in standard deviations of a user's other scores.
-        exact_items: How many items, the most popular ones, are read in a history and take part in the closed form,
-            whose memory is that of four squares of so many floats. The others are predicted all the same.
-        history: How many of a user's last events are read.
+        settings: The rest; a dictionary changes some of the defaults.
 
     Raises:
         InvalidDataError: for an argument out of range.
@@ -77,25 +98,12 @@ class EASEEncoder(Encoder):
 
     name: ClassVar[str] = "ease"
 
-    def __init__(
-        self,
-        dim: int = 256,
-        seed: int = 0,
-        *,
-        ridge: float = 200.0,
-        popularity: float = 0.3,
-        exact_items: int = 4096,
-        history: int = 1000,
-    ) -> None:
-        self._dim, self._seed = integer(dim, "dim", low=2), integer(seed, "seed", low=0)
-        number(ridge, "ridge", low=1e-6, high=1e9)
-        number(popularity, "popularity", low=0, high=1e6)
-        self._settings: dict[str, Any] = {
-            "ridge": ridge,
-            "popularity": popularity,
-            "exact_items": integer(exact_items, "exact_items", low=1),
-            "history": integer(history, "history", low=1),
-        }
+    def __init__(self, dim: int = 256, seed: int = 0, settings: EASESettings | Mapping[str, Any] | None = None) -> None:
+        self._dim = integer(dim, "dim", low=2)
+        self.seed = integer(seed, "seed", low=0)
+        """Where the randomised SVD starts."""
+        self.settings = EASESettings.of(settings)
+        """How it is fitted."""
         self._learnt: _Learnt | None = None
         self._places: dict[Id, int] = {}
 
@@ -111,7 +119,7 @@ class EASEEncoder(Encoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        self._adopt(_learn(data, self._dim, self._seed, self._settings, progress))
+        self._adopt(_learn(data, self._dim, self.seed, self.settings, progress))
 
     def _adopt(self, learnt: _Learnt) -> None:
         self._learnt = learnt
@@ -139,15 +147,15 @@ class EASEEncoder(Encoder):
 
     def _had(self, history: Sequence[Event]) -> list[int]:
         """The different known items, ascending, so that the order changes nothing, not even the rounding."""
-        latest = history[-self._settings["history"] :]
+        latest = history[-self.settings.history :]
         return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:
         learnt = self._known()
-        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self._seed}
+        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self.seed}
         save_parts(directory, self.name, values, learnt.arrays())
 
     @classmethod
@@ -156,7 +164,7 @@ class EASEEncoder(Encoder):
         from vecrec.data import Schema
 
         values, arrays = load_parts(directory, cls.name)
-        loaded = cls(values["dim"], values["seed"], **values["settings"])
+        loaded = cls(values["dim"], values["seed"], EASESettings.from_json(values["settings"]))
         schema, item_ids = Schema.from_json(values["schema"]), values["items"]
         dim, rows = loaded.dim, len(item_ids)
         shapes = {
@@ -185,14 +193,14 @@ class EASEEncoder(Encoder):
 
     def _known(self) -> _Learnt:
         if self._learnt is None:
-            raise NotFittedError("this EASEEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this EASEEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:
         learnt = self._known()
         return {
             "dim": self._dim,
-            "settings": self._settings,
+            "settings": self.settings.to_json(),
             "items": learnt.item_ids,
             "features": learnt.features.to_json(),
         }
@@ -254,19 +262,19 @@ class _Sets:
             yield ones, rows, items
 
 
-def _learn(data: Dataset, dim: int, seed: int, settings: dict[str, Any], progress: Progress) -> _Learnt:
-    sets = _Sets(data, settings["exact_items"])
+def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress: Progress) -> _Learnt:
+    sets = _Sets(data, settings.exact_items)
     progress(Step("learn", 0, 3, "counting what goes together"))
     gram = np.zeros((len(sets.exact), len(sets.exact)), np.float32)
     for ones, _, _ in sets:
         gram += ones.T @ ones
     progress(Step("learn", 1, 3, "solving"))
     matrix = gram.copy()
-    matrix[np.diag_indices(len(gram))] += np.float32(settings["ridge"] * gram.trace() / len(gram))
+    matrix[np.diag_indices(len(gram))] += np.float32(settings.ridge * gram.trace() / len(gram))
     try:
         factor = Factor(matrix)
     except np.linalg.LinAlgError as error:
-        raise InvalidDataError(f"the ridge {settings['ridge']!r} is too small for this data", "raise it") from error
+        raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
     tables, vectors = _reduced(factor, gram, sets.counts[sets.exact], dim - 1, seed)
     progress(Step("learn", 2, 3, "predicting the other items"))
     everything = np.zeros((len(sets.met), dim), np.float32)
@@ -275,7 +283,7 @@ def _learn(data: Dataset, dim: int, seed: int, settings: dict[str, Any], progres
     read = np.zeros((len(sets.met), dim - 1), np.float32)
     read[sets.exact] = tables
     _scale(sets, read, everything[:, :-1])
-    everything[:, -1] = settings["popularity"] * np.log1p(data.popularity()[sets.met])
+    everything[:, -1] = settings.popularity * np.log1p(data.popularity()[sets.met])
     records = [data.item_records[code] for code in sets.met.tolist()]
     features = FeatureMap.learn("item", data.schema.items, records, everything, _FEATURE_RIDGE)
     progress(Step("learn", 3, 3))

@@ -1,4 +1,4 @@
-"""The baseline that any model has to beat: what most people chose, for everybody alike."""
+"""The baseline that any model has to beat: the same popular items for every user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["PopularityEncoder"]
 
 
 class PopularityEncoder(Encoder):
-    """Scores an item by the logarithm of one plus how many events it has, whoever asks.
+    """Scores an item by the logarithm of one plus how many events it has, for every user alike.
 
     Its vectors have two dimensions, the fewest that every vector store takes: ``(1, 0)`` for every user and
     ``(log(1 + events), 0)`` for an item.
@@ -86,5 +86,5 @@ class PopularityEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         if self._learnt is None:
-            raise NotFittedError("this PopularityEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this PopularityEncoder is not fitted", "call fit(data)")
         return self._learnt

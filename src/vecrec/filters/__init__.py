@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from vecrec.filters.checks import check_filter
 from vecrec.filters.fields import Field, field
-from vecrec.filters.tree import And, Comparison, Contains, Filter, IsIn, Not, Or
+from vecrec.filters.tree import And, Comparison, Contains, ContainsAny, Filter, IsIn, Leaf, Not, Or
 from vecrec.filters.values import FieldType, Scalar, check_field_name, value_type
 
 __all__ = [
-    "And", "Comparison", "Contains", "Field", "FieldType", "Filter", "IsIn", "Not", "Or", "Scalar", "check_field_name",
-    "check_filter", "field", "value_type",
+    "And", "Comparison", "Contains", "ContainsAny", "Field", "FieldType", "Filter", "IsIn", "Leaf", "Not", "Or",
+    "Scalar", "check_field_name", "check_filter", "field", "value_type",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whether a filter fits the fields that it is to be applied to."""
+"""Whether a filter fits the fields that it is applied to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from vecrec.errors import InvalidDataError
-from vecrec.filters.tree import Comparison, Contains, Filter, IsIn, nodes
-from vecrec.filters.values import COMPARABLE, FieldType, value_type
+from vecrec.filters.tree import Contains, ContainsAny, Filter, IsIn, Leaf, nodes
+from vecrec.filters.values import COMPARABLE, FieldType, Scalar, value_type
 
 __all__ = ["check_filter"]
 
 _MAX_NODES = 500
+
+_MAX_TEXT = 100_000
 
 
 def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
@@ -22,24 +24,35 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
         fields: The filterable fields with their types.
 
     Raises:
-        InvalidDataError: for something else than a filter, an unknown field, a value of another type than the field's,
-            or a filter of more than 500 nodes.
+        InvalidDataError: for anything but a filter, an unknown field, a value of another type than the field's, a
+            filter of more than 500 nodes, or one whose values, written out, take more than 100,000 characters in all.
     """
     if where is None:
         return None
     if not isinstance(where, Filter):
-        raise InvalidDataError(f'a filter is built from fields, such as field("year") >= 1990; got {where!r}')
+        raise InvalidDataError(f"{where!r} is not a filter", 'it is built from fields, such as field("year") >= 1990')
     for count, _ in enumerate(nodes(where), 1):
         if count > _MAX_NODES:
             raise InvalidDataError(
                 f"a filter of more than {_MAX_NODES} conditions", "use is_in for long lists of values"
             )
+    left = _MAX_TEXT
     for leaf in where.leaves():
+        left -= sum(len(str(value)) + 1 for value in _values(leaf))
+        if left < 0:
+            raise InvalidDataError(
+                f"the values of the filter take more than {_MAX_TEXT:,} characters",
+                "give fewer values, or a field that says the same in one",
+            )
         _check_leaf(leaf, fields)
     return where
 
 
-def _check_leaf(leaf: Comparison | IsIn | Contains, fields: Mapping[str, FieldType]) -> None:
+def _values(leaf: Leaf) -> tuple[Scalar, ...]:
+    return leaf.values if isinstance(leaf, (IsIn, ContainsAny)) else (leaf.value,)
+
+
+def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
     if leaf.name not in fields:
         raise InvalidDataError(
             f"no filterable field {leaf.name!r}",
@@ -47,12 +60,12 @@ def _check_leaf(leaf: Comparison | IsIn | Contains, fields: Mapping[str, FieldTy
         )
     kind = fields[leaf.name]
     plural = kind in ("integers", "strings")
-    if isinstance(leaf, Contains) != plural:
-        cure = "use .contains" if plural else "use == or .is_in"
+    if isinstance(leaf, (Contains, ContainsAny)) != plural:
+        cure = "use .contains or .contains_any" if plural else "use ==, .between or .is_in"
         raise InvalidDataError(
-            f"field {leaf.name!r} holds {'a list of values' if plural else 'one value'} ({kind}): {cure}"
+            f"field {leaf.name!r} holds {'a list of values' if plural else 'one value'} ({kind})", cure
         )
-    for value in leaf.values if isinstance(leaf, IsIn) else (leaf.value,):
+    for value in _values(leaf):
         wanted = kind[:-1] if plural else kind
         if value_type(value) not in COMPARABLE[wanted]:  # type: ignore[index]
             raise InvalidDataError(f"field {leaf.name!r} holds {kind}", f"it cannot be compared with {value!r}")

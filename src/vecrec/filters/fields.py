@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from vecrec.errors import InvalidDataError
-from vecrec.filters.tree import PARENTHESES, Comparison, Contains, Filter, IsIn
-from vecrec.filters.values import Scalar, check_field_name
+from vecrec.filters.tree import PARENTHESES, Comparison, Contains, ContainsAny, Filter, IsIn
+from vecrec.filters.values import Scalar, are_comparable, check_field_name
 
 __all__ = ["Field", "field"]
 
@@ -43,24 +43,41 @@ class Field:
         return Comparison(self.name, ">=", value)
 
     def __contains__(self, value: Any) -> bool:
-        raise InvalidDataError(f"write {self!r}.contains({value!r}) instead of {value!r} in {self!r}")
+        raise InvalidDataError(f"`{value!r} in {self!r}` is not a condition", f"write {self!r}.contains({value!r})")
 
     def __and__(self, other: Any) -> NoReturn:
         # Without parentheses, & takes 1990 & field("year") out of the middle of two comparisons.
-        raise InvalidDataError(f"{self!r} is no condition yet: {PARENTHESES}")
+        raise InvalidDataError(f"{self!r} is not a condition yet", PARENTHESES)
 
     __or__ = __rand__ = __ror__ = __and__
 
     def __invert__(self) -> NoReturn:
-        raise InvalidDataError(f"{self!r} is no condition yet", f"compare it with a value, such as ~({self!r} == 1)")
+        raise InvalidDataError(f"{self!r} is not a condition yet", f"compare it with a value, such as ~({self!r} == 1)")
 
     def is_in(self, values: Iterable[Scalar]) -> Filter:
         """The field's value is one of ``values``."""
         return IsIn(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
+    def between(self, low: float | str, high: float | str) -> Filter:
+        """The field's value is from ``low`` to ``high``, both included: ``field("price").between(1, 5)``.
+
+        Raises:
+            InvalidDataError: for bounds of different types, or a ``low`` above ``high``.
+        """
+        lowest, highest = Comparison(self.name, ">=", low), Comparison(self.name, "<=", high)
+        if not are_comparable(lowest.value, highest.value):
+            raise InvalidDataError(f"between has the bounds {low!r} and {high!r}", "give two numbers or two texts")
+        if lowest.value > highest.value:  # type: ignore[operator]  # of one type
+            raise InvalidDataError(f"between has the bounds {low!r} and {high!r}", "give the lower one first")
+        return lowest & highest
+
     def contains(self, value: int | str) -> Filter:
-        """The field, a list of values such as genres, has ``value`` among them."""
+        """The field, a list of values such as genres, contains ``value``."""
         return Contains(self.name, value)
+
+    def contains_any(self, values: Iterable[int | str]) -> Filter:
+        """The field, a list of values such as genres, contains at least one of ``values``."""
+        return ContainsAny(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
 
 def field(name: str) -> Field:

@@ -6,21 +6,25 @@ A condition is ``{"field": "year", "op": "ge", "value": 1990}``; ``{"all": [...]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import reduce
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from vecrec.errors import InvalidDataError
-from vecrec.filters import Filter, field
+from vecrec.filters.fields import field
+from vecrec.filters.operators import OPERATORS
+from vecrec.filters.tree import Filter
 
 __all__ = ["AllOf", "AnyOf", "Condition", "NotThat", "Where", "compile_where"]
 
 _DEEPEST = 20
 
-Value: TypeAlias = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=4096)]
-Op: TypeAlias = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains"]
+Value: TypeAlias = StrictBool | StrictInt | StrictFloat | StrictStr
+if TYPE_CHECKING:
+    Op: TypeAlias = str
+else:
+    Op = Literal[tuple(OPERATORS)]
 
 
 class _Part(BaseModel):
@@ -32,9 +36,11 @@ class Condition(_Part):
 
     field: str = Field(max_length=64, pattern="^[A-Za-z_][A-Za-z0-9_]*$", examples=["year"])
     op: Op = Field(
-        description="`contains` is for fields that hold a list, `in` takes a list of values.", examples=["ge"]
+        description="`between` takes a list of the lowest and the highest value, `in` and `contains_any` a list of any "
+        "length; `contains` and `contains_any` are for fields that hold a list.",
+        examples=["ge"],
     )
-    value: Value | Annotated[list[Value], Field(max_length=500)] = Field(examples=[1990])
+    value: Value | list[Value] = Field(examples=[1990])
 
 
 class AllOf(_Part):
@@ -73,29 +79,10 @@ def compile_where(where: Where | None, depth: int = 0) -> Filter | None:
     if depth > _DEEPEST:
         raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels", "make it flatter")
     if isinstance(where, Condition):
-        return _condition(where)
+        return OPERATORS[where.op].condition(field(where.field), where.value)
     if isinstance(where, NotThat):
         inner = compile_where(where.not_, depth + 1)
         return None if inner is None else ~inner
     joined = where.all if isinstance(where, AllOf) else where.any
     parts = [part for each in joined if (part := compile_where(each, depth + 1)) is not None]
     return reduce(lambda left, right: left & right if isinstance(where, AllOf) else left | right, parts)
-
-
-_OPERATORS: Mapping[str, Callable[[Any, Any], Filter]] = {
-    "eq": lambda name, value: name == value,
-    "ne": lambda name, value: name != value,
-    "lt": lambda name, value: name < value,
-    "le": lambda name, value: name <= value,
-    "gt": lambda name, value: name > value,
-    "ge": lambda name, value: name >= value,
-    "in": lambda name, value: name.is_in(value),
-    "contains": lambda name, value: name.contains(value),
-}
-
-
-def _condition(where: Condition) -> Filter:
-    if isinstance(where.value, list) != (where.op == "in"):
-        wanted = "a list of values" if where.op == "in" else "one value"
-        raise InvalidDataError(f"the condition on {where.field!r} has the operator {where.op!r}", f"give {wanted}")
-    return _OPERATORS[where.op](field(where.field), where.value)

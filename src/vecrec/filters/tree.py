@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from typing_extensions import override
 
 from vecrec.errors import InvalidDataError
+from vecrec.filters.operators import COMPARISONS
 from vecrec.filters.values import Scalar, are_comparable, check_field_name, plain_scalar, plain_scalars
 
-__all__ = ["PARENTHESES", "And", "Comparison", "Contains", "Filter", "IsIn", "Not", "Or", "nodes"]
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+__all__ = [
+    "PARENTHESES",
+    "And",
+    "Comparison",
+    "Contains",
+    "ContainsAny",
+    "Filter",
+    "IsIn",
+    "Leaf",
+    "Not",
+    "Or",
+    "nodes",
+]
 
 PARENTHESES = 'put each comparison into parentheses, (field("year") >= 1990) & (...)'
 """What a message says where Python has read ``&`` before ``>=``."""
@@ -29,12 +37,12 @@ class Filter:
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record meets the condition."""
-        raise NotImplementedError  # a node without a meaning would be a bug in this file
+        raise NotImplementedError  # each kind of condition in this file says what it means
 
-    def leaves(self) -> Iterator[Comparison | IsIn | Contains]:
+    def leaves(self) -> Iterator[Leaf]:
         """Every condition on a single field, from left to right."""
         for node in nodes(self):
-            if isinstance(node, (Comparison, IsIn, Contains)):
+            if isinstance(node, (Comparison, IsIn, Contains, ContainsAny)):
                 yield node
 
     def __and__(self, other: Filter) -> Filter:
@@ -65,7 +73,7 @@ class Comparison(Filter):
     """``field <op> value``, with one of ``== != < <= > >=``.
 
     Raises:
-        InvalidDataError: for what is no field name, operator or value; ``bool`` values have no order.
+        InvalidDataError: for an invalid field name, operator or value; ``bool`` values have no order.
     """
 
     name: str
@@ -74,8 +82,10 @@ class Comparison(Filter):
 
     def __post_init__(self) -> None:
         check_field_name(self.name)
-        if self.op not in _OPERATORS:
-            raise InvalidDataError(f"{self.op!r} is no operator of a filter", f"use one of {' '.join(_OPERATORS)}")
+        if self.op not in COMPARISONS:
+            raise InvalidDataError(
+                f"{self.op!r} is not a valid operator of a filter", f"use one of {' '.join(COMPARISONS)}"
+            )
         object.__setattr__(self, "value", plain_scalar(self.value))
         if isinstance(self.value, bool) and self.op not in ("==", "!="):
             raise InvalidDataError("bool values have no order", f"use == {self.value} instead of {self.op}")
@@ -83,7 +93,7 @@ class Comparison(Filter):
     @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
-        return are_comparable(stored, self.value) and _OPERATORS[self.op](stored, self.value)
+        return are_comparable(stored, self.value) and COMPARISONS[self.op](stored, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +101,30 @@ class IsIn(Filter):
     """The field's value is one of ``values``; never true for an empty list.
 
     Raises:
-        InvalidDataError: for what is no field name, or values that are no list of scalars.
+        InvalidDataError: for an invalid field name, or values that are not a list of scalars.
     """
 
     name: str
     values: tuple[Scalar, ...]
+    _keys: frozenset[_Key] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_field_name(self.name)
-        object.__setattr__(self, "values", plain_scalars(self.values))
+        object.__setattr__(self, "values", plain_scalars(self.values, "is_in"))
+        object.__setattr__(self, "_keys", frozenset(map(_key, self.values)))
 
     @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
-        return any(are_comparable(stored, value) and stored == value for value in self.values)
+        return isinstance(stored, (bool, int, float, str)) and _key(stored) in self._keys
 
 
 @dataclass(frozen=True, slots=True)
 class Contains(Filter):
-    """The field's list of values has ``value`` among them.
+    """The field's list of values contains ``value``.
 
     Raises:
-        InvalidDataError: for what is no field name, or a value that is no ``int`` or ``str``.
+        InvalidDataError: for an invalid field name, or a value that is not an ``int`` or ``str``.
     """
 
     name: str
@@ -120,16 +132,39 @@ class Contains(Filter):
 
     def __post_init__(self) -> None:
         check_field_name(self.name)
-        checked = plain_scalar(self.value)
-        if isinstance(checked, (bool, float)):
-            raise InvalidDataError(f"contains takes an int or a str, got {checked!r}", "lists hold nothing else")
-        object.__setattr__(self, "value", checked)
+        object.__setattr__(self, "value", _member(plain_scalar(self.value), "contains"))
 
     @override
     def matches(self, record: Mapping[str, Any]) -> bool:
         stored = record.get(self.name)
         return isinstance(stored, (list, tuple)) and any(
             are_comparable(item, self.value) and item == self.value for item in stored
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainsAny(Filter):
+    """The field's list of values contains at least one of ``values``; never true for an empty list.
+
+    Raises:
+        InvalidDataError: for an invalid field name, or values that are not a list of ``int`` or ``str``.
+    """
+
+    name: str
+    values: tuple[int | str, ...]
+    _keys: frozenset[_Key] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_field_name(self.name)
+        plain = plain_scalars(self.values, "contains_any")
+        object.__setattr__(self, "values", tuple(_member(value, "contains_any") for value in plain))
+        object.__setattr__(self, "_keys", frozenset(map(_key, self.values)))
+
+    @override
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        stored = record.get(self.name)
+        return isinstance(stored, (list, tuple)) and any(
+            isinstance(item, (bool, int, float, str)) and _key(item) in self._keys for item in stored
         )
 
 
@@ -191,7 +226,24 @@ def nodes(where: Filter) -> Iterator[Filter]:
             stack += (node.right, node.left)
 
 
+Leaf: TypeAlias = Comparison | IsIn | Contains | ContainsAny
+"""A condition on a single field."""
+
+_Key: TypeAlias = tuple[bool, Scalar]
+
+
+def _key(value: Scalar) -> _Key:
+    """What equal values of comparable types have in common: ``True`` equals no number here."""
+    return isinstance(value, bool), value
+
+
+def _member(value: Scalar, name: str) -> int | str:
+    if isinstance(value, (bool, float)):
+        raise InvalidDataError(f"{name} compares with an int or a str, got {value!r}", "lists hold nothing else")
+    return value
+
+
 def _filter(value: Any) -> Filter:
     if not isinstance(value, Filter):
-        raise InvalidDataError(f"only conditions combine, got {value!r}: {PARENTHESES}")
+        raise InvalidDataError(f"only conditions combine, got {value!r}", PARENTHESES)
     return value

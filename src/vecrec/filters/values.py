@@ -42,13 +42,13 @@ def check_field_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidDataError(
-            f"{name!r} is no name of a filterable field", "use up to 64 ASCII letters, digits and underscores"
+            f"{name!r} is not a valid name of a filterable field", "use up to 64 ASCII letters, digits and underscores"
         )
     return name
 
 
 def value_type(value: Scalar) -> FieldType:
-    """The type of a scalar: a ``bool`` is no integer here."""
+    """The type of a scalar: a ``bool`` is not an integer here."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -57,20 +57,24 @@ def value_type(value: Scalar) -> FieldType:
 
 
 def are_comparable(stored: Any, value: Scalar) -> bool:
-    """Whether a stored value is of a type that ``value`` may be compared with; nothing is that is no scalar."""
+    """Whether a stored value is a scalar of a type that ``value`` may be compared with."""
     if not isinstance(stored, (bool, int, float, str)):
         return False
     return value_type(value) in COMPARABLE[value_type(stored)]
 
 
-def plain_scalars(values: Any) -> tuple[Scalar, ...]:
+def plain_scalars(values: Any, name: str) -> tuple[Scalar, ...]:
     """A list of values through `plain_scalar`.
 
+    Args:
+        values: Any iterable but a text.
+        name: The method that takes them.
+
     Raises:
-        InvalidDataError: for what is no list, or holds what is no scalar.
+        InvalidDataError: for something other than a list, or a value that is not a scalar.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"is_in takes a list of values, got {values!r}", "put it into a list")
+        raise InvalidDataError(f"{name} takes a list of values, got {values!r}", "put it into a list")
     return tuple(map(plain_scalar, values))
 
 
@@ -78,7 +82,7 @@ def plain_scalar(value: Any) -> Scalar:
     """The plain Python value, without what it may be besides, such as the member of an enumeration.
 
     Raises:
-        InvalidDataError: for what no field can hold.
+        InvalidDataError: for a value that no field can hold.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -93,5 +97,5 @@ def plain_scalar(value: Any) -> Scalar:
     if isinstance(value, (int, float)):
         raise InvalidDataError(f"a filter cannot compare with {value!r}", "give a finite number of at most 64 bits")
     raise InvalidDataError(
-        f"a filter compares with bool, int, float or str, not with {value!r} of type {type(value).__name__}"
+        f"a filter cannot compare with {value!r} of type {type(value).__name__}", "give a bool, int, float or str"
     )

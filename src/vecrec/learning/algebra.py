@@ -1,4 +1,4 @@
-"""The linear algebra of the closed form, in NumPy alone, the same to the last bit in every run."""
+"""Linear algebra of encoders in NumPy alone: factors, leading vectors, balanced sides, scales."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Factor", "leading_vectors"]
+__all__ = ["Factor", "balanced", "leading_vectors", "moments", "normalised", "sigmoid"]
 
 _BLOCK = 512
+
+_EPSILON = 1e-6
+"""Keeps the scale of a vector of zeros finite."""
 
 
 class Factor:
@@ -67,7 +70,7 @@ def leading_vectors(
     Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM Review 2011.
 
     Args:
-        multiply: Gives the positive semidefinite matrix times an array of shape (size, m).
+        multiply: Returns the positive semidefinite matrix times an array of shape (size, m).
         size: Its number of rows.
         count: How many vectors, at most ``size``.
         seed: Where the iteration starts.
@@ -86,3 +89,57 @@ def leading_vectors(
     values, vectors = np.linalg.eigh((base.T @ multiply(base)).astype(np.float64))
     leading = vectors[:, np.argsort(-values, kind="stable")[:count]].astype(np.float32)
     return np.ascontiguousarray(base @ leading)
+
+
+Array = NDArray[np.float32]
+
+_RIDGE = 1e-6
+"""What is added to second moments, against their mean: unused dimensions stay invertible."""
+
+
+def balanced(users: Array, items: Array) -> tuple[Array, Array]:
+    """Maps of both sides that leave every score what it is and give both the same diagonal second moments.
+
+    Any invertible matrix on one side and its inverse on the other change no inner product. But an index that searches
+    by a graph of neighbours depends on where items lie among themselves and beside users: where their lengths differ
+    much from direction to direction, and otherwise than the users', its paths do not lead to what scores best.
+
+    Args:
+        users: Vectors of users, shape (n, d).
+        items: Vectors of items, shape (m, d).
+
+    Returns:
+        Two matrices, shape (d, d) each, to multiply vectors of users and of items by from the right.
+    """
+    if not users.any() or not items.any():
+        unchanged = np.eye(users.shape[1], dtype=np.float32)
+        return unchanged, unchanged
+    sizes, directions = np.linalg.eigh(moments(users))
+    root = (directions * np.sqrt(sizes)) @ directions.T
+    sizes, turned = np.linalg.eigh(root @ moments(items) @ root)
+    quarter = sizes**0.25
+    return (np.linalg.solve(root, turned) * quarter).astype(np.float32), (root @ turned / quarter).astype(np.float32)
+
+
+def moments(vectors: Array) -> NDArray[np.float64]:
+    """The mean of the outer products of vectors, shape (d, d), a little more on the diagonal so that it is positive."""
+    width = vectors.shape[1]
+    found: NDArray[np.float64] = vectors.T.astype(np.float64) @ vectors / len(vectors)
+    found[np.diag_indices(width)] += _RIDGE * np.trace(found) / width + 1e-12
+    return found
+
+
+def normalised(vectors: Array) -> tuple[Array, Array]:
+    """One over the root mean square of each vector, shape (..., 1), and the vectors times that (RMS norm)."""
+    squares: Array = np.einsum("...d,...d->...", vectors, vectors)[..., None]
+    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(_EPSILON))).astype(np.float32)
+    scaled: Array = vectors * scale
+    return scale, scaled
+
+
+def sigmoid(values: Array) -> Array:
+    """``1 / (1 + exp(-x))``, by a function that never overflows."""
+    found: Array = np.tanh(values * np.float32(0.5))
+    found += 1
+    found *= np.float32(0.5)
+    return found

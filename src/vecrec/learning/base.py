@@ -1,4 +1,4 @@
-"""What encoders and rerankers have in common: they learn, are kept in a directory, and can be told apart."""
+"""What encoders and rerankers have in common: they learn, are saved in a directory, and have a fingerprint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import ClassVar
 from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError, NotFittedError, VecrecError
+from vecrec.learning.settings import Configurable
 
 __all__ = ["FittedPart"]
 
 
-class FittedPart(ABC):
-    """Something that learns from data, and keeps what it has learnt in files."""
+class FittedPart(Configurable, ABC):
+    """Learns from data, and saves what it has learnt in files.
+
+    Arguments of the constructor are attributes of the same name, so that `get_params`, `set_params`, ``repr`` and the
+    ``clone`` of scikit-learn work.
+    """
 
     name: ClassVar[str]
     """Its name among the entry points, by which a release finds the class again."""
@@ -26,7 +31,7 @@ class FittedPart(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that stand for everything that its answers depend on.
+        """32 hexadecimal digits that stand for everything that the answers depend on.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -35,7 +40,10 @@ class FittedPart(ABC):
         return self._fingerprint()
 
     def save(self, directory: str | Path) -> None:
-        """Write it into a directory, which is made if it is not there.
+        """Write what was learnt.
+
+        Args:
+            directory: Created if it does not exist.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -47,10 +55,16 @@ class FittedPart(ABC):
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """What `save` has written.
+        """Read what `save` has written.
+
+        Args:
+            directory: The one that was given to `save`.
+
+        Returns:
+            A fitted part with the same answers and fingerprint.
 
         Raises:
-            InvalidDataError: when the directory holds none, or its files are damaged or of a newer version.
+            InvalidDataError: when the directory holds no such part, or its files are damaged or of a newer version.
         """
         path = Path(directory)
         try:
@@ -58,7 +72,9 @@ class FittedPart(ABC):
         except VecrecError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidDataError(f"{path} holds no readable {cls.__name__}: {error}") from error
+            raise InvalidDataError(
+                f"{path} holds no readable {cls.__name__} ({error})", "name the directory that save() wrote"
+            ) from error
 
     # -- what a part implements
 
@@ -74,4 +90,4 @@ class FittedPart(ABC):
 
     def _check_fitted(self) -> None:
         if not self.is_fitted:
-            raise NotFittedError(f"this {type(self).__name__} has learnt nothing yet", "call fit, or load(directory)")
+            raise NotFittedError(f"this {type(self).__name__} is not fitted", "call fit, or load(directory)")

@@ -1,240 +1,111 @@
-"""Features as sparse numbers: what both towers read, in training and in serving."""
+"""What features say about vectors: ridge regression from tokens, for items and users without events."""
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
+from typing_extensions import Self
 
-from vecrec.data import Categorical, Feature, MultiCategorical, Numeric, Text, Vocabulary
-from vecrec.errors import InvalidDataError
-from vecrec.records import JSON, Record
+from vecrec.learning.tokens import edges, tokens
+from vecrec.records import JSON
 
-__all__ = ["FeatureSpace", "SparseRows"]
+if TYPE_CHECKING:
+    from vecrec.data import Feature
 
-Entries = list[tuple[int, float]]
-"""Columns and their weights."""
+__all__ = ["FeatureMap"]
 
-_WORD = re.compile(r"\w+")
+_MOST_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class SparseRows:
-    """A sparse matrix, row by row (CSR)."""
+class FeatureMap:
+    """A linear map from the features of items, or of users, to vectors: a mean, and what each token adds to it."""
 
-    starts: NDArray[np.int64]
-    """Shape (n + 1,): row ``i`` has the entries ``starts[i]:starts[i + 1]``."""
-    columns: NDArray[np.int64]
-    """The column of each entry."""
-    weights: NDArray[np.float32]
-    """The value of each entry."""
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def times(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The product with a dense matrix (columns, d), shape (n, d)."""
-        product = np.zeros((len(self), table.shape[1]), np.float32)
-        filled = np.flatnonzero(np.diff(self.starts))
-        if len(filled):
-            product[filled] = np.add.reduceat(table[self.columns] * self.weights[:, None], self.starts[filled], axis=0)
-        return product
-
-    def rows(self, chosen: NDArray[np.int64]) -> SparseRows:
-        """Some of the rows, in the order given."""
-        lengths = np.diff(self.starts)[chosen]
-        starts = np.concatenate(([0], np.cumsum(lengths)))
-        # Entry j of the result is entry j - (start of its row in the result) + (start of its row here).
-        entries = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], lengths)
-        return SparseRows(starts, self.columns[entries], self.weights[entries])
-
-
-class FeatureSpace:
-    """The columns that the features of one side stand for, learnt from its records.
-
-    Every feature has a column for a value that is missing or was never seen, so a model can learn what to do then.
-    A category is one column; several categories or words share a weight whose squares add up to 1; a number lies
-    between two of up to 16 quantiles and divides its weight between them, which lets a linear model follow any curve
-    (the piecewise linear encoding of Gorishniy et al., "On Embeddings for Numerical Features", 2022).
-    """
-
-    def __init__(self, columns: Sequence[_Column]) -> None:
-        self._columns = tuple(columns)
-        self.size: int = sum(column.size for column in columns)
-        """How many columns there are."""
+    side: str
+    """``"item"`` or ``"user"``."""
+    features: tuple[Feature, ...]
+    """What it reads of a record."""
+    edges: Mapping[str, Sequence[float]]
+    """Where numbers are divided into neighbourhoods, by `vecrec.learning.tokens.edges`."""
+    places: Mapping[str, int]
+    """The row of each token; a token without one adds nothing."""
+    table: NDArray[np.float32]
+    """The mean in the last row, before it what each token adds, shape (n_tokens + 1, width)."""
 
     @classmethod
-    def learn(cls, features: Sequence[Feature], records: Iterable[Mapping[str, JSON] | None]) -> FeatureSpace:
-        """The space of the features in these records, each of which may lack any of them."""
-        known = [record for record in records if record]
-        return cls([_COLUMNS[type(feature)].learn(feature, _present(known, feature.name)) for feature in features])
+    def learn(
+        cls,
+        side: str,
+        features: tuple[Feature, ...],
+        records: Sequence[Mapping[str, JSON] | None],
+        vectors: NDArray[np.float32],
+        ridge: float,
+    ) -> Self:
+        """Fit the vectors of those who have some.
 
-    def rows(self, records: Iterable[Mapping[str, JSON] | None]) -> SparseRows:
-        """A row for each record, shape (n, size)."""
-        starts, columns, weights = [0], [], []
-        for record in records:
-            for column, weight in self._entries(record or {}):
-                columns.append(column)
-                weights.append(weight)
-            starts.append(len(columns))
-        return SparseRows(np.array(starts, np.int64), np.array(columns, np.int64), np.array(weights, np.float32))
-
-    def to_json(self) -> list[JSON]:
-        """The space as a JSON array, which `from_json` reads."""
-        return [column.to_json() for column in self._columns]
-
-    @classmethod
-    def from_json(cls, value: Any, features: Sequence[Feature]) -> FeatureSpace:
-        """The space that `to_json` has written.
-
-        Raises:
-            InvalidDataError: when it is none, or of other features.
+        Args:
+            side: ``"item"`` or ``"user"``.
+            features: What to read of a record.
+            records: A record for each vector; ``None`` counts as empty.
+            vectors: Shape (n, width).
+            ridge: How many records must share a token before it says half of what it could.
         """
-        if not isinstance(value, list) or len(value) != len(features):
-            raise InvalidDataError(f"expected a list of {len(features)} feature spaces, got {str(value)[:200]}")
-        return cls([_COLUMNS[type(feature)].from_json(feature.name, entry) for feature, entry in zip(features, value)])
+        numeric = [feature.name for feature in features if feature.kind == "numeric"]
+        known = {f"{side} {name}": edges((record or {}).get(name) for record in records) for name in numeric}
+        rows = [list(tokens(side, features, record or {}, known)) for record in records]
+        places = _frequent(rows)
+        mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
+        left, right = np.zeros((len(places), len(places))), np.zeros((len(places), vectors.shape[1]))
+        for row, vector in zip(rows, vectors):
+            at, weights = _present(row, places)
+            left[np.ix_(at, at)] += np.outer(weights, weights)
+            right[at] += np.outer(weights, vector - mean)
+        left[np.diag_indices(len(places))] += ridge
+        table = np.concatenate([np.linalg.solve(left, right), mean[None]]).astype(np.float32)
+        return cls(side, features, known, places, table)
 
-    def _entries(self, record: Mapping[str, JSON]) -> Iterator[tuple[int, float]]:
-        offset = 0
-        for column in self._columns:
-            value = record.get(column.name)
-            found = column.entries(value) if value is not None else []
-            for place, weight in found or [(Vocabulary.UNKNOWN, 1.0)]:
-                yield offset + place, weight
-            offset += column.size
+    def __call__(self, record: Mapping[str, JSON]) -> NDArray[np.float32]:
+        """The vector of a record, shape (width,)."""
+        at, weights = _present(tokens(self.side, self.features, record, self.edges), self.places)
+        found: NDArray[np.float32] = self.table[-1] + weights.astype(np.float32) @ self.table[at]
+        return found
 
+    def knows(self, record: Mapping[str, JSON]) -> bool:
+        """Whether anything in the record says more than nothing."""
+        found = tokens(self.side, self.features, record, self.edges)
+        return any(token in self.places for token, _ in found)
 
-class _Column(ABC):
-    """How one feature becomes columns. Column 1 is the missing or unknown value, as in `Vocabulary`."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self.name = name
-        self.size = size
-
-    @classmethod
-    @abstractmethod
-    def learn(cls, feature: Any, values: list[Any]) -> _Column: ...
-
-    @classmethod
-    @abstractmethod
-    def from_json(cls, name: str, value: Any) -> _Column: ...
-
-    @abstractmethod
-    def to_json(self) -> Record: ...
-
-    @abstractmethod
-    def entries(self, value: Any) -> Entries:
-        """The columns of a value; empty where it says nothing."""
-
-
-class _Values(_Column):
-    """One category or several."""
-
-    def __init__(self, name: str, vocabulary: Vocabulary) -> None:
-        super().__init__(name, vocabulary.size)
-        self.vocabulary = vocabulary
+    def to_json(self) -> dict[str, Any]:
+        """What is not in the table, as a JSON object."""
+        return {"edges": {name: list(values) for name, values in self.edges.items()}, "tokens": list(self.places)}
 
     @classmethod
-    @override
-    def learn(cls, feature: Categorical | MultiCategorical, values: list[Any]) -> _Values:
-        # A value of a closed list that no record holds would never be trained: it counts as unknown.
-        return cls(feature.name, Vocabulary(part for value in values for part in cls.parts(value)))
-
-    @classmethod
-    @override
-    def from_json(cls, name: str, value: Any) -> _Values:
-        return cls(name, Vocabulary.from_json(value))
-
-    @override
-    def to_json(self) -> Record:
-        return self.vocabulary.to_json()
-
-    @override
-    def entries(self, value: Any) -> Entries:
-        places = [self.vocabulary.index(part) for part in self.parts(value)]
-        return [(place, len(places) ** -0.5) for place in places]
-
-    @staticmethod
-    def parts(value: Any) -> list[Any]:
-        """The different values in it, in order."""
-        return list(dict.fromkeys(value)) if isinstance(value, list) else [value]
+    def from_json(
+        cls, side: str, features: tuple[Feature, ...], value: Mapping[str, Any], table: NDArray[np.float32]
+    ) -> Self:
+        """The map that `to_json` has written, with its table."""
+        places = {token: row for row, token in enumerate(value["tokens"])}
+        return cls(side, features, value["edges"], places, table)
 
 
-class _Words(_Values):
-    """The words of a text, upper and lower case alike. A word that only one record has is unknown."""
-
-    MOST: ClassVar[int] = 50_000
-
-    @classmethod
-    @override
-    def learn(cls, feature: Any, values: list[Any]) -> _Words:
-        counts = Counter(word for value in values for word in cls.parts(value))
-        often = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
-        return cls(feature.name, Vocabulary(often[: cls.MOST]))
-
-    @staticmethod
-    @override
-    def parts(value: str) -> list[str]:
-        return list(dict.fromkeys(_WORD.findall(value.casefold())))
+def _frequent(rows: Iterable[list[tuple[str, float]]]) -> dict[str, int]:
+    """A row for each of the tokens that two records share at least, the most frequent ones where there are many."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        for token in {token for token, _ in row}:
+            counts[token] = counts.get(token, 0) + 1
+    shared = sorted((token for token, count in counts.items() if count > 1), key=lambda token: (-counts[token], token))
+    return {token: place for place, token in enumerate(sorted(shared[:_MOST_TOKENS]))}
 
 
-class _Number(_Column):
-    """A number between two of the quantiles that were learnt."""
-
-    KNOTS: ClassVar[int] = 16
-
-    def __init__(self, name: str, knots: NDArray[np.float64]) -> None:
-        super().__init__(name, len(knots) + 2)
-        self.knots = knots
-
-    @classmethod
-    @override
-    def learn(cls, feature: Numeric, values: list[Any]) -> _Number:
-        found = np.array([_finite(value) for value in values], np.float64)
-        knots = np.quantile(found, np.linspace(0, 1, cls.KNOTS), method="nearest") if len(found) else found
-        return cls(feature.name, np.unique(knots))
-
-    @classmethod
-    @override
-    def from_json(cls, name: str, value: Any) -> _Number:
-        return cls(name, np.array(value["knots"], np.float64))
-
-    @override
-    def to_json(self) -> Record:
-        return {"knots": self.knots.tolist()}
-
-    @override
-    def entries(self, value: float) -> Entries:
-        if not len(self.knots):
-            return []
-        number = min(max(_finite(value), self.knots[0]), self.knots[-1])
-        above = int(np.searchsorted(self.knots, number))
-        if number == self.knots[above]:
-            return [(2 + above, 1.0)]
-        low, high = self.knots[above - 1], self.knots[above]
-        share = float((number - low) / (high - low))
-        return [(1 + above, 1 - share), (2 + above, share)]
-
-
-_COLUMNS: dict[type[Feature], type[_Column]] = {
-    Categorical: _Values,
-    MultiCategorical: _Values,
-    Text: _Words,
-    Numeric: _Number,
-}
-
-
-def _finite(value: float) -> float:
-    """The value, or the nearest number whose differences are finite."""
-    return float(min(max(value, -1e300), 1e300))
-
-
-def _present(records: list[Mapping[str, JSON]], name: str) -> list[JSON]:
-    return [value for record in records if (value := record.get(name)) is not None]
+def _present(row: Iterable[tuple[str, float]], places: Mapping[str, int]) -> tuple[list[int], NDArray[np.float64]]:
+    """The rows and weights of the tokens that are known, each once."""
+    weights: dict[int, float] = {}
+    for token, weight in row:
+        if token in places:
+            weights[places[token]] = weights.get(places[token], 0.0) + weight
+    return list(weights), np.array(list(weights.values()))

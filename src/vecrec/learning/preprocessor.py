@@ -1,21 +1,27 @@
-"""How the ids and features of a data set are numbered."""
+"""From ids and features to numbers, the same in training and in serving: what is saved with a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from typing_extensions import Self
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, override
 
-from vecrec.data import Schema, Vocabulary
-from vecrec.learning.feature_map import FeatureSpace
+from vecrec.data import Categorical, Feature, MultiCategorical, Numeric, Schema, Text, Vocabulary
+from vecrec.errors import InvalidDataError
+from vecrec.records import JSON, Record
 
-__all__ = ["Language"]
+__all__ = ["FeatureSpace", "Preprocessor", "SparseRows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Language:
+class Preprocessor:
     """How ids and features are numbered: saved with the model."""
 
     schema: Schema
@@ -30,13 +36,13 @@ class Language:
     """The users' features."""
 
     def to_json(self) -> dict[str, Any]:
-        """The language as a JSON object, which `from_json` reads."""
+        """The preprocessor as a JSON object, which `from_json` reads."""
         names = ("schema", "items", "users", "item_space", "user_space")
         return {name: getattr(self, name).to_json() for name in names}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The language that `to_json` has written."""
+        """The preprocessor that `to_json` has written."""
         schema = Schema.from_json(value["schema"])
         return cls(
             schema=schema,
@@ -45,3 +51,224 @@ class Language:
             item_space=FeatureSpace.from_json(value["item_space"], schema.items),
             user_space=FeatureSpace.from_json(value["user_space"], schema.users),
         )
+
+
+Entries = list[tuple[int, float]]
+"""Columns and their weights."""
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """A sparse matrix, row by row (CSR)."""
+
+    starts: NDArray[np.int64]
+    """Shape (n + 1,): row ``i`` has the entries ``starts[i]:starts[i + 1]``."""
+    columns: NDArray[np.int64]
+    """The column of each entry."""
+    weights: NDArray[np.float32]
+    """The value of each entry."""
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def times(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The product with a dense matrix (columns, d), shape (n, d)."""
+        product = np.zeros((len(self), table.shape[1]), np.float32)
+        filled = np.flatnonzero(np.diff(self.starts))
+        if len(filled):
+            product[filled] = np.add.reduceat(table[self.columns] * self.weights[:, None], self.starts[filled], axis=0)
+        return product
+
+    def rows(self, chosen: NDArray[np.int64]) -> SparseRows:
+        """Some of the rows, in the order given."""
+        lengths = np.diff(self.starts)[chosen]
+        starts = np.concatenate(([0], np.cumsum(lengths)))
+        # Entry j of the result is entry j - (start of its row in the result) + (start of its row here).
+        entries = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], lengths)
+        return SparseRows(starts, self.columns[entries], self.weights[entries])
+
+
+class FeatureSpace:
+    """The columns that the features of one side stand for, learnt from its records.
+
+    Every feature has a column for a value that is missing or was never seen, so a model can learn what to do then.
+    A category is one column; several categories or words share a weight whose squares add up to 1; a number lies
+    between two of up to 16 quantiles and divides its weight between them, which lets a linear model follow any curve
+    (the piecewise linear encoding of Gorishniy et al., "On Embeddings for Numerical Features", 2022).
+    """
+
+    def __init__(self, columns: Sequence[_Column]) -> None:
+        self._columns = tuple(columns)
+        self.size: int = sum(column.size for column in columns)
+        """How many columns there are."""
+
+    @classmethod
+    def learn(cls, features: Sequence[Feature], records: Iterable[Mapping[str, JSON] | None]) -> FeatureSpace:
+        """The space of the features in these records, each of which may lack any of them."""
+        known = [record for record in records if record]
+        return cls([_COLUMNS[type(feature)].learn(feature, _present(known, feature.name)) for feature in features])
+
+    def rows(self, records: Iterable[Mapping[str, JSON] | None]) -> SparseRows:
+        """A row for each record, shape (n, size)."""
+        starts, columns, weights = [0], [], []
+        for record in records:
+            for column, weight in self._entries(record or {}):
+                columns.append(column)
+                weights.append(weight)
+            starts.append(len(columns))
+        return SparseRows(np.array(starts, np.int64), np.array(columns, np.int64), np.array(weights, np.float32))
+
+    def to_json(self) -> list[JSON]:
+        """The space as a JSON array, which `from_json` reads."""
+        return [column.to_json() for column in self._columns]
+
+    @classmethod
+    def from_json(cls, value: Any, features: Sequence[Feature]) -> FeatureSpace:
+        """The space that `to_json` has written.
+
+        Raises:
+            InvalidDataError: when it is none, or of other features.
+        """
+        if not isinstance(value, list) or len(value) != len(features):
+            raise InvalidDataError(f"expected a list of {len(features)} feature spaces, got {str(value)[:200]}")
+        return cls([_COLUMNS[type(feature)].from_json(feature.name, entry) for feature, entry in zip(features, value)])
+
+    def _entries(self, record: Mapping[str, JSON]) -> Iterator[tuple[int, float]]:
+        offset = 0
+        for column in self._columns:
+            value = record.get(column.name)
+            found = column.entries(value) if value is not None else []
+            for place, weight in found or [(Vocabulary.UNKNOWN, 1.0)]:
+                yield offset + place, weight
+            offset += column.size
+
+
+class _Column(ABC):
+    """How one feature becomes columns. Column 1 is the missing or unknown value, as in `Vocabulary`."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, feature: Any, values: list[Any]) -> _Column: ...
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, name: str, value: Any) -> _Column: ...
+
+    @abstractmethod
+    def to_json(self) -> Record: ...
+
+    @abstractmethod
+    def entries(self, value: Any) -> Entries:
+        """The columns of a value; empty where it says nothing."""
+
+
+class _Values(_Column):
+    """One category or several."""
+
+    def __init__(self, name: str, vocabulary: Vocabulary) -> None:
+        super().__init__(name, vocabulary.size)
+        self.vocabulary = vocabulary
+
+    @classmethod
+    @override
+    def learn(cls, feature: Categorical | MultiCategorical, values: list[Any]) -> _Values:
+        # A value of a closed list that no record holds would never be trained: it counts as unknown.
+        return cls(feature.name, Vocabulary(part for value in values for part in cls.parts(value)))
+
+    @classmethod
+    @override
+    def from_json(cls, name: str, value: Any) -> _Values:
+        return cls(name, Vocabulary.from_json(value))
+
+    @override
+    def to_json(self) -> Record:
+        return self.vocabulary.to_json()
+
+    @override
+    def entries(self, value: Any) -> Entries:
+        places = [self.vocabulary.index(part) for part in self.parts(value)]
+        return [(place, len(places) ** -0.5) for place in places]
+
+    @staticmethod
+    def parts(value: Any) -> list[Any]:
+        """The different values in it, in order."""
+        return list(dict.fromkeys(value)) if isinstance(value, list) else [value]
+
+
+class _Words(_Values):
+    """The words of a text, upper and lower case alike. A word that only one record has is unknown."""
+
+    MOST: ClassVar[int] = 50_000
+
+    @classmethod
+    @override
+    def learn(cls, feature: Any, values: list[Any]) -> _Words:
+        counts = Counter(word for value in values for word in cls.parts(value))
+        often = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
+        return cls(feature.name, Vocabulary(often[: cls.MOST]))
+
+    @staticmethod
+    @override
+    def parts(value: str) -> list[str]:
+        return list(dict.fromkeys(_WORD.findall(value.casefold())))
+
+
+class _Number(_Column):
+    """A number between two of the quantiles that were learnt."""
+
+    KNOTS: ClassVar[int] = 16
+
+    def __init__(self, name: str, knots: NDArray[np.float64]) -> None:
+        super().__init__(name, len(knots) + 2)
+        self.knots = knots
+
+    @classmethod
+    @override
+    def learn(cls, feature: Numeric, values: list[Any]) -> _Number:
+        found = np.array([_finite(value) for value in values], np.float64)
+        knots = np.quantile(found, np.linspace(0, 1, cls.KNOTS), method="nearest") if len(found) else found
+        return cls(feature.name, np.unique(knots))
+
+    @classmethod
+    @override
+    def from_json(cls, name: str, value: Any) -> _Number:
+        return cls(name, np.array(value["knots"], np.float64))
+
+    @override
+    def to_json(self) -> Record:
+        return {"knots": self.knots.tolist()}
+
+    @override
+    def entries(self, value: float) -> Entries:
+        if not len(self.knots):
+            return []
+        number = min(max(_finite(value), self.knots[0]), self.knots[-1])
+        above = int(np.searchsorted(self.knots, number))
+        if number == self.knots[above]:
+            return [(2 + above, 1.0)]
+        low, high = self.knots[above - 1], self.knots[above]
+        share = float((number - low) / (high - low))
+        return [(1 + above, 1 - share), (2 + above, share)]
+
+
+_COLUMNS: dict[type[Feature], type[_Column]] = {
+    Categorical: _Values,
+    MultiCategorical: _Values,
+    Text: _Words,
+    Numeric: _Number,
+}
+
+
+def _finite(value: float) -> float:
+    """The value, or the nearest number whose differences are finite."""
+    return float(min(max(value, -1e300), 1e300))
+
+
+def _present(records: list[Mapping[str, JSON]], name: str) -> list[JSON]:
+    return [value for record in records if (value := record.get(name)) is not None]

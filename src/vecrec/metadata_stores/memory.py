@@ -5,19 +5,22 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from vecrec.errors import StoreError
+from vecrec._internal.validation import integer
 from vecrec.ids import Id
-from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.base import MAX_EVENTS, EventFilter, MetadataStore, by_user, closed_error
 from vecrec.records import Record
 from vecrec.types import Event
 
 __all__ = ["MemoryMetadataStore"]
 
 _T = TypeVar("_T")
+
+_Name: TypeAlias = tuple[Id, float | None, str | None]
+"""What names an event of a user: item, time and kind."""
 
 
 class MemoryMetadataStore(MetadataStore):
@@ -28,9 +31,9 @@ class MemoryMetadataStore(MetadataStore):
 
     def __init__(self, *, max_events_per_user: int = 10_000) -> None:
         """An empty store that keeps the latest ``max_events_per_user`` events of each user."""
-        self.max_events_per_user = max_events_per_user
+        self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
         self._records: dict[str, dict[Id, Record]] = {}
-        self._events: dict[Id, dict[tuple[Id, float | None], Event]] = {}
+        self._events: dict[Id, dict[_Name, Event]] = {}
         self._lock = threading.RLock()
         self._closed = False
 
@@ -67,24 +70,35 @@ class MemoryMetadataStore(MetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         with self._lock:
             histories = self._open(self._events)
-            touched = {cast("Id", event.user_id) for event in events}
-            for event in events:
-                history = histories.setdefault(cast("Id", event.user_id), {})
-                history[event.item_id, event.time] = event
-            for user_id in touched:
-                # Stable, and a dictionary keeps the order of first appending: of equal times, the first stays first.
-                latest = sorted(histories[user_id].items(), key=lambda held: held[1].time or 0.0)
-                histories[user_id] = dict(latest[-self.max_events_per_user :])
+            for user_id, theirs in by_user(events).items():
+                history = histories.setdefault(user_id, {})
+                history.update({(event.item_id, event.time, event.kind): event for event in theirs})
+                histories[user_id] = self._latest(history, theirs)
+
+    def _latest(self, history: dict[_Name, Event], added: list[Event]) -> dict[_Name, Event]:
+        # Stable, and a dictionary keeps the order of first appending: of equal times, the first stays first.
+        ordered = sorted(history.items(), key=lambda held: held[1].time or 0.0)
+        over = len(ordered) - self.max_events_per_user
+        if over <= 0:
+            return dict(ordered)
+        kept = max(reversed(added), key=lambda event: event.time or 0.0)
+        return dict([held for held in ordered[: over + 1] if held[1] is kept] or ordered[over : over + 1]) | dict(
+            ordered[over + 1 :]
+        )
 
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
         with self._lock:
             held = self._open(self._events)
             return {key: list(held[key].values())[-(limit or 0) :] for key in user_ids if key in held}
 
-    def _delete_events(self, user_ids: list[Id]) -> None:
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
         with self._lock:
+            histories = self._open(self._events)
             for key in user_ids:
-                self._open(self._events).pop(key, None)
+                held = histories.pop(key, {})
+                kept = {name: event for name, event in held.items() if only is not None and not only.matches(event)}
+                if kept:
+                    histories[key] = kept
 
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
         with self._lock:
@@ -96,5 +110,5 @@ class MemoryMetadataStore(MetadataStore):
 
     def _open(self, data: _T) -> _T:
         if self._closed:
-            raise StoreError("this metadata store was closed", "make a new one")
+            raise closed_error()
         return data

@@ -10,6 +10,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.metadata_stores.memory import MemoryMetadataStore
 from vecrec.metadata_stores.redis import RedisMetadataStore
 from vecrec.metadata_stores.sql import SQLMetadataStore
+from vecrec.registry import registered
 
 __all__ = ["from_url"]
 
@@ -26,16 +27,17 @@ def from_url(url: str, **options: Any) -> MetadataStore:
     Args:
         url: ``memory://``, ``sqlite:///file.db``, ``redis://host:6379/0``, ``redis+cluster://host:6379``,
             ``mysql+pymysql://user:password@host/database``, ``mariadb+pymysql://``, ``postgresql+psycopg://``; or one
-            whose scheme, up to a ``+``, is the name of an entry point in the group ``vecrec.metadata_stores``, which
-            gives a callable that takes the URL.
+            whose scheme, up to a ``+``, is the name of an entry point in the group ``vecrec.metadata_stores``: a
+            callable that takes the URL and the options.
         options: Passed to the store's constructor.
 
     Raises:
-        InvalidDataError: for a URL that names none.
+        InvalidDataError: for a URL of an unknown scheme.
         MissingDependencyError: if the store's package is not installed.
     """
     scheme = str(url).partition("://")[0] if "://" in str(url) else ""
-    store = _OWN.get(scheme.partition("+")[0]) or _registered(scheme.partition("+")[0])
+    name = scheme.partition("+")[0]
+    store: Callable[..., MetadataStore] | None = _OWN.get(name) or registered("vecrec.metadata_stores", name)
     if store is None:
         # Only the scheme is shown: the rest may hold a password.
         raise InvalidDataError(
@@ -43,12 +45,3 @@ def from_url(url: str, **options: Any) -> MetadataStore:
             "use memory://, sqlite:///file.db, redis://, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://",
         )
     return store(url, **options)
-
-
-def _registered(name: str) -> Callable[..., MetadataStore] | None:
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group="vecrec.metadata_stores", name=name):
-        store: Callable[..., MetadataStore] = entry.load()
-        return store
-    return None

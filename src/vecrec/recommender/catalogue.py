@@ -171,7 +171,7 @@ class Catalogue:
     def _warnings(self) -> Iterator[str]:
         for store in (self.vectors, self.metadata):
             if isinstance(store, ReportsRisks):
-                yield from store.warnings()
+                yield from map(str, store.warnings())
 
     # -- the steps of a change
 

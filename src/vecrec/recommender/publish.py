@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.ids import Id
@@ -26,7 +27,6 @@ from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Item
 from vecrec.vector_stores.base import CollectionSpec
-from vecrec.vector_stores.checks import check_count
 
 __all__ = ["Builder", "ReleaseChecks"]
 
@@ -51,7 +51,7 @@ class ReleaseChecks:
         if not 0 <= self.index_recall <= 1:
             raise InvalidDataError(f"index_recall is {self.index_recall!r}", "give a share from 0 to 1")
         check_flag(self.beat_popularity, "beat_popularity")
-        check_count(self.sampled_users, "sampled_users")
+        integer(self.sampled_users, "sampled_users", low=1)
 
 
 class Builder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
 from vecrec.ids import Id, check_id, check_ids
@@ -39,7 +40,6 @@ from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
-from vecrec.vector_stores.checks import check_count
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -99,7 +99,7 @@ class Recommender(Readers):
         check_part(metadata_store, MetadataStore)
         if checks is not None:
             check_part(checks, ReleaseChecks)
-        history = check_count(max_history, "max_history")
+        history = integer(max_history, "max_history", low=1)
         seconds = check_seconds(refresh_seconds, "refresh_seconds")
         stores = (vector_store, metadata_store)
         self.name, self.vector_store, self.metadata_store = name, vector_store, metadata_store

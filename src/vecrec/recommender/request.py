@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
+from vecrec._internal.validation import integer
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_ids
 from vecrec.recommender.checks import check_flag
 from vecrec.recommender.generation import Live
 from vecrec.rerankers.base import Reranks
-from vecrec.vector_stores.checks import check_count
 
 __all__ = ["Request"]
 
@@ -53,7 +53,7 @@ class Request:
         if where is not None and not isinstance(where, Filter):
             raise InvalidDataError(f"where is {where!r}", 'build a filter from fields, such as field("year") >= 1990')
         return cls(
-            check_count(k, "k"),
+            integer(k, "k", low=1),
             where,
             check_flag(exclude_seen, "exclude_seen"),
             frozenset(check_ids(exclude, "item id")),
@@ -100,5 +100,5 @@ def _checked_stage(rerank: Any) -> Reranks | Literal[False] | None:
             "give an object with depth and rerank(user, candidates), such as MMRReranker(), "
             "or False for the order of the vectors",
         )
-    check_count(rerank.depth, "the depth of the reranker")
+    integer(rerank.depth, "the depth of the reranker", low=1)
     return rerank

@@ -1,4 +1,4 @@
-"""The optional second stage, which orders the best candidates anew. ``base`` is the contract."""
+"""The optional second stage, which reorders the best candidates. ``base`` is the contract."""
 
 from typing import TYPE_CHECKING, Any
 

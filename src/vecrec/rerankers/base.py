@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.validation import instance
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
@@ -99,7 +100,7 @@ class Reranks(Protocol):
 
 
 class Reranker(FittedPart):
-    """Orders the best candidates of a user anew; kept in a release beside the encoder, or handed to a single call.
+    """Reorders the best candidates of a user; kept in a release beside the encoder, or handed to a single call.
 
     The public methods check what they are given and what comes back, and call the methods with a leading underscore,
     which a reranker implements. What they promise:
@@ -107,7 +108,7 @@ class Reranker(FittedPart):
     - It gives candidates only, each once at most, with finite scores; what it leaves out is not recommended.
     - ``depth`` is how many candidates it wants: so many are searched for, or k if that is more. It works with fewer,
       with one and with none, with more than ``depth``, and with a ``k`` of any size.
-    - A user of whom nothing is known, an unknown item and a candidate without a known feature are no error.
+    - An unknown user, an unknown item and a candidate without a known feature are not errors.
     - Equal candidates in, equal order out; nothing that is handed in is changed.
     - Equal data and seed give equal orders, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the order. Files hold no pickle, and ``load`` does not import a training framework.
@@ -142,13 +143,13 @@ class Reranker(FittedPart):
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
-            InvalidDataError: when there is nothing to learn from.
-            NotFittedError: when the encoder has learnt nothing yet.
+            InvalidDataError: for a data set without events, or without what the reranker learns from.
+            NotFittedError: when the encoder is not fitted.
         """
         if data.n_events == 0:
-            raise InvalidDataError("there is no interaction to learn from", "give a data set with at least one")
+            raise InvalidDataError("the data set has no events", "give one with at least one event")
         if not encoder.is_fitted:
-            raise NotFittedError("the encoder has learnt nothing yet", "fit it before its reranker")
+            raise NotFittedError("the encoder is not fitted", "fit it before its reranker")
         with showing(progress) as show:
             self._fit(data, encoder, show)
         return self
@@ -165,8 +166,8 @@ class Reranker(FittedPart):
             NotFittedError: before ``fit`` or ``load``.
         """
         self._check_fitted()
-        _check_kind(user, User)
-        _check_kind(candidates, Candidates)
+        instance(user, "user", User)
+        instance(candidates, "candidates", Candidates)
         return check_order(self, candidates, self._rerank(user, candidates))
 
     # -- what a reranker implements
@@ -176,11 +177,6 @@ class Reranker(FittedPart):
 
     @abstractmethod
     def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]: ...
-
-
-def _check_kind(value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise InvalidDataError(f"rerank takes a User and Candidates, got {value!r}", f"make a {kind.__name__} of it")
 
 
 def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recommendation]:

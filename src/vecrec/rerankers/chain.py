@@ -97,5 +97,5 @@ def _checked(stages: Any) -> tuple[Reranker, ...]:
         raise InvalidDataError(f"stages is {stages!r}", "give a list of at least one reranker")
     for stage in stages:
         if not isinstance(stage, Reranker):
-            raise InvalidDataError(f"{stage!r} is no reranker", "give objects such as MMRReranker()")
+            raise InvalidDataError(f"{stage!r} is not a reranker", "give objects such as MMRReranker()")
     return tuple(stages)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal.exact import unit
 from vecrec._internal.storage import array_digest, load_values, save_values
-from vecrec.errors import InvalidDataError
+from vecrec._internal.validation import integer, number
 from vecrec.rerankers.base import Candidates, Reranker
 from vecrec.types import Recommendation, User
 
@@ -36,19 +37,15 @@ class MMRReranker(Reranker):
         depth: How many candidates to choose from.
 
     Raises:
-        InvalidDataError: for a balance outside 0 to 1, or a depth that is no whole number of at least 1.
+        InvalidDataError: for a balance outside 0 to 1, or a depth that is not an integer of at least 1.
     """
 
     name: ClassVar[str] = "mmr"
 
     def __init__(self, balance: float = 0.5, depth: int = 100) -> None:
-        if type(balance) not in (int, float) or not 0 <= balance <= 1:
-            raise InvalidDataError(f"balance is {balance!r}", "give a number from 0 (diversity) to 1 (relevance)")
-        if type(depth) is not int or depth < 1:
-            raise InvalidDataError(f"depth is {depth!r}", "give a whole number of at least 1")
-        self.balance = float(balance)
+        self.balance = number(balance, "balance", low=0, high=1)
         """The lambda of the paper."""
-        self._depth = depth
+        self._depth = integer(depth, "depth", low=1)
 
     @property
     @override
@@ -98,8 +95,7 @@ def maximal_marginal_relevance(
     """
     span = float(np.ptp(scores)) if len(scores) else 0.0
     relevance = (scores - scores.min(initial=np.inf)) / span if span > 0 else np.zeros(len(scores))
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.where(lengths > 0, lengths, 1)
+    units = unit(vectors)
     nearest = np.full(len(scores), -np.inf)
     open_ = np.ones(len(scores), bool)
     taken = np.empty(min(k, len(scores)), np.int64)

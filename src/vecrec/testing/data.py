@@ -109,7 +109,7 @@ BAD_IDS: tuple[Any, ...] = (
     None, True, 1.0, float("nan"), b"1", (1,), 2**63, -(2**63) - 1, "\ud800", "a" * (MAX_ID_BYTES + 1),
     np.float32(1), np.bool_(True),
 )  # fmt: skip
-"""Values that are no ids."""
+"""Values that are not valid ids."""
 
 _VALUES: Mapping[str, tuple[Scalar, ...]] = {
     "flag": (True, False),
@@ -167,10 +167,13 @@ def _random_row(rng: np.random.Generator) -> dict[str, Any]:
 def _random_leaf(rng: np.random.Generator) -> Filter:
     name = _pick(rng, tuple(FIELDS))
     values, column = _VALUES[name] + _FOREIGN.get(name, ()), field(name)
+    several = rng.random() < 0.2
     if name in ("genres", "codes"):
-        return column.contains(_pick(rng, values))
-    if rng.random() < 0.2:
+        return column.contains_any(_some(rng, values, 0, 3)) if several else column.contains(_pick(rng, values))
+    if several:
         return column.is_in(_some(rng, values, 0, 4))
+    if name != "flag" and rng.random() < 0.2:
+        return column.between(*sorted([_pick(rng, values), _pick(rng, values)]))
     compare = _pick(rng, _COMPARISONS[:2] if name == "flag" else _COMPARISONS)
     result: Filter = compare(column, _pick(rng, values))
     return result

@@ -1,4 +1,4 @@
-"""Where item vectors live and are searched.
+"""Vector stores: where item vectors are kept and searched.
 
 ``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
 """
@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING
 
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.memory import MemoryVectorStore
+from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
+    from vecrec.vector_stores.file import FileVectorStore
     from vecrec.vector_stores.milvus import MilvusVectorStore
 
-__all__ = ["CollectionSpec", "Entry", "MemoryVectorStore", "MilvusVectorStore", "VectorStore"]
+__all__ = [
+    "CollectionSpec", "Entry", "FileVectorStore", "MemoryVectorStore", "MilvusVectorStore", "VectorStore",
+    "open_vector_store",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    # Not before it is asked for, since everything that imports vecrec comes by here.
+    # Only when asked for, since every import of vecrec imports this module.
+    if name == "FileVectorStore":
+        from vecrec.vector_stores.file import FileVectorStore
+
+        return FileVectorStore
     if name == "MilvusVectorStore":
         from vecrec.vector_stores.milvus import MilvusVectorStore
 

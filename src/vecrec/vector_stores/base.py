@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from numpy.typing import ArrayLike
 
 from vecrec._internal.connection import Connection
+from vecrec._internal.validation import instance, integer
 from vecrec.errors import CollectionNotFoundError, InvalidDataError
 from vecrec.filters import FieldType, Filter, check_field_name, check_filter
 from vecrec.ids import Id, check_ids
@@ -20,7 +21,6 @@ from vecrec.vector_stores.checks import (
     Vectors,
     check_attributes,
     check_collection,
-    check_count,
     check_vectors,
 )
 
@@ -37,7 +37,7 @@ class CollectionSpec:
     """What a collection holds. Fixed when it is created.
 
     Raises:
-        InvalidDataError: for a dimension outside 1 to 32,768, an unknown metric, a field name that is none or an
+        InvalidDataError: for a dimension outside 1 to 32,768, an unknown metric, an invalid field name or an
             unknown field type.
     """
 
@@ -49,8 +49,7 @@ class CollectionSpec:
     """The filterable fields and their types."""
 
     def __post_init__(self) -> None:
-        if check_count(self.dim, "the dimension of a collection") > MAX_DIM:
-            raise InvalidDataError(f"the dimension of a collection is {self.dim!r}", f"give at most {MAX_DIM}")
+        object.__setattr__(self, "dim", integer(self.dim, "the dimension of a collection", low=1, high=MAX_DIM))
         if self.metric not in get_args(Metric):
             raise InvalidDataError(f"metric {self.metric!r} is unknown", f"use one of {get_args(Metric)}")
         for name, kind in self.fields.items():
@@ -59,7 +58,6 @@ class CollectionSpec:
                 raise InvalidDataError(
                     f"field {name!r} has the unknown type {kind!r}", f"use one of {get_args(FieldType)}"
                 )
-        object.__setattr__(self, "dim", int(self.dim))
         object.__setattr__(self, "fields", dict(self.fields))
 
 
@@ -84,10 +82,10 @@ class VectorStore(Connection):
     - A higher score is better, and the score of ``"ip"`` is the inner product. Equal scores are ordered by id,
       integers first.
     - What one call has written, the next call reads, in this process and in any other.
-    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is no
+    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is not an
       error.
     - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed, and
-      what a call gives is the caller's own.
+      what a call returns is the caller's own.
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
@@ -104,9 +102,7 @@ class VectorStore(Connection):
             InvalidDataError: for a name that is not a letter or underscore followed by up to 199 letters, digits and
                 underscores.
         """
-        if not isinstance(spec, CollectionSpec):
-            raise InvalidDataError(f"a collection is created from a CollectionSpec, got {spec!r}")
-        self._create(check_collection(collection), spec)
+        self._create(check_collection(collection), instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)"))
 
     def drop(self, collection: str) -> None:
         """Remove a collection and all it holds. No error when there is none."""
@@ -117,7 +113,7 @@ class VectorStore(Connection):
         return sorted(self._collections())
 
     def spec(self, collection: str) -> CollectionSpec:
-        """What the collection was created with, by whichever process.
+        """What the collection was created with, by any process.
 
         Raises:
             CollectionNotFoundError: when there is none of that name.
@@ -167,7 +163,7 @@ class VectorStore(Connection):
             self._upsert(collection, spec, list(last), matrix, plain)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        """Remove entries; ids that are not there are no error.
+        """Remove entries; ids that are not there are not an error.
 
         Raises:
             CollectionNotFoundError: when there is no such collection.
@@ -196,19 +192,26 @@ class VectorStore(Connection):
         """
         spec = self.spec(collection)
         matrix = check_vectors(queries, spec.dim, "queries")
-        check_count(k, "k")
+        limit = integer(k, "k", low=1)
         checked = check_filter(where, spec.fields)
-        return self._search(collection, spec, matrix, int(k), checked) if len(matrix) else []
+        return self._search(collection, spec, matrix, limit, checked) if len(matrix) else []
 
-    def fetch(self, collection: str, ids: Sequence[Id]) -> dict[Id, Entry]:
+    def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
         """The entries of those ids that are there, with their vectors, in the order of ``ids``.
+
+        Args:
+            collection: An existing collection.
+            ids: Any number of ids.
+            attributes: Whether the entries come with their attributes. Without them, some engines answer several times
+                faster where there are many fields.
 
         Raises:
             CollectionNotFoundError: when there is no such collection.
         """
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
-        found = self._fetch(collection, spec, unique) if unique else {}
+        read = self._fetch if attributes else self._fetch_vectors
+        found = read(collection, spec, unique) if unique else {}
         return {key: found[key] for key in unique if key in found}
 
     def scan(self, collection: str, *, vectors: bool = False, batch_size: int = 1000) -> Iterator[Entry]:
@@ -218,8 +221,7 @@ class VectorStore(Connection):
             CollectionNotFoundError: when there is no such collection, at the call.
         """
         spec = self.spec(collection)
-        check_count(batch_size, "batch_size")
-        return self._scan(collection, spec, bool(vectors), int(batch_size))
+        return self._scan(collection, spec, bool(vectors), integer(batch_size, "batch_size", low=1))
 
     def count(self, collection: str) -> int:
         """How many entries the collection holds.
@@ -283,6 +285,11 @@ class VectorStore(Connection):
 
     @abstractmethod
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]: ...
+
+    def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        """As `_fetch`, without attributes; to be overridden where reading fewer columns is faster."""
+        found = self._fetch(collection, spec, ids)
+        return {key: Entry(key, entry.vector, {}) for key, entry in found.items()}
 
     @abstractmethod
     def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]: ...

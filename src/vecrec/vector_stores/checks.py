@@ -13,7 +13,7 @@ from vecrec.errors import DimensionMismatchError, InvalidDataError
 from vecrec.filters import FieldType, Scalar
 from vecrec.ids import Id
 
-__all__ = ["Attributes", "Vectors", "check_attributes", "check_collection", "check_count", "check_vectors"]
+__all__ = ["Attributes", "Vectors", "check_attributes", "check_collection", "check_vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 """A float32 array of shape (n, dim)."""
@@ -29,8 +29,7 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
 
     Raises:
         DimensionMismatchError: for another number of columns.
-        InvalidDataError: for something that is no matrix of real numbers, or holds NaN, infinity or what float32
-            cannot hold.
+        InvalidDataError: for anything but a matrix of real numbers that float32 can hold, NaN and infinity excluded.
     """
     try:
         given = np.asarray(vectors)
@@ -40,12 +39,12 @@ def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:
             matrix = np.array(given, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidDataError(
-            f"{what} must be a matrix of real numbers, got {type(vectors).__name__} ({error})"
+            f"{what} are a {type(vectors).__name__} ({error})", f"give a matrix of real numbers, of shape (n, {dim})"
         ) from error
     if matrix.size == 0 and matrix.ndim <= 2 and len(matrix) == 0:
         return matrix.reshape(0, dim)
     if matrix.ndim != 2:
-        raise InvalidDataError(f"{what} must have two dimensions, (n, {dim}), got the shape {matrix.shape}")
+        raise InvalidDataError(f"{what} have the shape {matrix.shape}", f"give a matrix of shape (n, {dim})")
     if matrix.shape[1] != dim:
         raise DimensionMismatchError(
             f"{what} have {matrix.shape[1]} dimensions, the collection has {dim}",
@@ -66,26 +65,13 @@ def check_attributes(row: Any, fields: Mapping[str, FieldType], key: Id) -> Attr
         InvalidDataError: for an unknown field or a value of another type than its field.
     """
     if not isinstance(row, Mapping):
-        raise InvalidDataError(
-            f"the attributes of item {key!r} must be a mapping of field names to values, got {row!r}"
-        )
+        raise InvalidDataError(f"the attributes of item {key!r} are {row!r}", "give a mapping of field names to values")
     unknown = row.keys() - fields.keys()
     if unknown:
         raise InvalidDataError(
             f"item {key!r} has the unknown fields {sorted(map(str, unknown))}", f"the collection has {sorted(fields)}"
         )
     return {name: _check_attribute(value, fields[name], name, key) for name, value in row.items() if value is not None}
-
-
-def check_count(value: Any, what: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        InvalidDataError: for anything else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InvalidDataError(f"{what} is {value!r}", "give a whole number of at least 1")
-    return int(value)
 
 
 def check_collection(collection: Any) -> str:
@@ -96,7 +82,7 @@ def check_collection(collection: Any) -> str:
     """
     if not isinstance(collection, str) or not _NAME.match(collection):
         raise InvalidDataError(
-            f"{collection!r} is no name of a collection",
+            f"{collection!r} is not a valid name of a collection",
             "use a letter or underscore, then up to 199 ASCII letters, digits and underscores",
         )
     return collection
@@ -112,7 +98,9 @@ def _check_attribute(value: Any, kind: FieldType, name: str, key: Id) -> Any:
         return list(value)
     if not many and fits(value):
         return float(value) if kind == "number" else value
-    raise InvalidDataError(f"field {name!r} of item {key!r} holds {kind}, got {value!r} of type {type(value).__name__}")
+    raise InvalidDataError(
+        f"field {name!r} of item {key!r} is {value!r} of type {type(value).__name__}", f"the field holds {kind}"
+    )
 
 
 def _is_integer(value: Any) -> bool:

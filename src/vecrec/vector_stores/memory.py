@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from typing_extensions import override
 
+from vecrec._internal.exact import longest, nearest, unit
 from vecrec.errors import CollectionExistsError, CollectionNotFoundError, StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id, id_order
@@ -24,7 +25,10 @@ __all__ = ["MemoryVectorStore"]
 class _Collection:
     spec: CollectionSpec
     entries: dict[Id, Entry] = field(default_factory=dict)
-    matrix: Vectors | None = None  # the vectors of all entries, in their order; None after a write
+    matrix: Vectors | None = (
+        None  # of the vectors, in the order of the ids, of length 1 for cosines; None after a write
+    )
+    length: float = 0.0  # of the longest row of the matrix
     ids: list[Id] = field(default_factory=list)
 
 
@@ -83,13 +87,15 @@ class MemoryVectorStore(VectorStore):
             held = self._held(collection)
             if held.matrix is None:
                 held.ids = sorted(held.entries, key=id_order)
-                held.matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
-            ids, matrix, entries = held.ids, held.matrix, held.entries.copy()
-        allowed = [n for n, key in enumerate(ids) if where is None or where.matches(entries[key].attributes)]
-        scores = _scores(queries, matrix[allowed], spec.metric == "cosine")
-        # Ids are in their order already, so a stable sort leaves equal scores ordered by id.
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [[Hit(ids[allowed[n]], float(row[n])) for n in order] for row, order in zip(scores, best)]
+                matrix = np.array([held.entries[key].vector for key in held.ids], np.float32).reshape(-1, spec.dim)
+                held.matrix = unit(matrix) if spec.metric == "cosine" else matrix
+                held.length = longest(held.matrix)
+            ids, matrix, length, entries = held.ids, held.matrix, held.length, held.entries.copy()
+        allowed = None if where is None else np.array([where.matches(entries[key].attributes) for key in ids], bool)
+        # Ids are in their order, so of equal scores the earlier place is the earlier id.
+        queries = unit(queries) if spec.metric == "cosine" else queries
+        found = nearest(queries, matrix, k, length=length, allowed=allowed)
+        return [[Hit(ids[place], score) for place, score in each] for each in found]
 
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
         with self._lock:
@@ -107,26 +113,13 @@ class MemoryVectorStore(VectorStore):
     def _held(self, collection: str) -> _Collection:
         held = self._open().get(collection)
         if held is None:  # another thread may have dropped it since the spec was read
-            raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
+            raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile", "create it again")
         return held
 
     def _open(self) -> dict[str, _Collection]:
         if self._closed:
             raise StoreError("this vector store was closed", "make a new one")
         return self._data
-
-
-def _scores(queries: Vectors, matrix: Vectors, cosine: bool) -> Vectors:
-    if cosine:
-        queries, matrix = _unit(queries), _unit(matrix)
-    scores: Vectors = np.matmul(queries, matrix.T, dtype=np.float32)
-    return scores
-
-
-def _unit(matrix: Vectors) -> Vectors:
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit: Vectors = np.divide(matrix, np.where(lengths > 0, lengths, 1), dtype=np.float32)
-    return unit
 
 
 def _copy(entry: Entry, vectors: bool) -> Entry:

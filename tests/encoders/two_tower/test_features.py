@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vecrec.data import Categorical, Feature, MultiCategorical, Numeric, Text
 from vecrec.errors import InvalidDataError
-from vecrec.learning.feature_map import FeatureSpace, SparseRows
+from vecrec.learning.preprocessor import FeatureSpace, SparseRows
 from vecrec.records import Record
 
 FEATURES: tuple[Feature, ...] = (Categorical("kind"), MultiCategorical("tags"), Numeric("year"), Text("title"))

@@ -9,9 +9,9 @@ import paddle
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
+from vecrec.encoders.two_tower.objective import rating_loss, softmax_loss
 from vecrec.encoders.two_tower.sampling import Negatives, accidental_hits
-from vecrec.learning.operators import Correction, DecayedSums, Repeated, SparseProduct
+from vecrec.learning.paddle import Correction, DecayedSums, Repeated, SparseProduct
 
 Array = NDArray[np.float32]
 

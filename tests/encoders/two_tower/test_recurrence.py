@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.encoders.two_tower.boards import checkerboard, quick, walk
 from vecrec.data import Dataset
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
-from vecrec.encoders.two_tower.time_gaps import STEPS, UNKNOWN, history_of, pause_steps
+from vecrec.encoders.two_tower.time_gaps import STEPS, UNKNOWN, history_of, time_gap_steps
 from vecrec.types import Event, User
 
 Array = NDArray[np.float32]
@@ -95,14 +95,14 @@ def test_the_readout_sees_what_came_before_a_place_and_nothing_else() -> None:
 
 def test_pauses_are_told_apart_by_their_order_of_magnitude() -> None:
     times = np.array([100.0, 100, 101, 104, 111, 111.5, 100, np.nan, 200, 200 + 2**40])
-    assert pause_steps(times).tolist() == [UNKNOWN, 1, 2, 3, 4, 1, 1, UNKNOWN, UNKNOWN, STEPS - 1]
-    assert pause_steps(np.zeros(0)).tolist() == []
+    assert time_gap_steps(times).tolist() == [UNKNOWN, 1, 2, 3, 4, 1, 1, UNKNOWN, UNKNOWN, STEPS - 1]
+    assert time_gap_steps(np.zeros(0)).tolist() == []
 
 
 def test_the_pause_before_an_unknown_item_counts_for_the_next_one() -> None:
     history = history_of(np.array([5, 1, 7]), np.array([0.0, 3.0, 7.0]))
     assert history.items.tolist() == [5, 7]
-    assert history.pauses.tolist() == [UNKNOWN, 4]
+    assert history.time_gaps.tolist() == [UNKNOWN, 4]
 
 
 def test_it_learns_an_order_of_events() -> None:
@@ -133,7 +133,7 @@ def pausing(seed: int = 0) -> Dataset:
 
 
 def test_it_reads_the_time_between_events() -> None:
-    """Two histories of the same items, with other pauses: the half that comes next is another one."""
+    """Two histories of the same items, with other time gaps: the half that comes next is another one."""
     data = pausing()
     fitted = quick(user_ids=False, min_steps=400, **READING).fit(data)
     vectors = fitted.encode_items([*data.items()])

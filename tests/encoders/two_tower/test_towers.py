@@ -15,17 +15,17 @@ from vecrec.encoders.two_tower import TwoTowerSettings
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.objective import Objective
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
-from vecrec.encoders.two_tower.time_gaps import BEGINNING, STEPS, UNKNOWN, History, begun
-from vecrec.encoders.two_tower.training_data import Material, prepare
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS, UNKNOWN, History, with_start_token
+from vecrec.encoders.two_tower.training_data import TrainingData, prepare
 from vecrec.types import Event, Item, User
 
 CLOSE = 1e-5
 
 
-def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Objective:
+def shaken(training_data: TrainingData, settings: TwoTowerSettings, dim: int = 12) -> Objective:
     """A network whose weights are all random, those that begin as zeros included."""
     rng = np.random.default_rng(0)
-    objective = Objective(material, settings, dim, rng)
+    objective = Objective(training_data, settings, dim, rng)
     weights = {
         name: rng.standard_normal(w.shape).astype(np.float32) * 0.3 for name, w in objective.network.weights().items()
     }
@@ -54,23 +54,28 @@ def shaken(material: Material, settings: TwoTowerSettings, dim: int = 12) -> Obj
 def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     """Both towers, for every user and item, to 1e-5."""
     settings = TwoTowerSettings(**{**QUICK, **changes})
-    material = prepare(checkerboard(), settings, 0)
-    objective = shaken(material, settings)
+    training_data = prepare(checkerboard(), settings, 0)
+    objective = shaken(training_data, settings)
     towers = Towers(objective.network.weights(), settings)
-    rows = np.arange(material.language.items.size)
-    found = towers.items(rows, material.item_features)
+    rows = np.arange(training_data.preprocessor.items.size)
+    found = towers.items(rows, training_data.item_features)
     np.testing.assert_allclose(found, objective.items(rows).numpy(), atol=CLOSE, rtol=CLOSE)
 
     rng = np.random.default_rng(1)
-    past = [material.histories.items[a:b] for a, b in zip(material.histories.offsets, material.histories.offsets[1:])]
+    past = [
+        training_data.histories.items[a:b]
+        for a, b in zip(training_data.histories.offsets, training_data.histories.offsets[1:])
+    ]
     histories = [History(items, rng.integers(0, STEPS, len(items))) for items in [*past[:-1], past[-1][:0]]]
-    read, pauses = np.zeros((21, N_USERS), np.int64), np.zeros((21, N_USERS), np.int64)
+    read, time_gaps = np.zeros((21, N_USERS), np.int64), np.zeros((21, N_USERS), np.int64)
     for number, history in enumerate(histories):
-        latest = begun(history, settings.history, known=bool(material.users[number] > Vocabulary.UNKNOWN))
-        read[20 - len(latest.items) : 20, number], pauses[20 - len(latest.items) : 20, number] = latest
+        latest = with_start_token(
+            history, settings.history, known=bool(training_data.users[number] > Vocabulary.UNKNOWN)
+        )
+        read[20 - len(latest.items) : 20, number], time_gaps[20 - len(latest.items) : 20, number] = latest
     everybody = np.arange(N_USERS)
-    wanted = objective.users(everybody, read, pauses).numpy()
-    found = towers.users(material.users, material.profiles.rows(everybody), histories)
+    wanted = objective.users(everybody, read, time_gaps).numpy()
+    found = towers.users(training_data.users, training_data.profiles.rows(everybody), histories)
     np.testing.assert_allclose(found, wanted, atol=CLOSE, rtol=CLOSE)
 
 
@@ -78,17 +83,17 @@ def test_a_history_has_a_beginning_where_it_is_whole() -> None:
     """Not where its first events are left out, nor where somebody known comes without it."""
     history = History(np.array([5, 7, 9]), np.array([UNKNOWN, 3, 4]))
     for longest, known, rows in [
-        (4, True, [BEGINNING, 5, 7, 9]),
-        (3, False, [BEGINNING, 5, 7, 9]),
+        (4, True, [START_TOKEN, 5, 7, 9]),
+        (3, False, [START_TOKEN, 5, 7, 9]),
         (2, False, [7, 9]),
         (0, False, []),
     ]:
-        found = begun(history, longest, known=known)
+        found = with_start_token(history, longest, known=known)
         assert found.items.tolist() == rows
-        assert len(found.pauses) == len(rows)
-    nothing = History(history.items[:0], history.pauses[:0])
-    assert begun(nothing, 3, known=False).items.tolist() == [BEGINNING]
-    assert begun(nothing, 3, known=True).items.tolist() == []
+        assert len(found.time_gaps) == len(rows)
+    nothing = History(history.items[:0], history.time_gaps[:0])
+    assert with_start_token(nothing, 3, known=False).items.tolist() == [START_TOKEN]
+    assert with_start_token(nothing, 3, known=True).items.tolist() == []
 
 
 @pytest.mark.parametrize("changes", [{}, {"layers": 1, "width": 8, "decays": ()}])
@@ -160,12 +165,12 @@ def test_every_event_is_predicted_once_from_what_came_before(lengths: tuple[int,
                 seen.append(int(target))
                 moment = len(piece.read) - len(piece.targets) + place
                 everything = _real(piece.read[:moment, column])
-                past = everything[everything != BEGINNING] - 2
+                past = everything[everything != START_TOKEN] - 2
                 assert owner[target] == user
-                assert piece.pauses[moment, column] == target % STEPS
+                assert piece.time_gaps[moment, column] == target % STEPS
                 assert past.tolist() == list(range(target - len(past), target))
                 assert len(past) == target - first[user] or len(past) >= 60
-                begins = np.flatnonzero(everything == BEGINNING).tolist()
+                begins = np.flatnonzero(everything == START_TOKEN).tolist()
                 assert begins == ([0] if len(past) == target - first[user] else [])
     assert sorted(seen) == list(range(sum(lengths)))
 

@@ -129,13 +129,13 @@ def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_trainin
     loaded = TwoTowerEncoder.load(tmp_path)
     vectors = loaded.encode_users([*map(user, range(N_USERS))]), loaded.encode_items([*map(item, range(40))])
 
-    material = prepare(data, encoder.settings, encoder.seed)
-    objective = Objective(material, encoder.settings, encoder.dim, np.random.default_rng(0))
+    training_data = prepare(data, encoder.settings, encoder.seed)
+    objective = Objective(training_data, encoder.settings, encoder.dim, np.random.default_rng(0))
     weights = encoder._towers.weights if encoder._towers else {}
     objective.network.set_weights(weights)
     nothing = np.zeros((1, N_USERS), np.int64)
     users = objective.users(np.arange(N_USERS), nothing, nothing).numpy()
-    items = objective.items(material.language.items.indexes(range(40)).astype(np.int64)).numpy()
+    items = objective.items(training_data.preprocessor.items.indexes(range(40)).astype(np.int64)).numpy()
     if encoder.settings.loss == "rating":
         users, items = (
             5 * users / np.linalg.norm(users, axis=1)[:, None],

@@ -188,7 +188,7 @@ class SeedsItself(ContentEncoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        self._seed += next(self._turn)
+        self.seed += next(self._turn)
         super()._fit(data, progress)
 
 
@@ -222,7 +222,7 @@ class FingerprintOfTheMoment(ContentEncoder):
 class FingerprintOfTheSettings(ContentEncoder):
     @override
     def _fingerprint(self) -> str:
-        return f"{self.dim * 1000 + self._seed:032x}"
+        return f"{self.dim * 1000 + self.seed:032x}"
 
 
 @caught_by("test_the_name_of_the_data_does_not_matter")

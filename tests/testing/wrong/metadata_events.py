@@ -10,7 +10,9 @@ from typing_extensions import override
 
 from tests.testing.references import SharedMetadataStore
 from tests.testing.wrong import caught_by
+from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
+from vecrec.metadata_stores import EventFilter
 from vecrec.records import Record
 from vecrec.types import Event
 
@@ -51,7 +53,7 @@ class AsAppended(SharedMetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         for event in events:
             assert event.user_id is not None
-            self._events.setdefault(event.user_id, {})[event.item_id, event.time] = event
+            self._events.setdefault(event.user_id, {})[event.item_id, event.time, event.kind] = event
 
 
 @caught_by("test_events_come_back_with_their_types")
@@ -75,6 +77,82 @@ class ItemsAsText(_Append):
         return replace(event, item_id=str(event.item_id))
 
 
+@caught_by("test_events_come_back_with_their_types")
+class KindsLost(_Append):
+    @override
+    def bend(self, event: Event) -> Event:
+        return replace(event, kind=None)
+
+
+@caught_by("test_events_come_back_with_their_types")
+class ReadUsersLosesKinds(SharedMetadataStore):
+    @override
+    def _read_users(
+        self, kind: str, user_ids: list[Id], limit: int | None
+    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+        records, events = super()._read_users(kind, user_ids, limit)
+        return records, {user: [replace(e, kind=None) for e in history] for user, history in events.items()}
+
+
+@caught_by("test_other_kinds_are_other_events")
+class OneEventAnItemAndTime(_Read):
+    @override
+    def bend(self, history: list[Event], limit: int | None) -> list[Event]:
+        kept = list({(event.item_id, event.time): event for event in history}.values())
+        return kept[-limit:] if limit else kept
+
+
+@caught_by("test_other_kinds_are_other_events")
+class KindsFolded(_Append):
+    @override
+    def bend(self, event: Event) -> Event:
+        return replace(event, kind=event.kind.strip().lower()) if event.kind else event
+
+
+@caught_by("test_the_latest_event_of_a_call_is_kept")
+class CutsTheNewest(SharedMetadataStore):
+    @override
+    def _append_events(self, events: list[Event]) -> None:
+        super()._append_events(events)
+        for user, history in self._events.items():
+            latest = max((e.time or 0.0 for e in events if e.user_id == user), default=0.0)
+            if len(history) == self.max_events_per_user and next(iter(history))[1] == latest:
+                self._events[user] = dict(list(history.items())[1:])
+
+
+@caught_by("test_deleting_some_events_leaves_the_others")
+class DeletesWithoutCondition(SharedMetadataStore):
+    @override
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        super()._delete_events(user_ids, None)
+
+
+@caught_by("test_deleting_some_events_leaves_the_others")
+class DeletesByItemOnly(SharedMetadataStore):
+    @override
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        super()._delete_events(user_ids, only and replace(only, kinds=None, time=None))
+
+
+@caught_by("test_deleting_some_events_leaves_the_others")
+class NoKindIsAnyKind(SharedMetadataStore):
+    @override
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        any_kind = only is not None and only.kinds is not None and None in only.kinds
+        super()._delete_events(user_ids, replace(only, kinds=None) if any_kind and only else only)
+
+
+@caught_by("test_deleting_the_last_event_leaves_no_history")
+class LeavesEmptyHistories(SharedMetadataStore):
+    @override
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        held = [user for user in user_ids if user in self._events]
+        super()._delete_events(user_ids, only)
+        if only is not None:
+            for user in held:
+                self._events.setdefault(user, {})
+
+
 @caught_by("test_of_equal_times_the_first_appended_is_the_earlier")
 class TiesByItem(_Read):
     @override
@@ -89,7 +167,7 @@ class AppendedAgainMoves(SharedMetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         for event in events:
             assert event.user_id is not None
-            self._events.get(event.user_id, {}).pop((event.item_id, event.time), None)
+            self._events.get(event.user_id, {}).pop((event.item_id, event.time, event.kind), None)
         super()._append_events(events)
 
 
@@ -98,7 +176,7 @@ class KeepsTheFirstRating(SharedMetadataStore):
     @override
     def _append_events(self, events: list[Event]) -> None:
         held = {(user, *event) for user, history in self._events.items() for event in history}
-        super()._append_events([e for e in events if (e.user_id, e.item_id, e.time) not in held])
+        super()._append_events([e for e in events if (e.user_id, e.item_id, e.time, e.kind) not in held])
 
 
 @caught_by("test_other_items_and_times_are_other_events")
@@ -116,7 +194,7 @@ class AppendsAlways(SharedMetadataStore):
         for event in events:
             assert event.user_id is not None
             history = self._events.setdefault(event.user_id, {})
-            history[len(history), event.time] = event
+            history[len(history), event.time, event.kind] = event
 
 
 @caught_by("test_the_last_of_an_event_given_twice_counts")
@@ -125,6 +203,15 @@ class FirstOfTwiceCounts(SharedMetadataStore):
     def append_events(self, events: Sequence[Event]) -> None:
         if isinstance(events, list) and all(isinstance(event, Event) for event in events):
             events = list({(e.item_id, e.time, e.user_id): e for e in events[::-1]}.values())[::-1]
+        super().append_events(events)
+
+
+@caught_by("test_the_last_of_an_event_given_twice_counts")
+class PlaceOfTheFirst(SharedMetadataStore):
+    @override
+    def append_events(self, events: Sequence[Event]) -> None:
+        if isinstance(events, list) and all(isinstance(event, Event) for event in events):
+            events = list({(e.user_id, e.item_id, e.time, e.kind): e for e in events}.values())
         super().append_events(events)
 
 
@@ -196,15 +283,15 @@ class KeepsTooFew(SharedMetadataStore):
 @caught_by("test_deleting_events_leaves_other_users_alone")
 class DeletesAllEvents(SharedMetadataStore):
     @override
-    def _delete_events(self, user_ids: list[Id]) -> None:
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
         self._events.clear()
 
 
 @caught_by("test_deleting_events_leaves_other_users_alone")
 class DeletesTheRecordToo(SharedMetadataStore):
     @override
-    def _delete_events(self, user_ids: list[Id]) -> None:
-        super()._delete_events(user_ids)
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        super()._delete_events(user_ids, only)
         for kind in self._records:
             self._delete(kind, user_ids)
 
@@ -266,5 +353,19 @@ class StopsAtTheBadEvent(SharedMetadataStore):
 @caught_by("test_bad_user_ids_are_refused")
 class UserIdsUnchecked(SharedMetadataStore):
     @override
-    def delete_events(self, user_ids: Sequence[Id]) -> None:
-        self._delete_events(list(user_ids))
+    def delete_events(self, user_ids: Sequence[Id], **only: Any) -> None:
+        if only:
+            super().delete_events(user_ids, **only)
+        else:
+            self._delete_events(list(user_ids), None)
+
+
+@caught_by("test_bad_user_ids_are_refused")
+class ConditionsUnchecked(SharedMetadataStore):
+    @override
+    def delete_events(self, user_ids: Sequence[Id], **only: Any) -> None:
+        try:
+            super().delete_events(user_ids, **only)
+        except InvalidDataError:
+            if not only:
+                raise

@@ -123,7 +123,7 @@ class LosesEvents(SharedMetadataStore):
     def _append_events(self, events: list[Event]) -> None:
         for event in events:
             assert event.user_id is not None
-            history = self._events.get(event.user_id, {}) | {(event.item_id, event.time): event}
+            history = self._events.get(event.user_id, {}) | {(event.item_id, event.time, event.kind): event}
             time.sleep(0.001)
             self._events[event.user_id] = dict(sorted(history.items(), key=lambda held: held[1].time or 0.0))
 

@@ -18,8 +18,16 @@ from vecrec.vector_stores.base import Attributes, Vectors
 @caught_by("test_fetch_keeps_the_order_and_leaves_out_what_is_missing")
 class FetchesInItsOwnOrder(SharedVectorStore):
     @override
-    def fetch(self, collection: str, ids: Sequence[Id]) -> dict[Id, Entry]:
-        return dict(sorted(super().fetch(collection, ids).items(), key=lambda pair: repr(pair[0])))
+    def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
+        found = super().fetch(collection, ids, attributes=attributes)
+        return dict(sorted(found.items(), key=lambda pair: repr(pair[0])))
+
+
+@caught_by("test_fetch_without_attributes_leaves_them_out")
+class FetchesEverything(SharedVectorStore):
+    @override
+    def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        return self._fetch(collection, spec, ids)
 
 
 class _Scan(SharedVectorStore):

@@ -11,7 +11,7 @@ from typing_extensions import override
 from tests.testing.references import SharedVectorStore
 from tests.testing.wrong import caught_by
 from vecrec.errors import StoreError
-from vecrec.filters import And, Comparison, Contains, Filter, IsIn, Not, Or
+from vecrec.filters import And, Comparison, Contains, ContainsAny, Filter, IsIn, Not, Or
 from vecrec.ids import Id
 from vecrec.types import Hit
 from vecrec.vector_stores import CollectionSpec, Entry
@@ -214,7 +214,7 @@ def _three_valued(where: Filter, row: Mapping[str, Any]) -> bool | None:
         sides = [_three_valued(where.left, row), _three_valued(where.right, row)]
         decided = isinstance(where, Or)
         return decided if decided in sides else None if None in sides else not decided
-    assert isinstance(where, (Comparison, IsIn, Contains))
+    assert isinstance(where, (Comparison, IsIn, Contains, ContainsAny))
     return None if row.get(where.name) is None else where.matches(row)
 
 

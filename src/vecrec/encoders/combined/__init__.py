@@ -1,6 +1,5 @@
 """Several encoders side by side in one vector."""
 
-from vecrec.encoders.combined.encoder import CombinedEncoder
-from vecrec.encoders.combined.presets import ensemble
+from vecrec.encoders.combined.encoder import CombinedEncoder, ensemble
 
 __all__ = ["CombinedEncoder", "ensemble"]

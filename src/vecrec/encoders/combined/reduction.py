@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.learning.balance import balanced, moments
+from vecrec.learning.algebra import balanced, moments
 from vecrec.progress import Progress, Step
 
 __all__ = ["Reduction", "reduce_scores"]
@@ -29,7 +29,7 @@ _RATE = 5e-4
 """The size of the first steps of Adam, in units of what is kept of the leading coordinates at first, which is 1."""
 
 _FLOOR = 0.01
-"""What is added to the root of a squared gradient, against all of them: what nobody uses stays where it is."""
+"""What is added to the root of a squared gradient, against all of them: unused weights stay unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def reduce_scores(
     users' lists: with p for the softmax of the scores of the items that a user has not seen, and q for that of the
     scores after the maps, the divergence ``sum of p log (p / q)`` (Hinton, Vinyals and Dean, *Distilling the Knowledge
     in a Neural Network*, 2015, where both are linear). What was known of the users' next events is not needed. At last
-    users and items are balanced (`vecrec.learning.balance`).
+    users and items are balanced (`vecrec.learning.algebra`).
 
     Args:
         users: Vectors of users, shape (n, d), n >= 1.

@@ -1,4 +1,4 @@
-"""The linear sequence encoder: what somebody does next, from what they did before, in closed form."""
+"""The linear sequence encoder: a user's next item from the items before it, in closed form."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
+from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.linear_sequence.learning import Learnt, learn
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
+from vecrec.encoders.linear_sequence.training import Learnt, learn
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.feature_map import FeatureMap
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class LinearSequenceEncoder(Encoder):
 
     - **Users.** Each item of the history adds a vector of its own in each of several blocks, the more the later it
       came: ``sum over blocks b and items i of decay_b ** age_i * table_b[i]``. A recorded event changes the vector at
-      once. Somebody without a history gets a vector from their profile, and a visitor the mean; how fast it fades as
+      once. A user without a history gets a vector from the profile, and a visitor the mean; how fast it fades as
       the history grows is learnt. The id of a user says nothing.
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
@@ -48,7 +49,7 @@ class LinearSequenceEncoder(Encoder):
         settings: The rest; a dictionary changes some of the defaults.
 
     Raises:
-        InvalidDataError: for a dimension below 1, a seed that is no whole number, or settings of another type.
+        InvalidDataError: for an argument that cannot be used.
     """
 
     name: ClassVar[str] = "linear_sequence"
@@ -56,15 +57,11 @@ class LinearSequenceEncoder(Encoder):
     def __init__(
         self, dim: int = 256, seed: int = 0, settings: LinearSequenceSettings | Mapping[str, Any] | None = None
     ) -> None:
-        for what, value, least in (("dim", dim, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < least:
-                raise InvalidDataError(f"{what} is {value!r}", f"give a whole number of at least {least}")
-        if isinstance(settings, Mapping):
-            settings = LinearSequenceSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, LinearSequenceSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give LinearSequenceSettings(...)")
-        self._dim, self._seed = dim, seed
-        self.settings = settings or LinearSequenceSettings()
+        self._dim = integer(dim, "dim", low=1)
+        self.seed = integer(seed, "seed", low=0)
+        """Where the randomised SVD starts."""
+        self.settings = LinearSequenceSettings.of(settings)
+        """How it is fitted."""
         self._learnt: Learnt | None = None
         self._places: dict[Id, int] = {}
 
@@ -80,7 +77,7 @@ class LinearSequenceEncoder(Encoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        self._adopt(learn(data, self._dim, self._seed, self.settings, progress))
+        self._adopt(learn(data, self._dim, self.seed, self.settings, progress))
 
     def _adopt(self, learnt: Learnt) -> None:
         self._learnt = learnt
@@ -132,12 +129,12 @@ class LinearSequenceEncoder(Encoder):
                     break
         return known[::-1]
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:
         learnt = self._known()
-        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self._seed}
+        values = self._values() | {"schema": learnt.schema.to_json(), "seed": self.seed}
         save_parts(directory, self.name, values, learnt.arrays())
 
     @classmethod
@@ -179,7 +176,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _known(self) -> Learnt:
         if self._learnt is None:
-            raise NotFittedError("this LinearSequenceEncoder has learnt nothing yet", "call fit(data)")
+            raise NotFittedError("this LinearSequenceEncoder is not fitted", "call fit(data)")
         return self._learnt
 
     def _values(self) -> dict[str, Any]:

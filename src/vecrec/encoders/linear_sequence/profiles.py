@@ -1,4 +1,4 @@
-"""What is known about somebody before they have done much: their profile, and how soon their history outweighs it."""
+"""What the profile says about a user with few events, and how soon the history outweighs it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.exact import ranks_of
 from vecrec._internal.sampling import evenly
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
-from vecrec.learning.horizon import leaps
-from vecrec.learning.item_features import FeatureMap
+from vecrec.learning.events import horizon_offsets
+from vecrec.learning.feature_map import FeatureMap
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -34,7 +35,7 @@ def learn_profiles(
     data: Dataset,
     settings: LinearSequenceSettings,
 ) -> FeatureMap:
-    """The vector of somebody without a history, from their profile.
+    """The vector of a user without a history, from the profile.
 
     For a user with the items y it is to be ``(V'V)^-1 V'y / |y|``, whose scores come nearest to their share of each
     item; ridge regression says what each feature of a profile adds to that.
@@ -82,7 +83,7 @@ def learn_fades(
     the mean stands, says less than one that is.
 
     Returns:
-        Without a profile and with one, shape (2, len(STOPS)); a length that nobody has counts as the one before.
+        Without a profile and with one, shape (2, len(STOPS)); a length that does not occur counts as the one before.
     """
     counts, vectors = np.diff(data.user_offsets), towers.vectors
     fades = np.ones((2, len(STOPS)), np.float32)
@@ -94,7 +95,7 @@ def learn_fades(
         else:
             begin = data.user_offsets[users]
             # With a horizon what comes later counts too, or the last event where there are not so many.
-            ahead = leaps(settings.horizon, len(users), np.random.default_rng(length))
+            ahead = horizon_offsets(settings.horizon, len(users), np.random.default_rng(length))
             next_one = begin + np.minimum(length + ahead, counts[users] - 1)
             past, following = codes[begin[:, None] + np.arange(length)], codes[next_one]
             records = [data.user_records[code] or {} for code in users.tolist()]
@@ -136,16 +137,15 @@ def _best_weight(
 ) -> float:
     """The best weight; where the profile outweighs the history, the largest within half a standard error of it.
 
-    Little history says little about what comes next, and nothing about what somebody likes on the whole.
+    A short history says little about the next item, and nothing about the user's general taste.
     """
     rows, gains = np.arange(len(past)), np.zeros((len(_WEIGHTS), len(past)))
     for place, weight in enumerate(_WEIGHTS):
         scores = by_history + np.float32(weight) * by_profile
         scores[rows[:, None], past] = -np.inf
-        own = scores[rows, following]
-        ranks = (scores >= own[:, None]).sum(axis=1)
-        found = np.isfinite(own) & (ranks <= _DEPTH)
-        gains[place] = np.where(found, 1 / np.log2(ranks + 1.0), 0.0)
+        ranks = ranks_of(scores, following)
+        found = (ranks > 0) & (ranks <= _DEPTH)
+        gains[place] = np.where(found, 1 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
     best = int(np.argmax(gains.sum(axis=1)))
     if _WEIGHTS[best] < 1:
         return _WEIGHTS[best]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from typing_extensions import Self
-
+from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError
+from vecrec.learning.settings import Settings
 
 __all__ = ["LinearSequenceSettings"]
 
 _ABOVE_0 = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class LinearSequenceSettings:
+@dataclass(frozen=True, slots=True, repr=False)
+class LinearSequenceSettings(Settings):
     """The settings of `vecrec.encoders.LinearSequenceEncoder`, chosen on the validation part of MovieLens 1M.
 
     Raises:
@@ -52,44 +51,18 @@ class LinearSequenceSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _check_decays(self.decays))
-        for name, least in (("horizon", 1), ("window", 1), ("exact_items", 1), ("rounds", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InvalidDataError(f"{name} is {value!r}", f"give a whole number of at least {least}")
+        for name, low in (("horizon", 1), ("window", 1), ("exact_items", 1), ("rounds", 0)):
+            object.__setattr__(self, name, integer(getattr(self, name), name, low=low))
         for name in ("ridge", "background", "feature_ridge"):
-            _check_number(name, getattr(self, name), _ABOVE_0)
-        _check_number("shrinkage", self.shrinkage, 0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a JSON object, which `from_json` reads."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The settings that `to_json` has written.
-
-        Raises:
-            InvalidDataError: for a value out of range, or a setting of a newer version.
-        """
-        try:
-            return cls(**value)
-        except TypeError as error:
-            raise InvalidDataError(f"the settings {value!r} cannot be read: {error}") from error
+            object.__setattr__(self, name, number(getattr(self, name), name, low=_ABOVE_0))
+        object.__setattr__(self, "shrinkage", number(self.shrinkage, "shrinkage", low=0))
 
 
 def _check_decays(value: Any) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise InvalidDataError(f"decays is {value!r}", "give a list of numbers from 0 to below 1")
     decays = tuple(value)
-    if not decays or not all(_is_number(each) and 0 <= each < 1 for each in decays) or len({*decays}) < len(decays):
+    checked = tuple(number(each, "a value in decays", low=0) for each in decays)
+    if not checked or max(checked) >= 1 or len({*checked}) < len(checked):
         raise InvalidDataError(f"decays is {decays!r}", "give one or several different numbers from 0 to below 1")
-    return decays
-
-
-def _check_number(name: str, value: Any, least: float) -> None:
-    if not _is_number(value) or value < least:
-        raise InvalidDataError(f"{name} is {value!r}", f"give a number {'above' if least else 'of at least'} 0")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return checked

@@ -1,9 +1,9 @@
 """Two towers trained by PaddlePaddle and run by NumPy.
 
-``preparation`` numbers ids and ``features``; ``sampling`` cuts histories, with their ``pauses``, into steps;
-``network``, ``operators`` and ``recurrence`` are the towers in PaddlePaddle, ``objective`` and ``losses`` what they
-learn, ``training`` the loop, with ``validation`` and ``checkpoint``; ``runtime`` is the same towers in NumPy;
-``encoder`` is the whole.
+``training_data`` numbers ids and features; ``sampling`` cuts histories, with their ``time_gaps``, into steps;
+``network`` and ``recurrence`` are the towers in PaddlePaddle, ``objective`` what they learn, ``training`` the loop with
+its validation, ``checkpoint`` what an interrupted run resumes from; ``inference`` is the same towers in NumPy;
+``encoder`` puts them together.
 """
 
 from vecrec.encoders.two_tower.encoder import TwoTowerEncoder

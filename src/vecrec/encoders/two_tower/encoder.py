@@ -20,7 +20,7 @@ from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError, NotFittedError
-from vecrec.learning.preprocessor import Language
+from vecrec.learning.preprocessor import Preprocessor
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class TwoTowerEncoder(Encoder):
     shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
     at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
     time between the events and cost more. Before the first event a beginning is read, and the first events after it are
-    counted, so what people begin with is told from what they go on with: somebody new gets the one, somebody known
-    whose history is not given gets neither. What can be missing was missing in part of the training, so features alone,
-    or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
+    counted, which separates what users begin with from what they continue with: a new user gets the former, a known
+    user without a given history gets neither. What can be missing was missing in part of the training, so features
+    alone, or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
-    give equal vectors, bit for bit. The time of the request is no input.
+    give equal vectors, bit for bit. The time of the request is not an input.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -68,20 +68,16 @@ class TwoTowerEncoder(Encoder):
         threads: int | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
-        if isinstance(settings, Mapping):
-            settings = TwoTowerSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, TwoTowerSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give TwoTowerSettings(...)")
         self._dim = integer(dim, "dim", low=2)
         self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
-        self.settings = settings or TwoTowerSettings()
+        self.settings = TwoTowerSettings.of(settings)
         """How it is built and trained."""
         self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
         """Where an interrupted `fit` can go on from."""
-        self._language: Language | None = None
+        self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None
         self._curve: tuple[curve.Epoch, ...] = ()
         self._print = ""
@@ -122,44 +118,44 @@ class TwoTowerEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         training = _training()
-        material = prepare(data, self.settings, self.seed)
+        training_data = prepare(data, self.settings, self.seed)
         key = array_digest([data.digest, self.settings.to_json(), self.dim, self.seed, self.threads])
         plan = training.Plan(self.dim, self.seed, self.threads, self.checkpoint, key)
-        towers, epochs = training.train(material, self.settings, plan, progress)
-        self._take(material.language, towers, tuple(epochs))
+        towers, epochs = training.train(training_data, self.settings, plan, progress)
+        self._take(training_data.preprocessor, towers, tuple(epochs))
 
     @override
     def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
-        language, towers = self._parts()
-        ids = language.items.indexes(item.id for item in items).astype(np.int64)
-        return towers.items(ids, language.item_space.rows(item.features for item in items))
+        preprocessor, towers = self._parts()
+        ids = preprocessor.items.indexes(item.id for item in items).astype(np.int64)
+        return towers.items(ids, preprocessor.item_space.rows(item.features for item in items))
 
     @override
     def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
-        language, towers = self._parts()
-        ids = language.users.indexes(user.id for user in users).astype(np.int64)
-        profiles = language.user_space.rows(user.features for user in users)
-        histories = [self._history(language, user) for user in users]
+        preprocessor, towers = self._parts()
+        ids = preprocessor.users.indexes(user.id for user in users).astype(np.int64)
+        profiles = preprocessor.user_space.rows(user.features for user in users)
+        histories = [self._history(preprocessor, user) for user in users]
         return towers.users(ids, profiles, histories)
 
-    def _history(self, language: Language, user: User) -> History:
+    def _history(self, preprocessor: Preprocessor, user: User) -> History:
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
         times = None
         if self.settings.layers:  # nothing else reads them
             times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
-        return history_of(language.items.indexes(event.item_id for event in latest).astype(np.int64), times)
+        return history_of(preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64), times)
 
     @override
     def _save(self, directory: Path) -> None:
-        language, towers = self._parts()
+        preprocessor, towers = self._parts()
         values = {
             "dim": self.dim,
             "seed": self.seed,
             "settings": self.settings.to_json(),
             "scale": towers.scale,
             "curve": [epoch.to_json() for epoch in self._curve],
-            **language.to_json(),
+            **preprocessor.to_json(),
         }
         save_parts(directory, self.name, values, towers.weights)
 
@@ -170,7 +166,7 @@ class TwoTowerEncoder(Encoder):
         loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
         towers = Towers(weights, loaded.settings, values["scale"])
         epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
-        loaded._take(Language.from_json(values), towers, epochs)
+        loaded._take(Preprocessor.from_json(values), towers, epochs)
         return loaded
 
     @override
@@ -181,18 +177,18 @@ class TwoTowerEncoder(Encoder):
     def _schema(self) -> Schema:
         return self._parts()[0].schema
 
-    def _take(self, language: Language, towers: Towers, epochs: tuple[curve.Epoch, ...]) -> None:
-        _check_shapes(language, towers, self.dim)
-        self._language, self._towers, self._curve = language, towers, epochs
+    def _take(self, preprocessor: Preprocessor, towers: Towers, epochs: tuple[curve.Epoch, ...]) -> None:
+        _check_shapes(preprocessor, towers, self.dim)
+        self._preprocessor, self._towers, self._curve = preprocessor, towers, epochs
         read = (self.settings.decays, self.settings.layers, self.settings.history)
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
-        self._print = array_digest([self.name, read, towers.scale, names, language.to_json()], *arrays)
+        self._print = array_digest([self.name, read, towers.scale, names, preprocessor.to_json()], *arrays)
 
-    def _parts(self) -> tuple[Language, Towers]:
-        if self._language is None or self._towers is None:
-            raise NotFittedError("this TwoTowerEncoder has learnt nothing yet", "call fit(data), or load(directory)")
-        return self._language, self._towers
+    def _parts(self) -> tuple[Preprocessor, Towers]:
+        if self._preprocessor is None or self._towers is None:
+            raise NotFittedError("this TwoTowerEncoder is not fitted", "call fit(data), or load(directory)")
+        return self._preprocessor, self._towers
 
 
 def _training() -> Any:
@@ -203,17 +199,17 @@ def _training() -> Any:
     return training
 
 
-def _check_shapes(language: Language, towers: Towers, dim: int) -> None:
+def _check_shapes(preprocessor: Preprocessor, towers: Towers, dim: int) -> None:
     rows = {
-        "item_ids": language.items.size,
-        "history": language.items.size,
-        "events": language.items.size,
+        "item_ids": preprocessor.items.size,
+        "history": preprocessor.items.size,
+        "events": preprocessor.items.size,
         "pauses": STEPS,
-        "user_ids": language.users.size,
+        "user_ids": preprocessor.users.size,
         "positions": towers.settings.positions,
         "gates": towers.settings.positions,
-        "item_features": language.item_space.size,
-        "user_features": language.user_space.size,
+        "item_features": preprocessor.item_space.size,
+        "user_features": preprocessor.user_space.size,
     }
     for name, array in towers.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():

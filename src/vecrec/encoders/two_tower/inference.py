@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import BEGINNING, History, begun
-from vecrec.learning.feature_map import SparseRows
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN, History, with_start_token
+from vecrec.learning.algebra import normalised, sigmoid
+from vecrec.learning.preprocessor import SparseRows
 
-__all__ = ["LAYER", "Towers", "normalised", "sigmoid"]
+__all__ = ["LAYER", "Towers"]
 
 Array: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
-
-EPSILON = 1e-6
-"""Keeps the scale of a vector of zeros finite."""
 
 LAYER = ("inward", "inward_bias", "outward", "inner", "outer")
 """The parameters of a recurrent layer, whose names end in its number."""
@@ -29,7 +27,7 @@ TOGETHER = 16
 """Histories that are read side by side: more of them would leave the processor's cache."""
 
 FAINT = 1e-8
-"""What is left of an event when it is no longer read."""
+"""The weight below which an event is not read."""
 
 
 class Towers:
@@ -72,7 +70,7 @@ class Towers:
         if "user_features" in self.weights:
             sums += profiles.times(self.weights["user_features"])
         trained = (ids != Vocabulary.UNKNOWN).tolist()
-        read = [begun(past, self.settings.history, known=known) for past, known in zip(histories, trained)]
+        read = [with_start_token(past, self.settings.history, known=known) for past, known in zip(histories, trained)]
         for vector, history in zip(sums, read):
             self._add_history(vector, history.items)
         if self._layers:
@@ -83,7 +81,7 @@ class Towers:
 
     def _add_history(self, vector: Array, items: Rows) -> None:
         count, gates = len(items) - 1, None
-        if 0 <= count < len(self._positions) and items[0] == BEGINNING:
+        if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
             vector += self._positions[count]
             gates = self.weights.get("gates")
         for block, (table, fading) in enumerate(self._blocks):
@@ -99,11 +97,11 @@ class Towers:
         for start in range(0, len(order), TOGETHER):
             some = order[start : start + TOGETHER]
             longest = int(lengths[some[-1]])
-            items, pauses = np.zeros((longest, len(some)), np.int64), np.zeros((longest, len(some)), np.int64)
+            items, time_gaps = np.zeros((longest, len(some)), np.int64), np.zeros((longest, len(some)), np.int64)
             for column, row in enumerate(some.tolist()):
                 items[longest - lengths[row] :, column] = histories[row].items
-                pauses[longest - lengths[row] :, column] = histories[row].pauses
-            events = self.weights["events"][items] + self.weights["pauses"][pauses]
+                time_gaps[longest - lengths[row] :, column] = histories[row].time_gaps
+            events = self.weights["events"][items] + self.weights["pauses"][time_gaps]
             for layer in self._layers:
                 events = _next_events(events, items == 0, layer, only_last=layer is self._layers[-1])
             vectors[some] += normalised(events[-1])[1] @ self.weights["readout"]
@@ -114,22 +112,6 @@ class Towers:
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
         scaled: Array = vectors * (np.float32(math.sqrt(self.scale)) / lengths)
         return scaled
-
-
-def normalised(vectors: Array) -> tuple[Array, Array]:
-    """One over the root mean square of each vector, shape (..., 1), and the vectors times that (RMS norm)."""
-    squares: Array = np.einsum("...d,...d->...", vectors, vectors)[..., None]
-    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(EPSILON))).astype(np.float32)
-    scaled: Array = vectors * scale
-    return scale, scaled
-
-
-def sigmoid(values: Array) -> Array:
-    """``1 / (1 + exp(-x))``, by a function that never overflows."""
-    found: Array = np.tanh(values * np.float32(0.5))
-    found += 1
-    found *= np.float32(0.5)
-    return found
 
 
 def _corrected(vectors: Array, inner: Array, outer: Array) -> Array:

@@ -16,8 +16,8 @@ from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.inference import LAYER
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import BEGINNING, STEPS
-from vecrec.learning.operators import Correction, DecayedSums, Repeated, SparseProduct
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS
+from vecrec.learning.paddle import Correction, DecayedSums, Repeated, SparseProduct
 
 __all__ = ["Sizes", "TwoTowers"]
 
@@ -88,7 +88,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         ids: Rows,
         profiles: csr_matrix,
         read: Rows,
-        pauses: Rows,
+        time_gaps: Rows,
         *,
         places: int,
         noise: np.random.Generator | None = None,
@@ -99,7 +99,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             ids: Rows of the user table, shape (n,).
             profiles: Their features, n rows.
             read: Rows of the item table, shape (length, n), 0 for none; length >= places.
-            pauses: The steps of the pauses before them, shape (length, n).
+            time_gaps: The steps of the time gaps before them, shape (length, n).
             places: How many; what stands at the last of them is not seen.
             noise: Where dropout comes from; ``None`` for none.
         """
@@ -107,7 +107,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         if len(self._decays) or self._settings.layers:
             vectors = vectors + self._past(read, places)
         if self._settings.layers:
-            vectors = vectors + self._read(read, pauses, places, noise)
+            vectors = vectors + self._read(read, time_gaps, places, noise)
         if self._settings.hidden:
             mask = _mask((len(vectors), self._settings.hidden), self._settings.dropout, noise)
             vectors = vectors + Correction.apply(vectors, self.hidden_in, self.hidden_out, mask)
@@ -148,10 +148,10 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             past = past + sums.reshape([places * count, -1])
         return past
 
-    def _read(self, read: Rows, pauses: Rows, places: int, noise: np.random.Generator | None) -> paddle.Tensor:
+    def _read(self, read: Rows, time_gaps: Rows, places: int, noise: np.random.Generator | None) -> paddle.Tensor:
         """What the recurrent layers make of the history, shape (places * n, dim - 1)."""
         shape, share = (*read.shape, self._settings.width), self._settings.dropout
-        steps = paddle.index_select(self.pauses, paddle.to_tensor(pauses.ravel()))
+        steps = paddle.index_select(self.pauses, paddle.to_tensor(time_gaps.ravel()))
         events = (self._look_up(self.events, read.ravel()) + steps).reshape(shape)
         if (mask := _mask(shape, share, noise)) is not None:
             events = events * paddle.to_tensor(mask)
@@ -176,8 +176,8 @@ def _counts(read: Rows, places: int, most: int) -> Rows:
 
     At most ``most``, which also stands for those whose beginning was not read.
     """
-    begun = np.logical_or.accumulate(read == BEGINNING, axis=0)
-    counts = np.where(begun, np.minimum(np.cumsum(read > BEGINNING, axis=0), most), most)
+    started = np.logical_or.accumulate(read == START_TOKEN, axis=0)
+    counts = np.where(started, np.minimum(np.cumsum(read > START_TOKEN, axis=0), most), most)
     nothing = np.full((1, read.shape[1]), most)
     return np.concatenate([nothing, counts])[len(read) - places : len(read)]
 

@@ -1,4 +1,4 @@
-"""The loss of one step: which ids are hidden, what is looked up, and what it is compared with."""
+"""The loss of one training step: which ids are hidden, what is looked up, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.losses import rating_loss, softmax_loss
 from vecrec.encoders.two_tower.network import Sizes, TwoTowers
-from vecrec.encoders.two_tower.sampling import Batch, Negatives
+from vecrec.encoders.two_tower.sampling import Batch, Negatives, accidental_hits
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import UNKNOWN
-from vecrec.encoders.two_tower.training_data import Material
-from vecrec.learning.feature_map import SparseRows
+from vecrec.encoders.two_tower.training_data import TrainingData
+from vecrec.learning.paddle import SampledSoftmax
+from vecrec.learning.preprocessor import SparseRows
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "rating_loss", "softmax_loss"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -33,25 +33,25 @@ class Objective:
     """What training makes small, for one data set.
 
     Args:
-        material: The data set.
+        data: The data set.
         settings: Of the encoder.
         dim: The length of a vector.
         rng: Where the first weights come from.
     """
 
-    def __init__(self, material: Material, settings: TwoTowerSettings, dim: int, rng: np.random.Generator) -> None:
-        self._material, self._settings = material, settings
-        self._item_features = _matrix(material.item_features, material.language.item_space.size)
-        self._profiles = _matrix(material.profiles, material.language.user_space.size)
-        self._negatives = Negatives(material.counts, settings.negatives, settings.negative_power)
+    def __init__(self, data: TrainingData, settings: TwoTowerSettings, dim: int, rng: np.random.Generator) -> None:
+        self._data, self._settings = data, settings
+        self._item_features = _matrix(data.item_features, data.preprocessor.item_space.size)
+        self._profiles = _matrix(data.profiles, data.preprocessor.user_space.size)
+        self._negatives = Negatives(data.counts, settings.negatives, settings.negative_power)
         sizes = Sizes(
             dim,
-            material.language.items.size,
-            material.language.users.size,
-            material.language.item_space.size,
-            material.language.user_space.size,
+            data.preprocessor.items.size,
+            data.preprocessor.users.size,
+            data.preprocessor.item_space.size,
+            data.preprocessor.user_space.size,
         )
-        self.network = TwoTowers(sizes, settings, material.counts, rng)
+        self.network = TwoTowers(sizes, settings, data.counts, rng)
         """The towers in training."""
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
@@ -70,21 +70,21 @@ class Objective:
         """The vectors of rows of the item table, nothing hidden, shape (n, dim)."""
         return self.network.item_vectors(rows, self._item_features[rows])
 
-    def users(self, users: Rows, read: Rows, pauses: Rows) -> paddle.Tensor:
+    def users(self, users: Rows, read: Rows, time_gaps: Rows) -> paddle.Tensor:
         """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
-        return self.network.user_vectors(self._material.users[users], self._profiles[users], read, pauses, places=1)
+        return self.network.user_vectors(self._data.users[users], self._profiles[users], read, time_gaps, places=1)
 
     def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
-        if batch.ratings is None or self._material.top_rating is None or bool(np.isnan(batch.ratings).all()):
+        if batch.ratings is None or self._data.top_rating is None or bool(np.isnan(batch.ratings).all()):
             return None
         rows, places = np.unique(batch.targets.ravel(), return_inverse=True)
         users, items = self._noisy_users(batch, rng), self._noisy_items(rows, rng)
-        return rating_loss(users, items, places.ravel(), batch.ratings.ravel(), self._material.top_rating)
+        return rating_loss(users, items, places.ravel(), batch.ratings.ravel(), self._data.top_rating)
 
     def _noisy_items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
         hidden = rng.random(len(rows)) < self._settings.unknown_items
         blank = hidden & (rng.random(len(rows)) < BLANK_SHARE)
-        # Row 1 of the features is an item of which nothing is known.
+        # Row 1 of the features is an unknown item.
         features = self._item_features[np.where(blank, Vocabulary.UNKNOWN, rows)]
         return self.network.item_vectors(np.where(hidden, Vocabulary.UNKNOWN, rows), features)
 
@@ -93,14 +93,60 @@ class Objective:
         hidden = rng.random(count) < settings.unknown_users
         blank = hidden & (rng.random(count) < BLANK_SHARE)
         forgetful = rng.random(count) < settings.unknown_history
-        ids = np.where(hidden, Vocabulary.UNKNOWN, self._material.users[batch.users])
-        # The last row of the profiles is a user of whom nothing is known.
+        ids = np.where(hidden, Vocabulary.UNKNOWN, self._data.users[batch.users])
+        # The last row of the profiles is an unknown user.
         profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
         timeless = rng.random(count) < TIMELESS_SHARE
-        pauses = np.where(timeless, UNKNOWN, batch.pauses)
-        return self.network.user_vectors(ids, profiles, read, pauses, places=len(batch.targets), noise=rng)
+        time_gaps = np.where(timeless, UNKNOWN, batch.time_gaps)
+        return self.network.user_vectors(ids, profiles, read, time_gaps, places=len(batch.targets), noise=rng)
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
     return csr_matrix((rows.weights, rows.columns, rows.starts), shape=(len(rows), columns), dtype=np.float32)
+
+
+def softmax_loss(
+    users: paddle.Tensor,
+    items: paddle.Tensor,
+    places: Rows,
+    negatives: Rows,
+    correction: NDArray[np.float32],
+    *,
+    real: NDArray[np.bool_],
+) -> paddle.Tensor:
+    """The mean cross-entropy of the next item against negatives that all events of the step share, a scalar.
+
+    Args:
+        users: (n, dim), before each event.
+        items: (m, dim), all that the step is about.
+        places: Where each event's item is among them, shape (n,).
+        negatives: Where the negatives are among them, ascending, shape (k,).
+        correction: Of each negative's score, shape (k,); see `Negatives.draw`.
+        real: Which of the events are some, the others being padding; shape (n,).
+    """
+    weights = (real / max(1, int(real.sum()))).astype(np.float32)
+    targets = paddle.index_select(items, paddle.to_tensor(places))
+    others = paddle.index_select(items, paddle.to_tensor(negatives))
+    return SampledSoftmax.apply(users, targets, others, correction, accidental_hits(places, negatives), weights)
+
+
+def rating_loss(
+    users: paddle.Tensor, items: paddle.Tensor, places: Rows, ratings: NDArray[np.float32], scale: float
+) -> paddle.Tensor:
+    """The mean squared difference between ratings and ``scale`` times the cosine, a scalar.
+
+    With a scale of 5 it is the loss of PaddlePaddle's recommender model ("05.recommender_system").
+
+    Args:
+        users: (n, dim), before each event.
+        items: (m, dim), all that the step is about.
+        places: Where each event's item is among them, shape (n,).
+        ratings: Of each event, NaN for none; shape (n,).
+        scale: What a cosine of 1 stands for.
+    """
+    rated = np.flatnonzero(~np.isnan(ratings))
+    user = paddle.index_select(users, paddle.to_tensor(rated))
+    item = paddle.index_select(items, paddle.to_tensor(places[rated]))
+    predicted = scale * paddle.nn.functional.cosine_similarity(user, item, axis=1)
+    return ((predicted - paddle.to_tensor(ratings[rated])) ** 2).mean()

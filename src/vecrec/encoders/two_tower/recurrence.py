@@ -3,7 +3,7 @@
 A layer is a gated linear recurrence, whose gates see the event and not the state (Martin and Cundy, *Parallelizing
 Linear Recurrent Neural Nets Over Sequence Length*, 2018; Feng et al., *Were RNNs All We Needed?*, 2024), with a gate on
 what is read from the state. So the past costs a few products per event, however far it reaches, and at serving time all
-events of a history are read side by side. See `vecrec.learning.operators` for why this is not left to
+events of a history are read side by side. See `vecrec.learning.paddle` for why this is not left to
 PaddlePaddle.
 """
 
@@ -16,8 +16,8 @@ import paddle
 from numpy.typing import NDArray
 from paddle.autograd import PyLayer
 
-from vecrec.encoders.two_tower.inference import normalised, sigmoid
-from vecrec.learning.operators import array_of, tensor_of
+from vecrec.learning.algebra import normalised, sigmoid
+from vecrec.learning.paddle import array_of, tensor_of
 
 __all__ = ["GatedRecurrence", "Readout"]
 

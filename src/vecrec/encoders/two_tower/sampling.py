@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.time_gaps import BEGINNING
-from vecrec.learning.horizon import leaps
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN
+from vecrec.learning.events import horizon_offsets
 
 __all__ = ["Batch", "Histories", "Negatives", "Sampler", "accidental_hits"]
 
@@ -32,8 +32,8 @@ class Histories:
     """The row of each event's item in the item table, shape (n,); rows begin at 2, as in `vecrec.data.Vocabulary`."""
     ratings: NDArray[np.float32] | None
     """The rating of each event, shape (n,), NaN where there is none."""
-    pauses: Rows
-    """The step of the pause before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
+    time_gaps: Rows
+    """The step of the time gap before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
 
@@ -46,12 +46,12 @@ class Batch:
     """The user of each piece, shape (n,)."""
     read: Rows
     """The rows of the items read, shape (length, n). The last place has seen all of them but the last."""
-    pauses: Rows
-    """The steps of the pauses before them, shape (length, n)."""
+    time_gaps: Rows
+    """The steps of the time gaps before them, shape (length, n)."""
     targets: Rows
     """The rows of the items to predict, shape (places, n), places <= length."""
     ratings: NDArray[np.float32] | None
-    """How they were rated, shape (places, n), NaN where nobody said."""
+    """How they were rated, shape (places, n), NaN where there is no rating."""
 
 
 class Sampler:
@@ -110,18 +110,18 @@ class Sampler:
         first = self._histories.offsets[users]
         inside = (moments >= first) & (moments < ends)
         events = np.where(inside, moments, 0)
-        before = np.where(moments == first - 1, BEGINNING, Vocabulary.PADDING)
+        before = np.where(moments == first - 1, START_TOKEN, Vocabulary.PADDING)
         read = np.where(inside, self._histories.items[events], before)
         wanted, there = moments[context:], inside[context:]
         if self._horizon > 1:
-            wanted = wanted + leaps(self._horizon, wanted.shape, rng)
+            wanted = wanted + horizon_offsets(self._horizon, wanted.shape, rng)
             there = there & (wanted < self._histories.offsets[users + 1])
         targets = np.where(there, wanted, 0)
         rated = self._histories.ratings
         return Batch(
             users,
             read,
-            self._histories.pauses[events],
+            self._histories.time_gaps[events],
             np.where(there, self._histories.items[targets], 0),
             None if rated is None else np.where(there, rated[targets], np.float32(np.nan)),
         )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from typing_extensions import Self
 
-from vecrec._internal.validation import integer, number
+from vecrec._internal.validation import choice, flag, integer, number
 from vecrec.errors import InvalidDataError
+from vecrec.learning.settings import Settings
 
 __all__ = ["TwoTowerSettings"]
 
 
-@dataclass(frozen=True, slots=True)
-class TwoTowerSettings:
+@dataclass(frozen=True, slots=True, repr=False)
+class TwoTowerSettings(Settings):
     """How a `TwoTowerEncoder` is built and trained. The defaults were chosen on the validation part of MovieLens 1M.
 
     Raises:
@@ -74,14 +74,12 @@ class TwoTowerSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _decays(self.decays))
-        if self.loss not in ("softmax", "rating"):
-            raise InvalidDataError(f"loss is {self.loss!r}", "use 'softmax' or 'rating'")
-        if not isinstance(self.user_ids, bool):
-            raise InvalidDataError(f"user_ids is {self.user_ids!r}", "use True or False")
+        choice(self.loss, "loss", ("softmax", "rating"))
+        object.__setattr__(self, "user_ids", flag(self.user_ids, "user_ids"))
         for name, least in _LEAST.items():
-            integer(getattr(self, name), name, low=least)
+            object.__setattr__(self, name, integer(getattr(self, name), name, low=least))
         for name, (low, high) in _RANGES.items():
-            number(getattr(self, name), name, low=low, high=high)
+            object.__setattr__(self, name, number(getattr(self, name), name, low=low, high=high))
 
     @classmethod
     def recurrent(cls, **changes: Any) -> Self:
@@ -92,24 +90,6 @@ class TwoTowerSettings:
         """
         slow = {"layers": 2, "decays": (0.0,), "batch": 1024, "epochs": 10, "learning_rate": 0.002}
         return cls.from_json({**slow, **changes})
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a JSON object, which `from_json` reads."""
-        return asdict(self) | {"decays": list(self.decays)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The settings that `to_json` has written.
-
-        Raises:
-            InvalidDataError: for names or values that are no settings.
-        """
-        unknown = sorted(set(value) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InvalidDataError(
-                f"{unknown} are no settings of a two-tower encoder", "upgrade vecrec, or remove them"
-            )
-        return cls(**value)
 
 
 _LEAST = {

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 
-__all__ = ["BEGINNING", "STEPS", "UNKNOWN", "History", "begun", "history_of", "pause_steps"]
+__all__ = ["START_TOKEN", "STEPS", "UNKNOWN", "History", "history_of", "time_gap_steps", "with_start_token"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
-BEGINNING = Vocabulary.UNKNOWN
+START_TOKEN = Vocabulary.UNKNOWN
 """The row that stands before the first event of a history; an unknown item, whose row it would be, is never read."""
 
 UNKNOWN = 0
-"""The step of a pause that nobody knows, such as the one before the first event."""
+"""The step of an unknown gap, such as the one before the first event."""
 
 STEPS = 33
-"""How many steps there are: the last one is for pauses of 68 years and more."""
+"""How many steps there are: the last one is for gaps of 68 years and more."""
 
 
 class History(NamedTuple):
@@ -28,43 +28,43 @@ class History(NamedTuple):
 
     items: Rows
     """Rows of the item table, shape (n,)."""
-    pauses: Rows
-    """The step of the pause before each event, shape (n,)."""
+    time_gaps: Rows
+    """The step of the time gap before each event, shape (n,)."""
 
 
-def pause_steps(times: NDArray[np.float64]) -> Rows:
-    """The steps of the pauses before the events of one user: 1 for none, 2 from one second on, 3 from three on.
+def time_gap_steps(times: NDArray[np.float64]) -> Rows:
+    """The steps of the gaps before the events of one user: 1 for none, 2 from one second on, 3 from three on.
 
     Args:
-        times: In seconds, oldest first, NaN where nobody knows, shape (n,).
+        times: In seconds, oldest first, NaN where unknown, shape (n,).
     """
-    pauses = np.diff(times, prepend=np.nan)
-    known = ~np.isnan(pauses)
+    time_gaps = np.diff(times, prepend=np.nan)
+    known = ~np.isnan(time_gaps)
     steps = np.full(len(times), UNKNOWN, np.int64)
-    # Without an order in time, as where clocks differ, there is no pause.
-    steps[known] = 1 + np.minimum(np.log2(1 + np.maximum(pauses[known], 0)), STEPS - 2).astype(np.int64)
+    # Without an order in time, as where clocks differ, the gap counts as none.
+    steps[known] = 1 + np.minimum(np.log2(1 + np.maximum(time_gaps[known], 0)), STEPS - 2).astype(np.int64)
     return steps
 
 
 def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
-    """A history without the items that have no row, whose pauses are those between the others, if there are times."""
+    """A history without the items that have no row, whose gaps are those between the others, if there are times."""
     known = items > 1
     items = items[known]
-    return History(items, np.full(len(items), UNKNOWN) if times is None else pause_steps(times[known]))
+    return History(items, np.full(len(items), UNKNOWN) if times is None else time_gap_steps(times[known]))
 
 
-def begun(history: History, longest: int, *, known: bool) -> History:
+def with_start_token(history: History, longest: int, *, known: bool) -> History:
     """What is read of a history: the beginning, then the events; of a longer one, only its latest events.
 
-    Whoever begins chooses otherwise than somebody in the middle, so the towers are told.
+    A user's first events follow other rules than later ones, so the towers read a token before the first.
 
     Args:
         history: What one user did.
         longest: How many events are read, at most.
-        known: Whether it is somebody from the training data, who has begun, even if no event is given.
+        known: Whether the user is in the training data, and so has events even if none is given.
     """
     if not longest:
-        return History(history.items[:0], history.pauses[:0])
+        return History(history.items[:0], history.time_gaps[:0])
     if len(history.items) > longest or (known and not len(history.items)):
-        return History(history.items[-longest:], history.pauses[-longest:])
-    return History(np.append(BEGINNING, history.items), np.append(UNKNOWN, history.pauses))
+        return History(history.items[-longest:], history.time_gaps[-longest:])
+    return History(np.append(START_TOKEN, history.items), np.append(UNKNOWN, history.time_gaps))

@@ -1,4 +1,4 @@
-"""Training: steps, validation after every epoch, the best weights kept. Only fitting imports this module."""
+"""Training: steps, validation after every epoch, the best weights kept. Only ``fit`` imports this module."""
 
 from __future__ import annotations
 
@@ -7,22 +7,85 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import paddle
+from numpy.typing import NDArray
 
+from vecrec._internal.exact import ranks_of
+from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower import checkpoint
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.learning_curve import Epoch
 from vecrec.encoders.two_tower.objective import Objective
 from vecrec.encoders.two_tower.sampling import Batch, Sampler
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.training_data import Material
-from vecrec.encoders.two_tower.validation import Measured, measure
+from vecrec.encoders.two_tower.training_data import TrainingData, Validation
 from vecrec.learning.paddle import prepared
 from vecrec.progress import Progress, Step
 
-__all__ = ["Plan", "train"]
+__all__ = ["Measured", "Plan", "measure", "train"]
+
+Floats: TypeAlias = NDArray[np.float32]
+Rows: TypeAlias = NDArray[np.int64]
+
+BLOCK = 512
+"""Users whose scores are held at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures of one state of the model."""
+
+    recall: float
+    """Recall@10: the share of the users whose next item is among the first ten of all that are new to them."""
+    reciprocal_rank: float
+    """The mean of 1 / rank of the next item: it settles which of two equal recalls is better."""
+    rmse: float | None
+    """Of the ratings, in a model of ratings."""
+
+    def better_than(self, other: Measured) -> bool:
+        """Whether it is the one to keep."""
+        if self.rmse is not None and other.rmse is not None:
+            return self.rmse < other.rmse
+        return (self.recall, self.reciprocal_rank) > (other.recall, other.reciprocal_rank)
+
+
+def measure(towers: Towers, data: TrainingData) -> Measured | None:
+    """The figures of the towers; ``None`` without a validation part."""
+    validation = data.validation
+    if validation is None:
+        return None
+    items = towers.items(np.arange(data.preprocessor.items.size), data.item_features)
+    users = towers.users(validation.users, validation.profiles, validation.histories)
+    ranks = _ranks(users, items, validation)
+    return Measured(float((ranks <= 10).mean()), float((1 / ranks).mean()), _rmse(towers, users, items, validation))
+
+
+def _ranks(users: Floats, items: Floats, validation: Validation) -> NDArray[np.float64]:
+    """The rank of each next item, after equal scores, shape (n,); infinite for one that training does not know."""
+    blocks = []
+    for start in range(0, len(users), BLOCK):
+        targets = validation.targets[start : start + BLOCK]
+        scores = users[start : start + BLOCK] @ items.T
+        right = scores[np.arange(len(targets)), targets].copy()
+        scores[:, : Vocabulary.UNKNOWN + 1] = -np.inf
+        for row, history in zip(scores, validation.histories[start : start + BLOCK]):
+            row[history.items] = -np.inf
+        scores[np.arange(len(targets)), targets] = right  # the target may be in the history as well
+        ranks = ranks_of(scores, np.where(targets == Vocabulary.UNKNOWN, -1, targets))
+        blocks.append(np.where(ranks > 0, ranks, np.inf))
+    return np.concatenate(blocks)
+
+
+def _rmse(towers: Towers, users: Floats, items: Floats, validation: Validation) -> float | None:
+    rated = ~np.isnan(validation.ratings)
+    if towers.scale is None or not rated.any():
+        return None
+    predicted = np.einsum("nd,nd->n", users[rated], items[validation.targets[rated]])
+    return float(np.sqrt(((predicted - validation.ratings[rated]) ** 2).mean()))
+
 
 WARM_UP = 50
 """Steps in which the step size rises."""
@@ -50,29 +113,29 @@ class Plan:
     """Stands for everything that the result depends on: a checkpoint of another key is not taken up."""
 
 
-def train(material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
+def train(data: TrainingData, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
     """The towers after their best epoch, and the learning curve."""
-    batch = min(settings.batch, max(64, len(material.histories.items) // 20))
+    batch = min(settings.batch, max(64, len(data.histories.items) // 20))
     # Threads that wait for each other at every small product are many times slower than one.
     threads = 1 if plan.threads is None and batch < SMALL else plan.threads
     with prepared(threads):
-        return _Run(material, settings, plan, progress, batch).finish()
+        return _Run(data, settings, plan, progress, batch).finish()
 
 
 class _Run:
     """One training run."""
 
     def __init__(
-        self, material: Material, settings: TwoTowerSettings, plan: Plan, progress: Progress, batch: int
+        self, data: TrainingData, settings: TwoTowerSettings, plan: Plan, progress: Progress, batch: int
     ) -> None:
-        self.material, self.settings, self.plan, self.progress = material, settings, plan, progress
+        self.data, self.settings, self.plan, self.progress = data, settings, plan, progress
         self.sampler = Sampler(
-            material.histories, batch, settings.decays, recurrent=settings.layers > 0, horizon=settings.horizon
+            data.histories, batch, settings.decays, recurrent=settings.layers > 0, horizon=settings.horizon
         )
         # An epoch is several passes where one pass is but a few steps.
         self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
         self.total = self.sampler.steps * self.passes * settings.epochs
-        self.objective = Objective(material, settings, plan.dim, np.random.default_rng((plan.seed, 0)))
+        self.objective = Objective(data, settings, plan.dim, np.random.default_rng((plan.seed, 0)))
         self.network = self.objective.network
         self.optimizer = paddle.optimizer.Adam(
             settings.learning_rate, beta2=0.98, parameters=self.network.parameters(), lazy_mode=True
@@ -93,7 +156,7 @@ class _Run:
         started = time.perf_counter()
         losses = [self._step(step, batch, rng, state) for step, batch, rng in self._batches(state.epoch)]
         weights = self.network.weights()
-        measured = measure(self._towers(weights), self.material)
+        measured = measure(self._towers(weights), self.data)
         state.epoch += 1
         best = state.curve[state.best_epoch - 1] if state.best_epoch else None
         if measured is None or best is None or measured.better_than(_measured(best)):
@@ -128,7 +191,7 @@ class _Run:
         return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
-        return Towers(weights, self.settings, self.material.top_rating)
+        return Towers(weights, self.settings, self.data.top_rating)
 
 
 def _measured(epoch: Epoch) -> Measured:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, pause_steps
+from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, time_gap_steps
 from vecrec.errors import InvalidDataError
-from vecrec.learning.feature_map import FeatureSpace, SparseRows
-from vecrec.learning.horizon import leaps
-from vecrec.learning.preprocessor import Language
+from vecrec.learning.events import horizon_offsets
+from vecrec.learning.preprocessor import FeatureSpace, Preprocessor, SparseRows
 
-__all__ = ["Material", "Validation", "prepare"]
+__all__ = ["TrainingData", "Validation", "prepare"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -35,14 +34,14 @@ class Validation:
     targets: Rows
     """The row of the item that came next, shape (n,); 1 for an item that training does not know."""
     ratings: NDArray[np.float32]
-    """How it was rated, shape (n,), NaN where nobody said."""
+    """How it was rated, shape (n,), NaN where there is no rating."""
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingData:
     """What training works on."""
 
-    language: Language
+    preprocessor: Preprocessor
     histories: Histories
     """By user of the data set."""
     users: Rows
@@ -59,7 +58,7 @@ class Material:
     """``None`` where too little is there, or none is wanted."""
 
 
-def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
+def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingData:
     """Number everything and put the validation part aside.
 
     Raises:
@@ -67,41 +66,41 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> Material:
     """
     held_out = _held_out(data, settings.validation_users, seed)
     train = data.select_events(~np.isin(np.arange(data.n_events), data.user_offsets[held_out + 1] - 1))
-    language, items = _number(train, settings)
-    rows = language.items.indexes(data.item_ids).astype(np.int64)
-    user_rows = language.users.indexes(data.user_ids).astype(np.int64)
-    profiles = language.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
-    left_out = leaps(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
-    return Material(
-        language,
-        Histories(rows[train.item_codes], train.ratings, _pauses(train), train.user_offsets),
+    preprocessor, items = _number(train, settings)
+    rows = preprocessor.items.indexes(data.item_ids).astype(np.int64)
+    user_rows = preprocessor.users.indexes(data.user_ids).astype(np.int64)
+    profiles = preprocessor.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
+    left_out = horizon_offsets(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
+    return TrainingData(
+        preprocessor,
+        Histories(rows[train.item_codes], train.ratings, _time_gaps(train), train.user_offsets),
         user_rows,
         profiles,
-        language.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
-        np.bincount(rows[train.item_codes], minlength=language.items.size),
+        preprocessor.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
+        np.bincount(rows[train.item_codes], minlength=preprocessor.items.size),
         _top_rating(train.ratings) if settings.loss == "rating" else None,
         _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
     )
 
 
-def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Language, Rows]:
-    """The language of the events to learn from, and the codes of the items in the order of its rows."""
+def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Preprocessor, Rows]:
+    """The preprocessor of the events to learn from, and the codes of the items in the order of its rows."""
     items, users = np.unique(train.item_codes), np.unique(train.user_codes)
-    language = Language(
+    preprocessor = Preprocessor(
         schema=train.schema,
         items=Vocabulary(train.item_ids[code] for code in items),
         users=Vocabulary(train.user_ids[code] for code in users) if settings.user_ids else Vocabulary(()),
         item_space=FeatureSpace.learn(train.schema.items, [train.item_records[code] for code in items]),
         user_space=FeatureSpace.learn(train.schema.users, [train.user_records[code] for code in users]),
     )
-    rows = language.items.indexes(train.item_ids[code] for code in items)
-    return language, items[np.argsort(rows)].astype(np.int64)
+    rows = preprocessor.items.indexes(train.item_ids[code] for code in items)
+    return preprocessor, items[np.argsort(rows)].astype(np.int64)
 
 
-def _pauses(data: Dataset) -> Rows:
+def _time_gaps(data: Dataset) -> Rows:
     if data.times is None:
         return np.full(data.n_events, UNKNOWN, np.int64)
-    steps = pause_steps(data.times)
+    steps = time_gap_steps(data.times)
     steps[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
     return steps
 

@@ -1,4 +1,4 @@
-"""The conversation with Redis: connections, and commands that are sent together.
+"""The client of Redis: connections, and commands that are sent together.
 
 Commands are sent and read on the connections themselves. A response callback and a retry loop around each would cost a
 hot read as much as the server does; and where a node does not answer, the pipeline of redis-py's cluster client sends
@@ -8,6 +8,7 @@ each of the node's commands again, one by one, and waits a whole timeout for eac
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from vecrec._internal.dependencies import requires
 from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.redis.errors import engine_errors, translate
 
-__all__ = ["Command", "Settings", "Wire", "connect"]
+__all__ = ["Client", "Command", "Settings", "connect"]
 
 _Pool: TypeAlias = Any
 """A BlockingConnectionPool of redis-py, whose methods are untyped."""
@@ -42,8 +43,8 @@ class Settings(NamedTuple):
     options: Mapping[str, Any]
 
 
-class Wire(ABC):
-    """Commands in, replies out. Every method raises `StoreError` and its subclasses only."""
+class Client(ABC):
+    """Sends commands and returns replies. Every method raises `StoreError` and its subclasses only."""
 
     shards: int
     """In how many keys a large family of records is kept."""
@@ -101,7 +102,7 @@ class Wire(ABC):
             raise translated from error
 
 
-class Server(Wire):
+class Server(Client):
     """One Redis server."""
 
     shards = 1
@@ -134,7 +135,7 @@ class Server(Wire):
         self._pool.disconnect()
 
 
-class Cluster(Wire):
+class Cluster(Client):
     """A Redis cluster. Its layout is read at the first command and again whenever a node says that it has changed."""
 
     # Enough to spread over nodes that come later; few enough that a hundred ids are a few dozen commands.
@@ -208,8 +209,8 @@ class Cluster(Wire):
         self._connected().nodes_manager.initialize()
 
 
-def connect(settings: Settings, *, cluster: bool) -> Wire:
-    """The conversation with a server or a cluster. Nothing is sent yet.
+def connect(settings: Settings, *, cluster: bool) -> Client:
+    """The client of a server or a cluster. Nothing is sent yet.
 
     Raises:
         MissingDependencyError: if redis-py is not installed.
@@ -218,9 +219,21 @@ def connect(settings: Settings, *, cluster: bool) -> Wire:
     with requires("redis", extra="redis", purpose="RedisMetadataStore"):
         import redis  # noqa: F401
     try:
-        return Cluster(settings) if cluster else Server(settings)
-    except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"Redis cannot be reached by the URL {settings.address!r} and its options") from error
+        pool = _pool(settings)
+        # Made and not connected: an option that redis-py does not know is refused now.
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise InvalidDataError(
+            f"redis-py does not accept the options given for {settings.address!r}: {_option(error)}",
+            "see the options of redis-py's connections",
+        ) from None
+    return Cluster(settings) if cluster else Server(settings)
+
+
+def _option(error: Exception) -> str:
+    # The rest of a message may hold a value, and a value may be a secret.
+    named = re.findall(r"(?:argument|value for) '(\w+)'", str(error))
+    return ", ".join(named) or type(error).__name__
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -233,14 +246,16 @@ def _options(settings: Settings) -> dict[str, Any]:
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": settings.timeout,
         "socket_connect_timeout": settings.timeout,
-        "socket_keepalive": True,
-        "protocol": 3,
+        # The older protocol: Redis 5 and some proxies know no other, and the store's commands need no other.
+        "protocol": 2,
         # How long to wait for a free connection of the pool.
         "timeout": settings.timeout,
         "max_connections": settings.max_connections,
         **_no_maintenance(),
         "connection_pool_class": BlockingConnectionPool,
     }
+    if not settings.url.startswith("unix:"):
+        defaults["socket_keepalive"] = True
     return defaults | dict(settings.options)
 
 
@@ -283,7 +298,7 @@ def _exchange(groups: Sequence[tuple[_Pool, Sequence[tuple[Any, ...]]]]) -> list
             pool.release(connection)
         return answers
     finally:
-        # A connection with replies still to come would give them to whoever takes it next.
+        # A connection with replies still to come would give them to its next user.
         for pool, connection, _ in unread:
             connection.disconnect()
             pool.release(connection)

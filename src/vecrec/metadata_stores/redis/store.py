@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from typing_extensions import override
 
-from vecrec.errors import StoreError
+from vecrec._internal.batching import batched
+from vecrec._internal.validation import integer
+from vecrec.errors import InvalidDataError, StoreError, StoreUnavailableError
 from vecrec.ids import Id, decode_id, encode_id
-from vecrec.metadata_stores.base import MetadataStore
-from vecrec.metadata_stores.events import by_user
-from vecrec.metadata_stores.redis.client import Command, Settings, Wire, connect
+from vecrec.metadata_stores.base import (
+    MAX_EVENTS,
+    EventFilter,
+    MetadataStore,
+    Risk,
+    by_user,
+    closed_error,
+    read_records,
+    seconds,
+)
+from vecrec.metadata_stores.redis.client import Client, Command, Settings, connect
 from vecrec.metadata_stores.redis.errors import UnknownScriptError
-from vecrec.metadata_stores.redis.history import APPEND, decode_history, encode_rows
-from vecrec.metadata_stores.redis.layout import BATCH, Keys, address_of, server_url
-from vecrec.metadata_stores.settings import MAX_EVENTS, check_count, check_seconds, parts
+from vecrec.metadata_stores.redis.layout import (
+    BATCH,
+    Keys,
+    address_of,
+    decode_history,
+    encode_filter,
+    encode_rows,
+    history_script,
+    server_url,
+)
 from vecrec.records import Record, dump_record
 from vecrec.types import Event
 
 __all__ = ["RedisMetadataStore"]
 
 _TOGETHER = 100_000
-"""Records or events a transaction: they keep the server from others for a part of a second."""
+"""Records or events in one step of the server, which keep it from other clients for a part of a second."""
+
+_Call: TypeAlias = tuple[Sequence[str], Sequence[str | int]]
+"""The keys and the arguments of a call of the script."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class RedisMetadataStore(MetadataStore):
@@ -33,19 +56,20 @@ class RedisMetadataStore(MetadataStore):
 
     =======================  ========================================================================================
     ``vecrec/records/item``  a hash of all items, id to JSON; in a cluster 64 of them, ``vecrec/records/item/0`` and on
-    ``vecrec/events/i42``    the history of user 42 as text, a row an event: time, rating, item
+    ``vecrec/events/i42``    the history of user 42 as text, a row an event: time, rating, item, kind
     =======================  ========================================================================================
 
     An id is written ``i42`` for ``42`` and ``s42`` for ``"42"``. By hand: ``HGET vecrec/records/item i42``.
 
-    What it promises beyond the contract, and what it cannot:
+    What it promises beyond the contract, and where it falls short:
 
     - One server writes up to 100,000 records or events of a call together or not at all; a larger call goes in several
-      such steps. A cluster has no transactions over several keys: of a failed call a part may have been written.
-      Repeating the call is safe.
+      such steps. A cluster has no transactions over several keys: of a failed call a part may have been written. So it
+      is where one of the histories was written by a later version of vecrec, which is refused. Repeating is safe.
+    - A server whose memory is full refuses writes, and accepts deletions.
+    - Histories of older versions of vecrec are read; the next change of a history rewrites it.
     - A read is tried once more when its connection turns out to be lost. Writes are not.
-    - ``scan`` and ``scan_events`` remember the ids that they have given (about 100 bytes each), since Redis may repeat
-      some.
+    - ``scan`` and ``scan_events`` remember the ids that they have yielded (some 100 bytes each): Redis may repeat some.
     - Memory is bounded by the records that you put and, for each user, ``max_events_per_user`` events of some 30 bytes.
     - A forked process gets connections of its own.
     """
@@ -77,21 +101,21 @@ class RedisMetadataStore(MetadataStore):
 
         Raises:
             MissingDependencyError: if redis-py is not installed.
-            InvalidDataError: for a URL, a prefix or a number that is none.
+            InvalidDataError: for a URL, an option, a prefix or a number that is not valid.
         """
         url, cluster = server_url(url, cluster)
-        self.max_events_per_user = check_count(max_events_per_user, "max_events_per_user", MAX_EVENTS)
-        self.event_ttl = None if event_ttl is None else check_count(event_ttl, "event_ttl", 2**31)
-        seconds = check_seconds(timeout, "timeout")
-        connections = check_count(max_connections, "max_connections", 100_000)
+        self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
+        self.event_ttl = None if event_ttl is None else integer(event_ttl, "event_ttl", low=1, high=2**31)
+        wait = seconds(timeout, "timeout")
+        connections = integer(max_connections, "max_connections", low=1, high=100_000)
         self._address = address_of(url)
-        self._wire = connect(Settings(url, self._address, seconds, connections, dict(options or {})), cluster=cluster)
-        self._keys = Keys(prefix, self._wire.shards)
+        self._client = connect(Settings(url, self._address, wait, connections, dict(options or {})), cluster=cluster)
+        self._keys = Keys(prefix, self._client.shards)
         self._script = ""
         self._closed = False
 
     def __repr__(self) -> str:
-        mode = " cluster" if self._wire.shards > 1 else ""
+        mode = " cluster" if self._client.shards > 1 else ""
         return f"<RedisMetadataStore{mode} at {self._address}, prefix {self._keys.prefix!r}>"
 
     @override
@@ -103,21 +127,27 @@ class RedisMetadataStore(MetadataStore):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._wire.close()
+            self._client.close()
 
-    def warnings(self) -> list[str]:
-        """What endangers the data in the way that the server is configured; nothing where it may not be asked."""
-        found = {}
-        for _, reply in self._open.on_each_node("INFO"):
-            info = dict(line.split(":", 1) for line in _text(reply).splitlines() if ":" in line)
-            found.update(dict.fromkeys(_risks(info)))
-        return [f"Redis at {self._address} {risk}" for risk in found]
+    def warnings(self) -> list[Risk]:
+        """Settings of the server that endanger the data; empty where this user may not ask for them (INFO)."""
+        found: dict[Risk, None] = {}
+        try:
+            for _, reply in self._open.on_each_node("INFO"):
+                info = dict(line.split(":", 1) for line in _text(reply).splitlines() if ":" in line)
+                found.update(dict.fromkeys(_risks(f"Redis at {self._address}", info)))
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            self._check_open()
+            _LOG.info("the settings of Redis cannot be read: %s", error)
+        return list(found)
 
     # -- records
 
     @override
     def _put(self, kind: str, records: dict[Id, Record]) -> None:
-        for part in parts(list(records.items()), _TOGETHER):
+        for part in batched(records.items(), _TOGETHER):
             texts = {encode_id(key): dump_record(record) for key, record in part}
             self._open.run_together(
                 [
@@ -133,9 +163,10 @@ class RedisMetadataStore(MetadataStore):
 
     @override
     def _delete(self, kind: str, ids: list[Id]) -> None:
-        for part in parts(ids, _TOGETHER):
-            batches = self._keys.batches(kind, map(encode_id, part))
-            self._open.run_together([Command(key, ("HDEL", key, *fields)) for key, fields in batches])
+        # Each command is a step by itself: within a transaction, a server whose memory is full refuses deletions too.
+        for part in batched(ids, _TOGETHER):
+            batches = self._keys.batches(kind, map(encode_id, part), _TOGETHER)
+            self._open.run([Command(key, ("HDEL", key, *fields)) for key, fields in batches], again=False)
 
     @override
     def _count(self, kind: str) -> int:
@@ -166,20 +197,26 @@ class RedisMetadataStore(MetadataStore):
 
     @override
     def _append_events(self, events: list[Event]) -> None:
-        for part in parts(events, _TOGETHER):
-            histories = {self._keys.history(user): encode_rows(theirs) for user, theirs in by_user(part).items()}
-            try:
-                self._append(histories)
-            except UnknownScriptError:
-                # Nothing ran: the server has been restarted since the script was made known to it, or was never told.
-                self._script = self._open.load_script(APPEND)
-                self._append(histories)
+        limits = ("append", self.max_events_per_user, self.event_ttl or 0)
+        for part in batched(events, _TOGETHER):
+            histories = by_user(part).items()
+            calls: list[_Call] = [
+                ([self._keys.history(user)], [*limits, *encode_rows(theirs)]) for user, theirs in histories
+            ]
+            self._change(calls, self._open.run_together)
 
-    def _append(self, histories: Mapping[str, Sequence[str]]) -> None:
-        script = self._script = self._script or self._open.load_script(APPEND)
-        limits = (self.max_events_per_user, self.event_ttl or 0)
-        commands = [Command(key, ("EVALSHA", script, 1, key, *limits, *rows)) for key, rows in histories.items()]
-        self._open.run_together(commands)
+    def _change(self, calls: Sequence[_Call], send: Callable[[list[Command]], object]) -> None:
+        """Run the script of histories once for each call, all of them sent together."""
+        try:
+            send(self._commands(calls))
+        except UnknownScriptError:
+            # Nothing ran: the server was restarted since it was told the script.
+            self._script = ""
+            send(self._commands(calls))
+
+    def _commands(self, calls: Sequence[_Call]) -> list[Command]:
+        script = self._script = self._script or self._open.load_script(history_script())
+        return [Command(keys[0], ("EVALSHA", script, len(keys), *keys, *words)) for keys, words in calls]
 
     @override
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
@@ -195,10 +232,16 @@ class RedisMetadataStore(MetadataStore):
         return records, self._histories(user_ids, replies[len(commands) :], limit)
 
     @override
-    def _delete_events(self, user_ids: list[Id]) -> None:
-        for part in parts(user_ids, _TOGETHER):
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        for part in batched(user_ids, _TOGETHER):
             keys = [self._keys.history(user) for user in part]
-            self._open.run_together([Command(key, ("UNLINK", key)) for key in keys])
+            # One command for all, where they may lie on one server: it is a step by itself, and frees memory.
+            groups = [keys] if self._client.shards == 1 else [[key] for key in keys]
+            if only is None:
+                self._open.run([Command(group[0], ("UNLINK", *group)) for group in groups], again=False)
+            else:
+                words = ("delete", *encode_filter(only))
+                self._change([(group, words) for group in groups], functools.partial(self._open.run, again=False))
 
     @override
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
@@ -222,10 +265,17 @@ class RedisMetadataStore(MetadataStore):
         scan = ("MATCH", self._keys.history_pattern(), "COUNT", BATCH)
         for node, reply in self._open.on_each_node("SCAN", 0, *scan):
             cursor, keys = reply
-            yield from map(self._keys.user, keys)
+            yield from self._users_of(keys)
             while cursor != b"0":
                 cursor, keys = self._open.on_node(node, "SCAN", _text(cursor), *scan)
-                yield from map(self._keys.user, keys)
+                yield from self._users_of(keys)
+
+    def _users_of(self, keys: Sequence[bytes]) -> Iterator[Id]:
+        for key in keys:
+            try:
+                yield self._keys.user(key)
+            except ValueError:  # of another program: no id encodes to it
+                _LOG.warning("the key %r is not one of vecrec and is left out", key)
 
     # -- commands and replies
 
@@ -235,19 +285,20 @@ class RedisMetadataStore(MetadataStore):
         return commands, [field for _, fields in batches for field in fields]
 
     def _records(self, kind: str, fields: list[str], replies: list[list[bytes | None]]) -> dict[Id, Record]:
-        texts = [text for reply in replies for text in reply]
-        found = [(field, text) for field, text in zip(fields, texts) if text is not None]
-        try:
-            # One call of the parser for all: its start costs as much as a small record.
-            records = json.loads(b"[%b]" % b",".join(text for _, text in found))
-        except ValueError:
-            records = [_record(kind, field, text) for field, text in found]
-        return {decode_id(field): record for (field, _), record in zip(found, records)}
+        ids, texts = [], []
+        for field, text in zip(fields, (text for reply in replies for text in reply)):
+            if text is not None:
+                try:
+                    ids.append(decode_id(field))
+                    texts.append(str(text, "utf-8", "replace"))
+                except InvalidDataError:  # of another program: no id encodes to it
+                    _LOG.warning("the field %r among the records of %s is not an id and is left out", field, kind)
+        return read_records(kind, ids, texts)
 
     def _history_reads(self, user_ids: list[Id]) -> list[Command]:
         keys = [self._keys.history(user) for user in user_ids]
-        if self._wire.shards == 1:
-            return [Command(part[0], ("MGET", *part)) for part in parts(keys, BATCH)]
+        if self._client.shards == 1:
+            return [Command(part[0], ("MGET", *part)) for part in batched(keys, BATCH)]
         return [Command(key, ("MGET", key)) for key in keys]
 
     def _histories(
@@ -258,32 +309,24 @@ class RedisMetadataStore(MetadataStore):
         return {user: decode_history(user, text, most) for user, text in zip(user_ids, texts) if text is not None}
 
     @property
-    def _open(self) -> Wire:
+    def _open(self) -> Client:
         self._check_open()
-        return self._wire
+        return self._client
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError("this metadata store was closed", "make a new one")
+            raise closed_error()
 
 
-def _record(kind: str, field: str, text: bytes) -> Record:
-    try:
-        record: Record = json.loads(text)
-    except ValueError as error:
-        raise StoreError(
-            f"the record of {kind} {decode_id(field)!r} is no JSON but {text[:60]!r}", "put it again"
-        ) from error
-    return record
-
-
-def _risks(info: Mapping[str, str]) -> Iterator[str]:
+def _risks(where: str, info: Mapping[str, str]) -> Iterator[Risk]:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        yield f"drops data when its memory is full (maxmemory-policy {policy}): set maxmemory-policy noeviction"
+        yield Risk(
+            f"{where} drops data when its memory is full (maxmemory-policy {policy})", "set maxmemory-policy noeviction"
+        )
     if info.get("aof_enabled") == "0":
-        yield "loses the latest writes when it ends unexpectedly (appendonly no): set appendonly yes"
+        yield Risk(f"{where} loses the latest writes when it ends unexpectedly (appendonly no)", "set appendonly yes")
 
 
 def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else str(value, "utf-8")
+    return value if isinstance(value, str) else str(value, "utf-8", "replace")

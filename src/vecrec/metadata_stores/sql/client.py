@@ -1,4 +1,4 @@
-"""The connections to a database: made, checked, bounded in time, and their errors translated."""
+"""The client of a database: connections that are checked and bounded in time, tables created, errors translated."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecrec._internal.dependencies import missing
-from vecrec.errors import StoreError, StoreTimeoutError, StoreUnavailableError
-from vecrec.metadata_stores.sql.batches import STATEMENT_BYTES, Limits
+from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
+from vecrec.metadata_stores.base import closed_error
 from vecrec.metadata_stores.sql.dialects import Dialect, Fault, dialect_of
 from vecrec.metadata_stores.sql.engine import address_of, in_memory, listen, make_engine
-from vecrec.metadata_stores.sql.fair_lock import Turns
-from vecrec.metadata_stores.sql.layout import Names, check_version, create_statements
+from vecrec.metadata_stores.sql.layout import STEPS, VERSION, Names, check_shape, create_statements, upgrades
+from vecrec.metadata_stores.sql.statements import STATEMENT_BYTES, Limits
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
@@ -38,6 +39,39 @@ _ATTEMPTS = 6
 """How often a transaction is tried that others keep winning against."""
 
 
+class FairLock:
+    """A lock whose waiters get it in the order in which they came.
+
+    Python's own lock, and SQLAlchemy's pool, may let two busy readers keep a writer waiting for ever.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._line: deque[threading.Event] = deque()
+
+    @contextlib.contextmanager
+    def turn(self, timeout: float) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            TimeoutError: if its turn does not come within ``timeout`` seconds.
+        """
+        mine = threading.Event()
+        with self._guard:
+            self._line.append(mine)
+            if self._line[0] is mine:
+                mine.set()
+        try:
+            if not mine.wait(timeout):
+                raise TimeoutError("other threads kept the connection")
+            yield
+        finally:
+            with self._guard:
+                self._line.remove(mine)
+                if self._line:
+                    self._line[0].set()
+
+
 class Database:
     """Connections of one store. Every method raises `StoreError` and its subclasses only.
 
@@ -57,7 +91,7 @@ class Database:
         self._limits = Limits(STATEMENT_BYTES, None)
         self._memory = in_memory(self.engine.url)
         # A database in memory is one connection, which threads take in turn.
-        self._turns = Turns() if self._memory else None
+        self._turns = FairLock() if self._memory else None
         self._process = os.getpid()
         self._ready = self._closed = False
         self._grown: dict[str, int] = {}
@@ -78,7 +112,7 @@ class Database:
             return self._query(sql, parameters)
 
     def write(self, work: Callable[[Cursor], _T]) -> _T:
-        """What ``work`` gives in a transaction that is committed, or undone if it raises; repeated when others won."""
+        """The result of ``work`` in a transaction, which is undone if it raises and repeated when others won."""
         self._prepare()
         with self._translated():
             for attempt in range(1, _ATTEMPTS):
@@ -147,7 +181,7 @@ class Database:
         return self._pooled() if self._turns is None else self._alone(self._turns)
 
     @contextlib.contextmanager
-    def _alone(self, turns: Turns) -> Iterator[Any]:
+    def _alone(self, turns: FairLock) -> Iterator[Any]:
         with turns.turn(self._timeout), self._pooled() as connection:
             yield connection
 
@@ -157,7 +191,6 @@ class Database:
         try:
             yield connection
         except BaseException as error:
-            # After a timeout the answer may still come, to whoever would use the connection next.
             self._put_back(connection, error)
             raise
         connection.info["vecrec_used"] = time.monotonic()
@@ -168,21 +201,31 @@ class Database:
         if self._memory or fault in {"refused", "conflict"}:
             connection.close()
             return
-        # After a timeout or an interrupt the answer may still come, to whoever would use the connection next.
+        # After a timeout or an interrupt the answer may still come, to its next user.
         connection.invalidate()
         if self._owned and isinstance(error, Exception):
             # The others in the pool have most likely been lost with it.
             self.engine.dispose()
 
     def _checkout(self) -> Any:
-        connection = self.engine.raw_connection()
+        connection = self._connected()
         used = connection.info.get("vecrec_used")
         if used is None or time.monotonic() - used < _IDLE or self._lives(connection):
             return connection
         connection.invalidate()
         if self._owned:
             self.engine.dispose()
-        return self.engine.raw_connection()
+        return self._connected()
+
+    def _connected(self) -> Any:
+        try:
+            return self.engine.raw_connection()
+        except (TypeError, ValueError) as error:
+            # Without the error, whose text may hold a value.
+            raise InvalidDataError(
+                f"the database's driver does not accept an option given for {self.address} ({type(error).__name__})",
+                "correct what follows the ? of the URL, and connect_args",
+            ) from None
 
     def _lives(self, connection: Any) -> bool:
         try:
@@ -195,7 +238,7 @@ class Database:
     def check_open(self) -> None:
         """Refuse to be used after `close`."""
         if self._closed:
-            raise StoreError("this metadata store was closed", "make a new one")
+            raise closed_error()
 
     def _prepare(self) -> None:
         self.check_open()
@@ -210,7 +253,7 @@ class Database:
     def _after_fork(self) -> None:
         if self._memory:
             raise StoreError(
-                "a SQLite database in memory belongs to the process that made it", "use a file, or open it here"
+                "a SQLite database in memory belongs to the process that made it", "use a file, or make a store here"
             )
         # The parent's connections stay the parent's: they are neither used nor closed here.
         self.engine.dispose(close=False)
@@ -225,34 +268,67 @@ class Database:
 
     def _create_tables(self) -> None:
         version = self._version()
-        if version is None:
-            self._transaction(self._create)
-            version = self._version()
-        check_version(str(version), self._names)
+        if version is None or upgrades(version, self._names):
+            self._transaction(self._locked)
+        else:
+            with self._connection() as connection:
+                cursor = connection.cursor()
+                self._check_shapes(cursor)
+                cursor.close()
+                if not self._owned:
+                    connection.rollback()
 
     def _version(self) -> str | None:
-        query = f"SELECT value FROM {self._names.meta} WHERE name = 'version'"  # noqa: S608 - a checked name
         try:
-            rows = self._query(query, ())
+            rows = self._query(self._of_version("SELECT value FROM {meta} WHERE name = 'version'"), ())
         except self._driver_errors() as error:
             if self._fault(error) != "refused":
                 raise
             return None  # no such table, or none that we may read, which creating it will tell
         return str(rows[0][0]) if rows else None
 
-    def _create(self, cursor: Cursor) -> None:
-        from vecrec.metadata_stores.sql.layout import VERSION
-
+    def _locked(self, cursor: Cursor) -> None:
         lock, unlock = self.dialect.locked(self._names.meta, self._timeout)
         if lock:
             cursor.execute(lock)
+            if cursor.fetchall()[0][0] == 0:
+                raise TimeoutError("another process is creating or upgrading the tables")
+        try:
+            self._create(cursor)
+        finally:
+            if unlock:
+                with contextlib.suppress(*self._driver_errors()):
+                    cursor.execute(unlock)
+
+    def _create(self, cursor: Cursor) -> None:
+        """Create the tables, or upgrade them step by step. MySQL commits each statement: every part may be repeated."""
         for statement in create_statements(self._names, self.engine.dialect):
             cursor.execute(statement)
-        cursor.execute(f"SELECT value FROM {self._names.meta} WHERE name = 'version'")  # noqa: S608
-        if not cursor.fetchall():
-            cursor.execute(f"INSERT INTO {self._names.meta} (name, value) VALUES ('version', '{VERSION}')")  # noqa: S608
-        if unlock:
-            cursor.execute(unlock)
+        cursor.execute(self._of_version("SELECT value FROM {meta} WHERE name = 'version'"))
+        found = cursor.fetchall()
+        for version in upgrades(str(found[0][0]), self._names) if found else ():
+            self._upgrade(cursor, version)
+        self._check_shapes(cursor)
+        if not found:
+            cursor.execute(
+                self._of_version("INSERT INTO {meta} (name, value) VALUES ('version', '{version}')", VERSION)
+            )
+
+    def _upgrade(self, cursor: Cursor, version: int) -> None:
+        step = STEPS[version]
+        cursor.execute(self.dialect.shape(self._names.events))
+        if step.column not in {row[0] for row in cursor.fetchall()}:
+            for statement in step.statements[self.dialect.name]:
+                cursor.execute(statement.format(events=self._names.events))
+        cursor.execute(self._of_version("UPDATE {meta} SET value = '{version}' WHERE name = 'version'", version))
+
+    def _check_shapes(self, cursor: Cursor) -> None:
+        for table in ("records", "events"):
+            cursor.execute(self.dialect.shape(getattr(self._names, table)))
+            check_shape(self._names, table, cursor.fetchall())
+
+    def _of_version(self, statement: str, version: int = VERSION) -> str:
+        return statement.format(meta=self._names.meta, version=version)
 
     # -- errors
 
@@ -293,11 +369,17 @@ class Database:
     def _translation(self, error: BaseException) -> StoreError:
         fault = self._fault(error)
         if fault == "timeout":
-            return StoreTimeoutError(f"{self.address} did not answer within {self._timeout:g} s: {error}")
+            return StoreTimeoutError(
+                f"{self.address} did not answer within {self._timeout:g} s: {error}",
+                "see whether it is overloaded, or raise the timeout",
+            )
         if fault == "away":
-            return StoreUnavailableError(f"{self.address} is not available: {error}")
+            return StoreUnavailableError(
+                f"{self.address} is not available: {error}", "start it, or correct its address"
+            )
         if fault == "conflict":
             return StoreError(
-                f"{self.address} preferred other transactions {_ATTEMPTS} times; nothing was written: {error}"
+                f"{self.address} preferred other transactions {_ATTEMPTS} times; nothing was written: {error}",
+                "repeat the call",
             )
-        return StoreError(f"{self.address} refused the operation: {error}")
+        return StoreError(f"{self.address} refused the operation: {error}", "see the message of the database")

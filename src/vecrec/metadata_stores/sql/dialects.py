@@ -11,12 +11,14 @@ from typing_extensions import override
 __all__ = ["Dialect", "Fault", "dialect_of"]
 
 Fault: TypeAlias = Literal["away", "timeout", "conflict", "refused"]
-"""What went wrong: nobody answers; no answer in time; another transaction won; anything else."""
+"""What went wrong: the database is not available; no answer in time; another transaction won; anything else."""
 
 
 class Dialect(ABC):
-    """What a database wants to hear and what it answers."""
+    """What a database expects and what it answers."""
 
+    name: ClassVar[str]
+    """Which of the statements of an upgrade are for it."""
     extra: ClassVar[str]
     """The extra of vecrec that brings the driver."""
     mark: ClassVar[str]
@@ -46,6 +48,10 @@ class Dialect(ABC):
         """The statements that let one process at a time create tables, within a transaction, and that end it."""
 
     @abstractmethod
+    def shape(self, table: str) -> str:
+        """The query for a table's columns: name, type, and whether the primary key has it; no rows without a table."""
+
+    @abstractmethod
     def fault(self, error: BaseException) -> Fault:
         """What an error of the driver is."""
 
@@ -57,6 +63,7 @@ class Dialect(ABC):
 class SQLite(Dialect):
     """SQLite, through Python's own module."""
 
+    name = "sqlite"
     extra = "sql"
     mark = "?"
     # Takes the write lock at once: a transaction that reads first and writes later may fail without a wait.
@@ -80,6 +87,10 @@ class SQLite(Dialect):
         return "", ""  # the transaction is the lock
 
     @override
+    def shape(self, table: str) -> str:
+        return f"SELECT name, type, pk > 0 FROM pragma_table_info('{table}')"  # noqa: S608 - a checked name
+
+    @override
     def fault(self, error: BaseException) -> Fault:
         text = str(error)
         if "locked" in text or "busy" in text:
@@ -90,6 +101,7 @@ class SQLite(Dialect):
 class MySQL(Dialect):
     """MySQL and MariaDB, through PyMySQL."""
 
+    name = "mysql"
     extra = "mysql"
     mark = "%s"
     plans = False
@@ -126,6 +138,13 @@ class MySQL(Dialect):
         return f"SELECT GET_LOCK('{name}', {math.ceil(timeout)})", f"SELECT RELEASE_LOCK('{name}')"
 
     @override
+    def shape(self, table: str) -> str:
+        return (
+            "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns "  # noqa: S608
+            f"WHERE table_schema = DATABASE() AND table_name = '{table}'"
+        )
+
+    @override
     def fault(self, error: BaseException) -> Fault:
         code = error.args[0] if error.args else None
         if code in self._CONFLICT:
@@ -143,13 +162,16 @@ class MySQL(Dialect):
 class Postgres(Dialect):
     """PostgreSQL, through psycopg."""
 
+    name = "postgresql"
     extra = "postgres"
     mark = "%s"
+    plans = False
     analyzes = True
 
     @override
     def connect_args(self, timeout: float) -> dict[str, Any]:
-        return {"connect_timeout": math.ceil(timeout)}
+        # A statement that was prepared on one server connection is unknown on the next one behind PgBouncer.
+        return {"connect_timeout": math.ceil(timeout), "prepare_threshold": None}
 
     @override
     def session(self, connection: Any, timeout: float) -> list[str]:
@@ -162,6 +184,15 @@ class Postgres(Dialect):
     @override
     def locked(self, name: str, timeout: float) -> tuple[str, str]:
         return f"SELECT pg_advisory_xact_lock(hashtext('{name}'))", ""
+
+    @override
+    def shape(self, table: str) -> str:
+        return (
+            "SELECT attname, format_type(atttypid, atttypmod), "  # noqa: S608
+            "COALESCE(attnum = ANY(indkey), FALSE) FROM pg_attribute "
+            "LEFT JOIN pg_index ON indrelid = attrelid AND indisprimary "
+            f"WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped"
+        )
 
     @override
     def fault(self, error: BaseException) -> Fault:
@@ -185,7 +216,7 @@ _DIALECTS: dict[str, type[Dialect]] = {
 
 
 def dialect_of(name: str) -> Dialect:
-    """The dialect of SQLAlchemy's name for it."""
+    """The dialect of a database by SQLAlchemy's name for it."""
     return _DIALECTS[name]()
 
 

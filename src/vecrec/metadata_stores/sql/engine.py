@@ -1,9 +1,10 @@
-"""How SQLAlchemy's engine is made, or taken as it is."""
+"""SQLAlchemy's engine: made for a URL or taken as it is, its connections prepared and bounded in time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from vecrec._internal.dependencies import missing, requires
@@ -11,6 +12,7 @@ from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.sql.dialects import Dialect, dialect_of
 
 if TYPE_CHECKING:
+    import psycopg
     from sqlalchemy.engine import URL, Engine
 
 __all__ = ["address_of", "in_memory", "listen", "make_engine"]
@@ -29,19 +31,22 @@ _DRIVERS = {
 def make_engine(
     target: str | URL | Engine, timeout: float, max_connections: int, options: Mapping[str, Any]
 ) -> tuple[Engine, bool]:
-    """The engine for a URL, or the one handed in, and whether it is ours to close.
+    """The engine for a URL, or the one handed in, and whether the store closes it.
 
     Raises:
         MissingDependencyError: if SQLAlchemy or the driver is not installed.
-        InvalidDataError: for a URL, an option or an engine that does not serve.
+        InvalidDataError: for a URL, an option or an engine that cannot be used.
     """
     with requires("sqlalchemy", extra="sql", purpose="SQLMetadataStore"):
         import sqlalchemy as sa
     if isinstance(target, sa.Engine):
         if options:
-            raise InvalidDataError("engine_options are for an engine that the store makes; this one was handed in")
+            raise InvalidDataError(
+                "engine_options are for an engine that the store makes, and this one was handed in",
+                "give them to sqlalchemy.create_engine",
+            )
         if target.dialect.name not in {"sqlite", "mysql", "mariadb", "postgresql"}:
-            raise InvalidDataError(f"an engine for {target.dialect.name!r} was given: {_KNOWN}")
+            raise InvalidDataError(f"{target.dialect.name!r} is not a database that vecrec knows", _KNOWN)
         return target, False
     url = _database_url(target)
     dialect = dialect_of(url.get_backend_name())
@@ -53,7 +58,9 @@ def make_engine(
         purpose = f"a {url.drivername} database"
         raise missing(error, error.name or "driver", extra=dialect.extra, purpose=purpose) from error
     except (TypeError, ValueError, sa.exc.ArgumentError) as error:
-        raise InvalidDataError(f"SQLAlchemy cannot use the engine_options {sorted(options)}: {error}") from error
+        raise InvalidDataError(
+            f"SQLAlchemy does not accept the engine_options {sorted(options)}", "see sqlalchemy.create_engine"
+        ) from error
 
 
 _KNOWN = "use sqlite:///file.db, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://"
@@ -64,11 +71,16 @@ def _database_url(target: str | URL) -> URL:
 
     try:
         url = sa.make_url(target)
-    except sa.exc.ArgumentError as error:
-        # Without the error's text, which holds the URL and with it the password.
-        raise InvalidDataError(f"the URL of the database cannot be read: {_KNOWN}") from error.with_traceback(None)
+    except (sa.exc.ArgumentError, ValueError):
+        # Without SQLAlchemy's error, whose text may hold the URL and with it the password.
+        raise InvalidDataError("the URL of the database cannot be read", _KNOWN) from None
     if url.drivername not in _DRIVERS:
-        raise InvalidDataError(f"{url.drivername!r} is no database that vecrec knows: {_KNOWN}")
+        raise InvalidDataError(f"{url.drivername!r} is not a database that vecrec knows", _KNOWN)
+    if "@" in f"{url.host or ''}" or (url.get_backend_name() != "sqlite" and "@" in f"{url.database or ''}"):
+        # A password with one of these characters ends early, and its rest would be shown as the host.
+        raise InvalidDataError(
+            "the URL of the database cannot be read", "write / ? # and @ of a user or password as %2F %3F %23 and %40"
+        )
     return url.set(drivername=_DRIVERS[url.drivername])
 
 
@@ -109,9 +121,7 @@ def listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
         cursor.close()
 
     if engine.dialect.name == "postgresql":
-        from vecrec.metadata_stores.sql.postgres import bounded_connection
-
-        bounded = bounded_connection(timeout)
+        bounded = _bounded_connection(timeout)
 
         @sa.event.listens_for(engine, "do_connect")
         def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
@@ -137,3 +147,39 @@ def address_of(url: URL) -> str:
     import sqlalchemy as sa
 
     return sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def _bounded_connection(timeout: float) -> type[psycopg.Connection[Any]]:
+    """A class of connections none of whose calls waits longer than ``timeout`` seconds.
+
+    PostgreSQL's own timeouts are kept by the server, and a server that hangs keeps none. All of psycopg's waiting goes
+    through one method.
+    """
+    import psycopg
+
+    # Psycopg before 3.3 waits for ever.
+    knows_timeouts = "timeout" in signature(psycopg.Connection.wait).parameters
+
+    class BoundedConnection(psycopg.Connection[Any]):  # type: ignore[misc]
+        def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            if knows_timeouts:
+                return super().wait(gen, *args, **{"timeout": timeout, **options})
+            return super().wait(_bounded(gen, timeout), *args, **options)
+
+    return BoundedConnection
+
+
+def _bounded(work: Generator[Any, Any, Any], timeout: float) -> Generator[Any, Any, Any]:
+    import psycopg
+
+    deadline = time.monotonic() + timeout
+    try:
+        wanted = next(work)
+        while True:
+            # Psycopg looks in every tenth of a second, and reports no event by a state of nothing.
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise psycopg.OperationalError("timeout expired")
+            wanted = work.send(ready)
+    except StopIteration as end:
+        return end.value

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import override
 
+from vecrec._internal.validation import integer
 from vecrec.errors import StoreError
 from vecrec.ids import Id, decode_id, encode_id
-from vecrec.metadata_stores.base import MetadataStore
-from vecrec.metadata_stores.events import by_user, stored_events
-from vecrec.metadata_stores.settings import MAX_EVENTS, check_count, check_seconds
+from vecrec.metadata_stores.base import (
+    MAX_EVENTS,
+    EventFilter,
+    MetadataStore,
+    by_user,
+    read_records,
+    seconds,
+)
 from vecrec.metadata_stores.sql import statements as sql
-from vecrec.metadata_stores.sql.batches import BATCH, bounded, padded
 from vecrec.metadata_stores.sql.client import Cursor, Database
 from vecrec.metadata_stores.sql.layout import Names
-from vecrec.metadata_stores.sql.statements import Statements
+from vecrec.metadata_stores.sql.statements import BATCH, Statements, bounded, one_of, padded
 from vecrec.records import Record, dump_record
 from vecrec.types import Event
 
@@ -30,17 +36,22 @@ __all__ = ["SQLMetadataStore"]
 _ANY_BATCH = BATCH * 1200
 """Bytes in which a batch of ids fits, however long they are."""
 
+_Row: TypeAlias = tuple[bytes, bytes, float, bytes, float | None, int]
+"""User, item, time, kind, rating, number."""
+
+_LOG = logging.getLogger(__name__)
+
 
 class SQLMetadataStore(MetadataStore):
     """Records and events in SQLite, MySQL, MariaDB or PostgreSQL, by SQLAlchemy's engine.
 
     Two tables, for the prefix ``vecrec_``, created when they are missing, and one more for their version::
 
-        vecrec_records   kind, id, record                        key: kind, id
-        vecrec_events    user_id, item_id, time, rating, seq     key: user_id, item_id, time
+        vecrec_records   kind, id, record                              key: kind, id
+        vecrec_events    user_id, item_id, time, kind, rating, seq     key: user_id, item_id, time, kind
 
-    Ids are bytes, ``i42`` for ``42`` and ``s42`` for ``"42"``, so that no collation takes two of them for one; records
-    are JSON text. By hand::
+    Ids are bytes, ``i42`` for ``42`` and ``s42`` for ``"42"``, so that no collation takes two of them for one. A kind
+    of events is bytes too, empty where there is none; records are JSON text. By hand::
 
         SELECT record FROM vecrec_records WHERE kind = 'item' AND id = 'i42';             -- MySQL, MariaDB
         SELECT record FROM vecrec_records WHERE kind = 'item' AND id = CAST('i42' AS BLOB);    -- SQLite
@@ -50,6 +61,9 @@ class SQLMetadataStore(MetadataStore):
 
     What it promises beyond the contract:
 
+    - Tables of an older version of vecrec are upgraded at the first use, by one of the processes that start, within the
+      timeout: raise it once for large tables on MySQL and PostgreSQL. Tables of a later version, and tables of these
+      names that another program made, are refused and not written into.
     - A call writes all or nothing, whatever its size.
     - Appending to the same users from several processes loses nothing; what loses to another transaction is repeated.
     - A read is tried once more when its connection turns out to be lost. Writes are not.
@@ -83,13 +97,13 @@ class SQLMetadataStore(MetadataStore):
 
         Raises:
             MissingDependencyError: if SQLAlchemy or the database's driver is not installed.
-            InvalidDataError: for a URL, a prefix or a number that is none.
+            InvalidDataError: for a URL, a prefix or a number that is not valid.
         """
         names = Names.of(prefix)
-        self.max_events_per_user = check_count(max_events_per_user, "max_events_per_user", MAX_EVENTS)
-        seconds = check_seconds(timeout, "timeout")
-        connections = check_count(max_connections, "max_connections", 100_000)
-        self._database = Database(url, names, seconds, connections, dict(engine_options or {}))
+        self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
+        wait = seconds(timeout, "timeout")
+        connections = integer(max_connections, "max_connections", low=1, high=100_000)
+        self._database = Database(url, names, wait, connections, dict(engine_options or {}))
         self._sql = Statements(self._database.dialect, names)
         self._names = names
 
@@ -151,7 +165,7 @@ class SQLMetadataStore(MetadataStore):
     def _scanned(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]:
         rows = self._database.read(self._sql(sql.FIRST_PAGE), (kind, batch_size))
         while rows:
-            yield from _records(kind, rows).items()
+            yield from _records(kind, _with_ids(rows)).items()
             rows = self._database.read(self._sql(sql.NEXT_PAGE), (kind, rows[-1][0], batch_size))
 
     # -- events
@@ -162,17 +176,18 @@ class SQLMetadataStore(MetadataStore):
 
         limits = self._database.limits()
 
+        def size(row: _Row) -> int:
+            return limits.sent(row[0]) + limits.sent(row[1]) + limits.sent(row[3]) + 100
+
         def work(cursor: Cursor) -> None:
             for users in bounded(sorted(histories), limits.sent, limits.statement):
                 held = self._held(cursor, users)
                 rows = [row for user in users for row in _rows(user, histories[user], held.get(user, (0, 0))[1])]
-                for chunk in bounded(
-                    rows, lambda row: limits.sent(row[0]) + limits.sent(row[1]) + 100, limits.statement
-                ):
+                for chunk in bounded(rows, size, limits.statement):
                     cursor.execute(self._sql(sql.APPEND, len(chunk)), [value for row in chunk for value in row])
                 for user in users:
                     if held.get(user, (0, 0))[0] + len(histories[user]) > self.max_events_per_user:
-                        self._cut(cursor, user)
+                        self._cut(cursor, user, histories[user])
 
         self._database.write(work)
         self._database.wrote(self._names.events, len(events))
@@ -181,10 +196,13 @@ class SQLMetadataStore(MetadataStore):
         cursor.execute(self._sql(sql.HELD, len(users)), users)
         return {user: (count, last) for user, count, last in cursor.fetchall()}
 
-    def _cut(self, cursor: Cursor, user: bytes) -> None:
-        cursor.execute(self._sql(sql.OLDEST_OVER), (user, self.max_events_per_user))
-        for moment, seq, item in cursor.fetchall():
-            cursor.execute(self._sql(sql.CUT), (user, moment, moment, seq, seq, item))
+    def _cut(self, cursor: Cursor, user: bytes, added: Sequence[Event]) -> None:
+        # The latest of the new events stays, also where it is older than all others.
+        kept = max(reversed(added), key=lambda event: event.time or 0.0)
+        name = (_key(kept.item_id), kept.time, _kind(kept.kind))
+        cursor.execute(self._sql(sql.LATEST_OVER), (user, *name, self.max_events_per_user - 1))
+        for row in cursor.fetchall():
+            cursor.execute(self._sql(sql.CUT), (user, *name, *row))
 
     @override
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
@@ -214,14 +232,27 @@ class SQLMetadataStore(MetadataStore):
         return _records(kind, records), _histories([row for row in rows if row[1] is None], most)
 
     @override
-    def _delete_events(self, user_ids: list[Id]) -> None:
-        batches = list(self._key_batches(sorted(user_ids, key=encode_id)))
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        most = self._database.limits().statement // 3  # users, items and kinds in one statement
+        users = sorted(map(_key, user_ids))
+        items = [None] if only is None or only.item_ids is None else self._parts(map(_key, only.item_ids), most)
+        kinds = [None] if only is None or only.kinds is None else self._parts(map(_kind, only.kinds), most)
+        times = () if only is None or only.time is None else (only.time,)
 
         def work(cursor: Cursor) -> None:
-            for keys in batches:
-                cursor.execute(self._sql(sql.DELETE_EVENTS, len(keys)), keys)
+            for some_users, some_items, some_kinds in itertools.product(self._parts(users, most), items, kinds):
+                text = sql.DELETE_EVENTS
+                values: list[Any] = [*some_users]
+                for column, some in (("item_id", some_items), ("kind", some_kinds), ("time", times)):
+                    if some:
+                        text += one_of(column, len(some))
+                        values += some
+                cursor.execute(self._sql(text, len(some_users)), values)
 
         self._database.write(work)
+
+    def _parts(self, keys: Iterable[bytes], most: int) -> list[Sequence[bytes]]:
+        return [padded(part) for part in bounded(keys, self._database.limits().sent, most)]
 
     @override
     def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
@@ -231,8 +262,8 @@ class SQLMetadataStore(MetadataStore):
     def _scanned_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
         rows = self._database.read(self._sql(sql.FIRST_USERS), (batch_size,))
         while rows:
-            page = _ids(row[0] for row in rows)
-            yield from self._recent_events(page, None).items()
+            page = _ids(row[0] for row in _with_ids(rows))
+            yield from (self._recent_events(page, None) if page else {}).items()
             rows = self._database.read(self._sql(sql.NEXT_USERS), (rows[-1][0], batch_size))
 
     def _most(self, limit: int | None) -> int:
@@ -246,35 +277,22 @@ class SQLMetadataStore(MetadataStore):
             yield padded(batch) if self._database.dialect.plans else batch
 
 
-def _rows(user: bytes, events: Sequence[Event], last: int) -> list[tuple[bytes, bytes, float, float | None, int]]:
+def _rows(user: bytes, events: Sequence[Event], last: int) -> list[_Row]:
     """The rows of a user's events, numbered on from ``last`` in the order of appending, in the order of the key."""
     # Adding nothing makes 0.0 of -0.0, which some keys take for another number.
     rows = [
-        (user, _key(event.item_id), (event.time or 0.0) + 0.0, event.rating, number)
+        (user, _key(event.item_id), (event.time or 0.0) + 0.0, _kind(event.kind), event.rating, number)
         for number, event in enumerate(events, last + 1)
     ]
-    return sorted(rows, key=itemgetter(1, 2))
+    return sorted(rows, key=itemgetter(1, 2, 3))
 
 
 def _records(kind: str, rows: Sequence[tuple[bytes, str]]) -> dict[Id, Record]:
-    ids = _ids(row[0] for row in rows)
-    try:
-        # One call of the parser for all: its start costs as much as a small record.
-        return dict(zip(ids, json.loads(f"[{','.join([row[1] for row in rows])}]")))
-    except ValueError:
-        return {key: _record(kind, key, row[1]) for key, row in zip(ids, rows)}
-
-
-def _record(kind: str, key: Id, text: str) -> Record:
-    try:
-        record: Record = json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"the record of {kind} {key!r} is no JSON but {text[:60]!r}", "put it again") from error
-    return record
+    return read_records(kind, _ids(row[0] for row in rows), [row[1] for row in rows])
 
 
 def _histories(rows: Sequence[tuple[Any, ...]], most: int) -> dict[Id, list[Event]]:
-    """The events of each user, from rows of user, nothing, item, time, rating, number."""
+    """The events of each user, from rows of user, nothing, item, time, kind, rating, number."""
     grouped: dict[bytes, list[tuple[Any, ...]]] = {}
     for row in rows:
         grouped.setdefault(row[0], []).append(row)
@@ -282,16 +300,45 @@ def _histories(rows: Sequence[tuple[Any, ...]], most: int) -> dict[Id, list[Even
 
 
 def _history(user: Id, rows: list[tuple[Any, ...]], most: int) -> list[Event]:
-    # By time, then number; the item settles it for numbers that two processes gave at once.
-    rows.sort(key=itemgetter(3, 5, 2))
-    _, _, items, times, ratings, _ = zip(*rows[-most:])
-    return stored_events(user, _ids(items), times, ratings)
+    # By time, then number; item and kind settle it for numbers that two processes gave at once.
+    rows.sort(key=itemgetter(3, 6, 2, 4))
+    latest = rows[-most:]
+    items = _ids(row[2] for row in latest)
+    return [
+        Event.unchecked(user, item, time, rating, str(kind, "utf-8") if kind else None)
+        for item, (_, _, _, time, kind, rating, _) in zip(items, latest)
+    ]
 
 
 def _key(identity: Id) -> bytes:
     return encode_id(identity).encode() if isinstance(identity, str) else b"i%d" % identity
 
 
+def _kind(kind: str | None) -> bytes:
+    return b"" if kind is None else kind.encode()
+
+
 def _ids(keys: Iterable[bytes]) -> list[Id]:
     # The usual case without a call for each: an "i" and digits.
-    return [int(key[1:]) if key[0] == 105 else decode_id(str(key, "utf-8")) for key in keys]
+    try:
+        return [int(key[1:]) if key[0] == 105 else decode_id(str(key, "utf-8")) for key in keys]
+    except (ValueError, IndexError) as error:
+        raise StoreError("an id in the tables was not written by vecrec", "delete its row") from error
+
+
+def _with_ids(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+    """The rows that begin with an id; a row that another program wrote is left out and logged."""
+    try:
+        _ids(row[0] for row in rows)
+    except StoreError:
+        return [row for row in rows if _is_id(row[0])]
+    return rows
+
+
+def _is_id(key: bytes) -> bool:
+    try:
+        _ids([key])
+    except StoreError:
+        _LOG.warning("the id %r in the tables was not written by vecrec, and its row is left out", key)
+        return False
+    return True

@@ -1,8 +1,8 @@
 """Predicted ratings as a second stage, trained by PaddlePaddle and run by NumPy.
 
-``preparation`` draws folds of ratings and makes the users' vectors without each, ``language`` turns ids, features and
-histories into numbers; ``network`` is the model in PaddlePaddle, ``training`` the loop; ``runtime`` is the same model
-in NumPy; ``reranker`` is the whole.
+``training_data`` draws folds of ratings and makes the users' vectors without each; ``network`` is the model in
+PaddlePaddle, ``training`` the loop; ``inference`` turns histories into numbers and is the same model in NumPy;
+``reranker`` puts them together.
 """
 
 from vecrec.rerankers.rating.reranker import RatingReranker

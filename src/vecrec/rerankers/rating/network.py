@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from paddle import nn
 from scipy.sparse import csr_matrix
 
-from vecrec.learning.operators import SparseProduct
-from vecrec.learning.preprocessor import Language
-from vecrec.rerankers.rating.preprocessor import STATISTICS, Scale
+from vecrec.learning.paddle import SparseProduct
+from vecrec.learning.preprocessor import Preprocessor
+from vecrec.rerankers.rating.inference import STATISTICS, Scale
 from vecrec.rerankers.rating.settings import RatingSettings
 
 __all__ = ["RatingNetwork"]
@@ -36,11 +36,11 @@ class RatingNetwork(nn.Layer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, language: Language, scale: Scale, dim: int, settings: RatingSettings, rng: np.random.Generator
+        self, preprocessor: Preprocessor, scale: Scale, dim: int, settings: RatingSettings, rng: np.random.Generator
     ) -> None:
         super().__init__()
         self._settings, self._scale = settings, scale
-        for name, array in _first_weights(language, scale, dim, settings, rng).items():
+        for name, array in _first_weights(preprocessor, scale, dim, settings, rng).items():
             zeros = nn.initializer.Constant(0.0)
             parameter = paddle.create_parameter(array.shape, "float32", default_initializer=zeros)
             parameter.set_value(array)
@@ -83,7 +83,7 @@ class RatingNetwork(nn.Layer):  # type: ignore[misc]
 
 
 def _first_weights(
-    language: Language, scale: Scale, dim: int, settings: RatingSettings, rng: np.random.Generator
+    preprocessor: Preprocessor, scale: Scale, dim: int, settings: RatingSettings, rng: np.random.Generator
 ) -> Mapping[str, Array]:
     width = settings.width
     sizes = [3 * width + STATISTICS, *settings.hidden]
@@ -92,13 +92,13 @@ def _first_weights(
     straight[2 * width : 3 * width] = 1  # to begin with, a matrix factorisation
     # Ids begin at zero, where those that are never seen stay, beside what the features and vectors say.
     weights = {
-        "user_ids": _normal(rng, (language.users.size, width), SPREAD),
-        "item_ids": _normal(rng, (language.items.size, width), SPREAD),
+        "user_ids": _normal(rng, (preprocessor.users.size, width), SPREAD),
+        "item_ids": _normal(rng, (preprocessor.items.size, width), SPREAD),
         "user_vectors": _normal(rng, (dim, width), SPREAD * dim**-0.5),
         "item_vectors": _normal(rng, (dim, width), SPREAD * dim**-0.5),
-        "user_features": np.zeros((language.user_space.size, width), np.float32),
-        "item_features": np.zeros((language.item_space.size, width), np.float32),
-        "histories": _normal(rng, (2 * language.items.size, width), SPREAD),
+        "user_features": np.zeros((preprocessor.user_space.size, width), np.float32),
+        "item_features": np.zeros((preprocessor.item_space.size, width), np.float32),
+        "histories": _normal(rng, (2 * preprocessor.items.size, width), SPREAD),
         "straight": straight,
         "last": _normal(rng, (sizes[-1], 1), 0.1 * sizes[-1] ** -0.5),
         "constant": np.full((1,), np.log(share / (1 - share)), np.float32),

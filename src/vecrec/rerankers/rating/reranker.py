@@ -16,11 +16,10 @@ from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer
 from vecrec.data import Feature
 from vecrec.errors import DimensionMismatchError, InvalidDataError, NotFittedError
-from vecrec.learning.preprocessor import Language
+from vecrec.learning.preprocessor import Preprocessor
 from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
-from vecrec.rerankers.rating.inference import Head
-from vecrec.rerankers.rating.preprocessor import Scale, Statistics, past, statistics
+from vecrec.rerankers.rating.inference import Head, Scale, Statistics, past, statistics
 from vecrec.rerankers.rating.settings import RatingSettings
 from vecrec.types import Recommendation, User
 
@@ -40,7 +39,7 @@ class RatingReranker(Reranker):
     `vecrec.rerankers.rating.network.RatingNetwork` for the formula, and `RatingSettings` for what can be chosen. A
     recommendation's score is then the predicted rating, on the application's scale.
 
-    It learns how much somebody likes what they choose, and not what they choose: by the measure of who finds the next
+    It learns how much users like what they choose, and not what they choose: by the measure of who finds the next
     item, the order of the vectors is better. Take it where a high rating is what counts.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, encoder, settings, seed, ``threads``
@@ -67,18 +66,14 @@ class RatingReranker(Reranker):
         settings: RatingSettings | Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> None:
-        if isinstance(settings, Mapping):
-            settings = RatingSettings.from_json(settings)
-        if settings is not None and not isinstance(settings, RatingSettings):
-            raise InvalidDataError(f"settings is {settings!r}", "give RatingSettings(...)")
         self._depth = integer(depth, "depth", low=1)
         self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
-        self.settings = settings or RatingSettings()
+        self.settings = RatingSettings.of(settings)
         """How it is built and trained."""
         self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
-        self._language: Language | None = None
+        self._preprocessor: Preprocessor | None = None
         self._head: Head | None = None
         self._items = Statistics(np.zeros(2, np.float32), np.zeros(2, np.float32))
         self._encoder = ""
@@ -120,30 +115,30 @@ class RatingReranker(Reranker):
             DimensionMismatchError: for vectors of another length.
             NotFittedError: before ``fit`` or ``load``.
         """
-        language, head = self._parts()
+        preprocessor, head = self._parts()
         if not len(candidates):
             return np.zeros(0, np.float32)
         vectors = self._vectors(candidates.vectors, head, "item")
         query = self._vectors(_row(candidates.user_vector, vectors.shape[1]), head, "user")
-        rows = language.items.indexes(item.item_id for item in candidates).astype(np.int64)
-        records = [_readable(language.schema.items, item.metadata) for item in candidates]
-        items = head.items(rows, language.item_space.rows(records), vectors)
-        made, numbers = self._user(language, head, user, query)
+        rows = preprocessor.items.indexes(item.item_id for item in candidates).astype(np.int64)
+        records = [_readable(preprocessor.schema.items, item.metadata) for item in candidates]
+        items = head.items(rows, preprocessor.item_space.rows(records), vectors)
+        made, numbers = self._user(preprocessor, head, user, query)
         products = vectors @ query[0] / np.float32(head.scale.products)
         pairs = statistics(np.repeat(numbers, len(rows), axis=0), rows, self._items, products)
         return head.ratings(np.repeat(made, len(rows), axis=0), items, pairs)
 
     def _user(
-        self, language: Language, head: Head, user: User, query: NDArray[np.float32]
+        self, preprocessor: Preprocessor, head: Head, user: User, query: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rated = [(event.item_id, event.rating) for event in user.history if event.rating is not None]
-        rated = [pair for pair in rated if pair[0] in language.items][-self.settings.history :]
-        rows = language.items.indexes(key for key, _ in rated).astype(np.int64)
+        rated = [pair for pair in rated if pair[0] in preprocessor.items][-self.settings.history :]
+        rows = preprocessor.items.indexes(key for key, _ in rated).astype(np.int64)
         # A rating from another scale would be taken for an unheard-of enthusiasm.
         given = np.clip([rating for _, rating in rated], head.scale.low, head.scale.top).astype(np.float32)
         histories, numbers = past(rows, given, np.array([len(rated)]), self._items, head.scale.mean)
-        ids = language.users.indexes([user.id]).astype(np.int64)
-        profile = language.user_space.rows([_readable(language.schema.users, user.features)])
+        ids = preprocessor.users.indexes([user.id]).astype(np.int64)
+        profile = preprocessor.user_space.rows([_readable(preprocessor.schema.users, user.features)])
         return head.users(ids, profile, histories, query), numbers
 
     def _vectors(self, vectors: NDArray[np.float32], head: Head, side: str) -> NDArray[np.float32]:
@@ -161,9 +156,9 @@ class RatingReranker(Reranker):
     @override
     def _fit(self, data: Dataset, encoder: Encoder, progress: Progress) -> None:
         preparation, training = _training()
-        material = preparation.prepare(data, encoder, self.settings, self.seed, progress)
-        head, errors = training.train(material, self.settings, self.seed, self.threads, progress)
-        self._take(material.language, head, material.items)
+        training_data = preparation.prepare(data, encoder, self.settings, self.seed, progress)
+        head, errors = training.train(training_data, self.settings, self.seed, self.threads, progress)
+        self._take(training_data.preprocessor, head, training_data.items)
         self._encoder, self._errors = encoder.fingerprint, tuple(errors)
 
     @override
@@ -172,17 +167,17 @@ class RatingReranker(Reranker):
         scored = [replace(item, score=rating) for item, rating in zip(candidates, rated)]
         return sorted(scored, key=lambda item: -item.score)
 
-    # -- keeping
+    # -- saving
 
     @override
     def _save(self, directory: Path) -> None:
-        language, head = self._parts()
+        preprocessor, head = self._parts()
         values = {
             "depth": self._depth,
             "seed": self.seed,
             "settings": self.settings.to_json(),
             "scale": asdict(head.scale),
-            "language": language.to_json(),
+            "language": preprocessor.to_json(),
             "encoder_fingerprint": self._encoder,
             "errors": list(self._errors),
         }
@@ -195,25 +190,32 @@ class RatingReranker(Reranker):
         loaded = cls(values["depth"], seed=values["seed"], settings=RatingSettings.from_json(values["settings"]))
         weights = {name.removeprefix("weight/"): array for name, array in arrays.items() if name.startswith("weight/")}
         items = Statistics(arrays["residuals"], arrays["counts"])
-        loaded._take(Language.from_json(values["language"]), Head(weights, Scale(**values["scale"])), items)
+        loaded._take(Preprocessor.from_json(values["language"]), Head(weights, Scale(**values["scale"])), items)
         loaded._encoder, loaded._errors = values["encoder_fingerprint"], tuple(values["errors"])
         return loaded
 
     @override
     def _fingerprint(self) -> str:
-        language, head = self._parts()
+        preprocessor, head = self._parts()
         arrays = self._arrays(head)
-        said = [self.name, self._depth, self.settings.history, asdict(head.scale), language.to_json(), sorted(arrays)]
+        said = [
+            self.name,
+            self._depth,
+            self.settings.history,
+            asdict(head.scale),
+            preprocessor.to_json(),
+            sorted(arrays),
+        ]
         return array_digest(said, *(arrays[name] for name in sorted(arrays)))
 
-    def _take(self, language: Language, head: Head, items: Statistics) -> None:
-        _check_shapes(language, head, items)
-        self._language, self._head, self._items = language, head, items
+    def _take(self, preprocessor: Preprocessor, head: Head, items: Statistics) -> None:
+        _check_shapes(preprocessor, head, items)
+        self._preprocessor, self._head, self._items = preprocessor, head, items
 
-    def _parts(self) -> tuple[Language, Head]:
-        if self._language is None or self._head is None:
-            raise NotFittedError("this RatingReranker has learnt nothing yet", "call fit(data, encoder)")
-        return self._language, self._head
+    def _parts(self) -> tuple[Preprocessor, Head]:
+        if self._preprocessor is None or self._head is None:
+            raise NotFittedError("this RatingReranker is not fitted", "call fit(data, encoder)")
+        return self._preprocessor, self._head
 
     def _arrays(self, head: Head) -> dict[str, NDArray[np.float32]]:
         weights = {f"weight/{name}": array for name, array in head.weights.items()}
@@ -247,18 +249,18 @@ def _row(vector: NDArray[np.float32] | None, dim: int) -> NDArray[np.float32]:
     return np.zeros((1, dim), np.float32) if vector is None else vector[None].astype(np.float32)
 
 
-def _check_shapes(language: Language, head: Head, items: Statistics) -> None:
+def _check_shapes(preprocessor: Preprocessor, head: Head, items: Statistics) -> None:
     rows = {
-        "user_ids": language.users.size,
-        "item_ids": language.items.size,
-        "user_features": language.user_space.size,
-        "item_features": language.item_space.size,
-        "histories": 2 * language.items.size,
+        "user_ids": preprocessor.users.size,
+        "item_ids": preprocessor.items.size,
+        "user_features": preprocessor.user_space.size,
+        "item_features": preprocessor.item_space.size,
+        "histories": 2 * preprocessor.items.size,
     }
     for name, array in head.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
             raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit", "the files were changed")
-    if len(items.residuals) != language.items.size or len(items.counts) != language.items.size:
+    if len(items.residuals) != preprocessor.items.size or len(items.counts) != preprocessor.items.size:
         raise InvalidDataError(
-            f"there are {len(items.counts)} statistics for {language.items.size} items", "save again"
+            f"there are {len(items.counts)} statistics for {preprocessor.items.size} items", "save again"
         )

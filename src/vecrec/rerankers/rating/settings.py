@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
-
-from typing_extensions import Self
+from dataclasses import dataclass
 
 from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError
+from vecrec.learning.settings import Settings
 
 __all__ = ["RatingSettings"]
 
 
-@dataclass(frozen=True, slots=True)
-class RatingSettings:
+@dataclass(frozen=True, slots=True, repr=False)
+class RatingSettings(Settings):
     """How a `RatingReranker` is built and trained. The defaults were chosen on the validation part of MovieLens 1M.
 
     Raises:
@@ -55,29 +52,12 @@ class RatingSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, (tuple, list)):
             raise InvalidDataError(f"hidden is {self.hidden!r}", "give a tuple of widths, such as (128, 64)")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for width in self.hidden:
-            integer(width, "a width in hidden", low=1)
+        widths = tuple(integer(width, "a width in hidden", low=1) for width in self.hidden)
+        object.__setattr__(self, "hidden", widths)
         for name, least in _LEAST.items():
-            integer(getattr(self, name), name, low=least)
+            object.__setattr__(self, name, integer(getattr(self, name), name, low=least))
         for name, (low, high) in _RANGES.items():
-            number(getattr(self, name), name, low=low, high=high)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a JSON object, which `from_json` reads."""
-        return asdict(self) | {"hidden": list(self.hidden)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The settings that `to_json` has written.
-
-        Raises:
-            InvalidDataError: for names or values that are no settings.
-        """
-        unknown = sorted(set(value) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InvalidDataError(f"{unknown} are no settings of a rating reranker", "upgrade vecrec, or remove them")
-        return cls(**value)
+            object.__setattr__(self, name, number(getattr(self, name), name, low=low, high=high))
 
 
 _LEAST = {"width": 1, "history": 1, "folds": 2, "max_users": 1, "users": 1, "epochs": 1, "patience": 1}

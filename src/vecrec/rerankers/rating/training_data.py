@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
-from vecrec.learning.feature_map import FeatureSpace, SparseRows
-from vecrec.learning.preprocessor import Language
+from vecrec.learning.preprocessor import FeatureSpace, Preprocessor, SparseRows
 from vecrec.progress import Progress, Step
-from vecrec.rerankers.rating.preprocessor import Scale, Statistics, past
+from vecrec.rerankers.rating.inference import Scale, Statistics, past
 from vecrec.rerankers.rating.settings import RatingSettings
 from vecrec.types import User
 
-__all__ = ["Material", "View", "prepare"]
+__all__ = ["TrainingData", "View", "prepare"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
@@ -33,7 +32,7 @@ class View:
     """What is known when the ratings of one fold are predicted: all others."""
 
     histories: SparseRows
-    """Of each user of the table, see `vecrec.rerankers.rating.preprocessor.past`."""
+    """Of each user of the table, see `vecrec.rerankers.rating.inference.past`."""
     numbers: Floats
     """Of each user, shape (n_users, 2)."""
     items: Statistics
@@ -55,10 +54,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What training works on."""
 
-    language: Language
+    preprocessor: Preprocessor
     scale: Scale
     items: Statistics
     """Of all ratings: what serves."""
@@ -74,7 +73,7 @@ class Material:
     validation: View | None
 
 
-def prepare(data: Dataset, encoder: Encoder, settings: RatingSettings, seed: int, progress: Progress) -> Material:
+def prepare(data: Dataset, encoder: Encoder, settings: RatingSettings, seed: int, progress: Progress) -> TrainingData:
     """Number everything, draw the folds and make the users' vectors without each.
 
     Raises:
@@ -83,25 +82,25 @@ def prepare(data: Dataset, encoder: Encoder, settings: RatingSettings, seed: int
     rng = np.random.default_rng((seed, 0))
     chosen = _chosen(data, settings.max_users, rng)
     users, items = np.unique(chosen.user_codes), np.unique(chosen.item_codes)
-    language = Language(
+    preprocessor = Preprocessor(
         schema=data.schema,
         items=Vocabulary(data.item_ids[code] for code in items),
         users=Vocabulary(data.user_ids[code] for code in users),
         item_space=FeatureSpace.learn(data.schema.items, [data.item_records[code] for code in items]),
         user_space=FeatureSpace.learn(data.schema.users, [data.user_records[code] for code in users]),
     )
-    drawing = _Drawing(chosen, encoder, users, language.items.indexes(data.item_ids).astype(np.int64), settings)
+    drawing = _Drawing(chosen, encoder, users, preprocessor.items.indexes(data.item_ids).astype(np.int64), settings)
     folds, validation = drawing.views(rng, progress)
-    item_codes = items[np.argsort(language.items.indexes(data.item_ids[code] for code in items))].tolist()
-    vectors = np.zeros((language.items.size, encoder.dim), np.float32)
+    item_codes = items[np.argsort(preprocessor.items.indexes(data.item_ids[code] for code in items))].tolist()
+    vectors = np.zeros((preprocessor.items.size, encoder.dim), np.float32)
     vectors[2:] = encoder.encode_items([data.item(code) for code in item_codes])
-    return Material(
-        language,
+    return TrainingData(
+        preprocessor,
         drawing.scale(folds, vectors),
-        Statistics.of(drawing.targets, drawing.ratings, drawing.mean, language.items.size),
-        language.users.indexes(data.user_ids[code] for code in users).astype(np.int64),
-        language.user_space.rows([*(data.user_records[code] for code in users), None]),
-        language.item_space.rows([None, None, *(data.item_records[code] for code in item_codes)]),
+        Statistics.of(drawing.targets, drawing.ratings, drawing.mean, preprocessor.items.size),
+        preprocessor.users.indexes(data.user_ids[code] for code in users).astype(np.int64),
+        preprocessor.user_space.rows([*(data.user_records[code] for code in users), None]),
+        preprocessor.item_space.rows([None, None, *(data.item_records[code] for code in item_codes)]),
         vectors,
         folds,
         validation,
@@ -184,7 +183,7 @@ def _chosen(data: Dataset, most: int, rng: np.random.Generator) -> Dataset:
     rated = np.zeros(data.n_events, bool) if data.ratings is None else ~np.isnan(data.ratings)
     if rated.sum() < 2 or np.ptp(np.asarray(data.ratings)[rated]) == 0:
         raise InvalidDataError(
-            "a rating reranker learns from events with different ratings, and there are none",
+            "a rating reranker learns from events with different ratings, and the data set has none",
             "leave it out, or give Event(..., rating=...)",
         )
     users = np.unique(data.user_codes[rated])

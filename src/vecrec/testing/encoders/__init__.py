@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vecrec.testing.encoders.keeping import KeepingTests
 from vecrec.testing.encoders.learning import LearningTests
+from vecrec.testing.encoders.persistence import PersistenceTests
 from vecrec.testing.encoders.vectors import VectorTests
 
 __all__ = ["EncoderTests"]
 
 
-class EncoderTests(VectorTests, LearningTests, KeepingTests):
+class EncoderTests(VectorTests, LearningTests, PersistenceTests):
     """A test for each promise of `vecrec.encoders.base.Encoder`.
 
     Subclass it with a class method that makes an unfitted encoder::

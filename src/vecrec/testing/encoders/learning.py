@@ -12,8 +12,7 @@ from vecrec.data import Dataset
 from vecrec.encoders.base import Encoder
 from vecrec.errors import NotFittedError
 from vecrec.testing.base import refused
-from vecrec.testing.encoders.base import EncoderKit
-from vecrec.testing.encoders.processes import answers, learn
+from vecrec.testing.encoders.base import EncoderKit, answers, learn
 from vecrec.testing.encoders.tastes import SCHEMA, items_to_ask, tastes, users_to_ask
 from vecrec.testing.processes import elsewhere
 from vecrec.types import Item

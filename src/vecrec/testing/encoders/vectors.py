@@ -81,9 +81,9 @@ class VectorTests(EncoderKit):
         assert not np.allclose(people[0], people[2], atol=1e-4)
 
     def test_the_history_changes_the_vector(self, fitted: Encoder) -> None:
-        """What somebody did decides what they get; so does which of it they did last."""
+        """The history decides the vector; so does its order."""
         if not self.personal:
-            pytest.skip("this encoder treats everybody alike")
+            pytest.skip("this encoder treats all users alike")
         histories = [[], ["item 0"], ["item 1"], ["item 0", "item 3", "item 1"]]
         if self.reads_order:
             histories.append(["item 1", "item 3", "item 0"])

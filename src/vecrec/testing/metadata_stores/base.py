@@ -1,4 +1,4 @@
-"""What the tests of a metadata store stand on: the hooks that a subclass fills, and names that nobody else uses."""
+"""The base of the tests of a metadata store: hooks that a subclass fills, and unique names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MetadataStoreKit(ConformanceTests):
         raise NotImplementedError(f"{type(self).__name__} needs a method reopen(self, store): see MetadataStoreTests")
 
     def unreachable(self) -> MetadataStore:
-        """A store at an address where nobody answers, with a timeout of a second or two. Making it may raise."""
+        """A store at an address without a server, with a timeout of a second or two. Making it may raise."""
         raise NotImplementedError(f"{type(self).__name__} needs a method unreachable(self), or the line remote = False")
 
     def raw_record(self, store: MetadataStore, kind: str, key: Id) -> Record | None:
@@ -63,7 +63,7 @@ class MetadataStoreKit(ConformanceTests):
 
     @pytest.fixture
     def users(self) -> list[Id]:
-        """Ids of ten users without events whom no other test uses: strings first, then integers."""
+        """Ids of ten users without events that no other test uses: strings first, then integers."""
         tag = uuid.uuid4()
         return [f"{tag} {number}" for number in range(5)] + [(tag.int >> 68) * 8 + number for number in range(5)]
 

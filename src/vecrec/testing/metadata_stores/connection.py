@@ -60,7 +60,7 @@ class ConnectionTests(MetadataStoreKit):
         assert [len(found[user]) for user in users[1:_THREADS]] == [10] * (_THREADS - 1)
 
     def test_a_batch_is_read_whole_or_not_at_all(self, store: MetadataStore, kind: str) -> None:
-        """While batches are put, whoever gets their records sees all of one batch and never parts of two."""
+        """While batches are put, a reader of their records sees all of one batch and never parts of two."""
         if not self.atomic:
             pytest.skip("this store's engine cannot write a batch as one, as its docs say")
         ids = range(50)
@@ -115,7 +115,7 @@ class ConnectionTests(MetadataStoreKit):
         store.ping()
 
     def test_leaving_the_with_block_closes(self, store: MetadataStore) -> None:
-        """A store is a context manager that gives itself and closes at the end, also on an error."""
+        """A store is a context manager that returns itself and closes at the end, also on an error."""
         opened = self.reopen(store)
         with contextlib.suppress(ZeroDivisionError), opened as entered:
             assert entered is opened
@@ -146,7 +146,7 @@ class ConnectionTests(MetadataStoreKit):
         )
 
     def test_an_engine_out_of_reach_is_told_in_time(self) -> None:
-        """Where nobody answers, `StoreUnavailableError` comes within the timeout, with the engine's own cause."""
+        """Without a server, `StoreUnavailableError` comes within the timeout, with the engine's own cause."""
         if not self.remote:
             pytest.skip("this store is embedded, so there is no engine to lose")
         started = time.monotonic()

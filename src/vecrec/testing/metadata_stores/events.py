@@ -14,9 +14,12 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.testing.base import expected, refused, same, same_ids
 from vecrec.testing.data import BAD_IDS, HOSTILE_IDS
 from vecrec.testing.metadata_stores.base import MetadataStoreKit, histories
-from vecrec.types import Event
+from vecrec.types import MAX_KIND, Event
 
 __all__ = ["EventTests"]
+
+
+_KINDS = [None, "view", "VIEW", "view ", "é,\"\\'", "null", "\U0001f44d" * MAX_KIND, "a,null"]
 
 
 class EventTests(MetadataStoreKit):
@@ -33,14 +36,16 @@ class EventTests(MetadataStoreKit):
         assert found == sorted(expected(events), key=lambda event: event.time or 0.0)
 
     def test_events_come_back_with_their_types(self, store: MetadataStore, users: list[Id]) -> None:
-        """Ids keep their type, times and ratings every digit, and an unknown rating is not a rating of zero."""
+        """Ids keep their type, times and ratings every digit; unknown ratings and kinds stay unknown."""
         times = [-5.5, 0.0, 1e-7, 0.1, 1 / 3, 978300760.0, 1700000000.1234567, 9e10]
         ratings = [None, 0.0, 5.0, 1 / 3, -1.5, 1e-300, 3.5, 1e300]
         ids: list[Id] = [1, "1", "", "é", 2**63 - 1, -(2**63), "\U0001f3ac", "x" * 512]
         for user in (users[0], users[-1]):
-            events = [Event(user, *row) for row in zip(ids, times, ratings)]
+            events = [Event(user, *row) for row in zip(ids, times, ratings, _KINDS)]
             store.append_events(events)
             assert _same_events(store.recent_events([user])[user], events)
+            assert _same_events(store.read_users("user", [user])[1][user], events)
+            assert _same_events(histories(store, [user])[user], events)
 
     def test_of_equal_times_the_first_appended_is_the_earlier(self, store: MetadataStore, users: list[Id]) -> None:
         """Events of one moment keep the order in which they were appended, within a call and between calls."""
@@ -55,7 +60,7 @@ class EventTests(MetadataStoreKit):
         assert same([event.item_id for event in limited], [*items[-3:], "late"])
 
     def test_an_event_appended_again_keeps_its_place(self, store: MetadataStore, users: list[Id]) -> None:
-        """User, item and time name an event: the second takes the rating, the first keeps the place."""
+        """User, item, time and kind name an event: the second takes the rating, the first keeps the place."""
         events = [Event(users[0], item, 7.0, 1.0) for item in "cab"]
         store.append_events([*events, Event(users[1], "c", 7.0, 1.0)])
         store.append_events([Event(users[0], "c", 7.0, 5.0)])
@@ -71,6 +76,15 @@ class EventTests(MetadataStoreKit):
         store.append_events(events)
         assert _same_events(store.recent_events(users[:1])[users[0]], events)
 
+    def test_other_kinds_are_other_events(self, store: MetadataStore, users: list[Id]) -> None:
+        """Events of one user, item and time with different kinds stay apart, and each can be replaced."""
+        events = [Event(users[0], "item", 1.0, float(n), kind) for n, kind in enumerate(_KINDS)]
+        store.append_events(events)
+        assert _same_events(store.recent_events(users[:1])[users[0]], events)
+        events[1] = Event(users[0], "item", 1.0, 9.0, "view")
+        store.append_events(events[1:2])
+        assert _same_events(store.recent_events(users[:1])[users[0]], events)
+
     def test_repeating_an_append_changes_nothing(self, store: MetadataStore, users: list[Id]) -> None:
         """The same batch appended again leaves the same history, each event once."""
         events = [Event(user, item, 1.0, 2.0) for user in users[:3] for item in ("b", "a")]
@@ -81,12 +95,12 @@ class EventTests(MetadataStoreKit):
             }
 
     def test_the_last_of_an_event_given_twice_counts(self, store: MetadataStore, users: list[Id]) -> None:
-        """Within one call, the last rating counts at the place of the first."""
+        """Of an event that stands twice in one call, the last one counts, at the place of the last."""
         store.append_events(
             [Event(users[0], item, 1.0, rating) for item, rating in (("b", 1.0), ("a", 2.0), ("b", 3.0))]
         )
         found = store.recent_events(users[:1])[users[0]]
-        assert [(event.item_id, event.rating) for event in found] == [("b", 3.0), ("a", 2.0)]
+        assert [(event.item_id, event.rating) for event in found] == [("a", 2.0), ("b", 3.0)]
 
     def test_a_limit_gives_the_latest(self, store: MetadataStore, users: list[Id]) -> None:
         """With a limit the latest events come, still oldest first; a limit beyond the number gives all there are."""
@@ -159,6 +173,60 @@ class EventTests(MetadataStoreKit):
         assert found == [float(time) for time in range(count - len(found), count)]
         assert [event.time for event in histories(store, users)[users[0]]] == found
 
+    def test_the_latest_event_of_a_call_is_kept(self, store: MetadataStore, users: list[Id]) -> None:
+        """An event older than a full history, from a clock that is behind, is read by the next call."""
+        count = self.kept_events + 60
+        store.append_events([Event(users[0], time, 1000.0 + time) for time in range(count)])
+        kept = len(store.recent_events(users[:1])[users[0]])
+        for late in range(3):
+            store.append_events([Event(users[0], "older", 1.0), Event(users[0], f"late {late}", 10.0 + late)])
+            found = [event.item_id for event in store.recent_events(users[:1])[users[0]]]
+            assert f"late {late}" in found
+            assert found[-kept + 3 :] == list(range(count - kept + 3, count))
+            assert [event.item_id for event in histories(store, users)[users[0]]] == found
+
+    def test_deleting_some_events_leaves_the_others(self, store: MetadataStore, users: list[Id]) -> None:
+        """Only events that agree with every condition go: items, kinds, time; an empty list of them deletes nothing."""
+        items, kinds, times = (1, "1", 'a,"b'), (None, "view", 'a,"view"'), (1.0, 2.5)
+        events = [
+            Event(user, item, time, None, kind)
+            for user in users[:3]
+            for time in times
+            for item in items
+            for kind in kinds
+        ]
+        cases: list[dict[str, Any]] = [
+            {"item_ids": [1]},
+            {"item_ids": ["1", 'a,"b', "missing"]},
+            {"kinds": ["view"]},
+            {"kinds": [None, 'a,"view"']},
+            {"time": 2.5},
+            {"time": 7.0},
+            {"item_ids": []},
+            {"kinds": []},
+            {"item_ids": ["1"], "kinds": [None]},
+            {"item_ids": [1, "1"], "kinds": ["view", 'a,"view"'], "time": 1.0},
+            {"item_ids": range(2000), "kinds": ["view", *map(str, range(600))]},
+        ]
+        for only in cases:
+            store.append_events(events)
+            store.delete_events([users[0], users[1], "nobody"], **only)
+            wanted = {user: [e for e in events if e.user_id == user and not _matches(e, only)] for user in users[:2]}
+            wanted[users[2]] = [event for event in events if event.user_id == users[2]]
+            found = store.recent_events(users[:3])
+            for user in users[:3]:
+                assert sorted(map(repr, found[user])) == sorted(map(repr, wanted[user])), only
+                assert [event.time for event in found[user]] == sorted(event.time or 0.0 for event in wanted[user])
+
+    def test_deleting_the_last_event_leaves_no_history(self, store: MetadataStore, users: list[Id]) -> None:
+        """A user whose events went one by one is not scanned, and can be given events again."""
+        store.append_events([Event(user, "a", 1.0, 1.0, kind) for user in users[:2] for kind in ("like", None)])
+        for kind in ("like", None):
+            store.delete_events(users[:1], item_ids=["a"], kinds=[kind])
+        assert same_ids(histories(store, users), users[1:2])
+        store.append_events([Event(users[0], "a", 1.0)])
+        assert store.recent_events(users[:1])[users[0]] == [Event(users[0], "a", 1.0)]
+
     def test_deleting_events_leaves_other_users_alone(self, store: MetadataStore, users: list[Id], kind: str) -> None:
         """All events of the named users go, no others, no record; users without events are no error."""
         store.append_events([Event(user, item, 1.0) for user in users for item in "ab"])
@@ -197,7 +265,7 @@ class EventTests(MetadataStoreKit):
         refused({repr(size): partial(store.scan_events, size) for size in sizes})
 
     def test_bad_events_are_refused_before_anything_is_written(self, store: MetadataStore, users: list[Id]) -> None:
-        """What is no event, or has no user or no time: none of the batch is written."""
+        """Something else than an event, or an event without a user or a time: nothing of the batch is written."""
         good = Event(users[0], "new", 1.0)
         bad: list[Any] = [Event(None, "a", 1.0), Event(users[0], "a"), None, ("u", "i", 1.0), {"user_id": "u"}, "event"]
         batches: list[Any] = ["events", None, {"a": good}, good, iter([good]), 5]
@@ -208,7 +276,7 @@ class EventTests(MetadataStoreKit):
         assert store.recent_events(users[:1]) == {users[0]: []}
 
     def test_bad_user_ids_are_refused(self, store: MetadataStore, users: list[Id]) -> None:
-        """Whatever is no id is refused, and the events of the good ids beside it stay."""
+        """An invalid id, item, kind or time is refused, and the events of the valid ids beside it stay."""
         store.append_events([Event(users[0], "kept", 1.0)])
         cases: dict[str, Callable[[], object]] = {}
         for bad in BAD_IDS:
@@ -216,6 +284,11 @@ class EventTests(MetadataStoreKit):
             cases[f"delete_events {bad!r:.40}"] = partial(store.delete_events, [users[0], bad])
         one: Any = users[0]
         cases["delete_events of one string"] = partial(store.delete_events, one)
+        conditions: list[dict[str, Any]] = [
+            {"item_ids": "a"}, {"item_ids": [None]}, {"kinds": "view"}, {"kinds": [1]}, {"kinds": [""]}, {"kinds": 5},
+            {"time": "1"}, {"time": float("nan")}, {"time": True},
+        ]  # fmt: skip
+        cases |= {f"delete_events {only}": partial(store.delete_events, users, **only) for only in conditions}
         refused(cases)
         assert len(store.recent_events(users[:1])[users[0]]) == 1
 
@@ -225,4 +298,16 @@ def _same_events(left: list[Event], right: list[Event]) -> bool:
 
 
 def _values(event: Event) -> list[Any]:
-    return [event.user_id, event.item_id, event.time, event.rating]
+    return [event.user_id, event.item_id, event.time, event.rating, event.kind]
+
+
+def _matches(event: Event, only: dict[str, Any]) -> bool:
+    return (
+        _among(event.item_id, only.get("item_ids"))
+        and _among(event.kind, only.get("kinds"))
+        and only.get("time") in (None, event.time)
+    )
+
+
+def _among(value: Id | None, values: Any) -> bool:
+    return values is None or any(same(value, other) for other in values)

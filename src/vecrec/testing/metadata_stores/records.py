@@ -221,7 +221,7 @@ class RecordTests(MetadataStoreKit):
         assert same(dict(store.scan(kind)), {"there": {"x": 1}})
 
     def test_bad_ids_are_refused_before_anything_is_written(self, store: MetadataStore, kind: str) -> None:
-        """Whatever is no id is refused by every call that takes ids, and the good ids beside it are left alone."""
+        """An invalid id is refused by every call that takes ids, and the valid ids beside it are left alone."""
         store.put(kind, {"kept": {"x": 1}})
         cases: dict[str, Callable[[], object]] = {}
         for bad in BAD_IDS:

@@ -32,7 +32,7 @@ class ScanTests(MetadataStoreKit):
         assert all(same(record, records[key]) for key, record in found)
 
     def test_scan_is_not_thrown_off_by_writes(self, store: MetadataStore, kind: str) -> None:
-        """Records that nobody touches come exactly once, while others are put and deleted between the batches."""
+        """Records that stay untouched come exactly once, while others are put and deleted between the batches."""
         store.put(kind, {key: {} for key in range(60)})
         seen = []
         for count, (key, _) in enumerate(store.scan(kind, 10)):

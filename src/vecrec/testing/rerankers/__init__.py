@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vecrec.testing.rerankers.keeping import KeepingTests
 from vecrec.testing.rerankers.orders import OrderTests
+from vecrec.testing.rerankers.persistence import PersistenceTests
 
 __all__ = ["RerankerTests"]
 
 
-class RerankerTests(OrderTests, KeepingTests):
+class RerankerTests(OrderTests, PersistenceTests):
     """A test for each promise of `vecrec.rerankers.base.Reranker`.
 
     Subclass it with a class method that makes an unfitted reranker::

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +18,7 @@ from vecrec.testing.base import ConformanceTests
 from vecrec.testing.encoders.tastes import items_to_ask, tastes, users_to_ask
 from vecrec.types import Item, Recommendation, User
 
-__all__ = ["Order", "RerankerKit", "asked", "candidates", "finder", "order", "orders"]
+__all__ = ["Order", "RerankerKit", "asked", "candidates", "finder", "learn", "order", "orders", "read_back"]
 
 Order = list[tuple[str, float]]
 """The items of a list with their scores."""
@@ -53,7 +55,7 @@ class RerankerKit(ConformanceTests):
 
 
 def candidates(user: User, items: Sequence[Item], k: int, *, known: bool = True) -> Candidates:
-    """Items as a recommender hands them over for a user: by score, or by their place where nobody is known."""
+    """Items as a recommender hands them over for a user: by score, or by their place for an unknown user."""
     named = [item for item in items if item.id is not None]
     vectors = finder().encode_items(named)
     query = finder().encode_users([user])[0]
@@ -94,3 +96,18 @@ def orders(reranker: Reranker) -> list[Order]:
 def _id(item: Item) -> int | str:
     assert item.id is not None
     return item.id
+
+
+def learn(reranker: Reranker) -> tuple[str, list[Order]]:
+    """What a reranker answers once it is fitted."""
+    fitted = reranker.fit(tastes(), finder())
+    return fitted.fingerprint, orders(fitted)
+
+
+def read_back(
+    kind: type[Reranker], directory: Path, unwanted: Sequence[str]
+) -> tuple[tuple[str, list[Order]], list[str]]:
+    """What a saved reranker answers, and which unwanted modules were imported for that."""
+    loaded = kind.load(directory)
+    found = loaded.fingerprint, orders(loaded)
+    return found, [module for module in unwanted if module in sys.modules]

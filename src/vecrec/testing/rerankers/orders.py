@@ -1,4 +1,4 @@
-"""The promises about the order: only candidates, each once, with finite scores, whoever asks."""
+"""The promises about the order: only candidates, each once, with finite scores, for any user."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OrderTests(RerankerKit):
             assert all(type(item.score) is float and math.isfinite(item.score) for item in found)
 
     def test_something_is_kept(self, fitted: Reranker) -> None:
-        """Of thirty candidates for somebody known, some come: one that drops everything would serve nobody."""
+        """Of thirty candidates for a known user, some come: a reranker that drops everything serves no user."""
         for user, given in expected([(user, given) for user, given in asked() if len(given) >= 25]):
             assert fitted.rerank(user, given), user
 
@@ -142,7 +142,7 @@ class OrderTests(RerankerKit):
         assert orders(self.make(seed=1).fit(tastes(), finder())) != orders(fitted)
 
     def test_it_says_whose_vectors_it_has_learnt_from(self, fitted: Reranker) -> None:
-        """The fingerprint of its encoder, or ``None`` where any will do, so that nobody serves it another's."""
+        """The fingerprint of its encoder, or ``None`` where any will do, so that it is not served with another's."""
         assert fitted.encoder_fingerprint in (None, finder().fingerprint)
         if fitted.encoder_fingerprint is None:
             other = ContentEncoder(dim=32, seed=9).fit(tastes())

@@ -30,7 +30,7 @@ class VectorStoreTests(CollectionTests, WriteTests, SearchTests, ReadTests, Conn
                 return MyStore("my://127.0.0.1:1", timeout=1)
 
     The kit works in collections of fresh names, which it drops, so the store may hold others. An embedded one says
-    ``remote = False`` instead of giving ``unreachable``; one that lives in its process says ``persistent = False``,
-    gives a new empty store from ``reopen``, and gives ``raw_vectors``. A promise that is not kept is declared by
+    ``remote = False`` instead of overriding ``unreachable``; one that lives in its process says ``persistent = False``,
+    returns a new empty store from ``reopen``, and overrides ``raw_vectors``. A promise that is not kept is declared by
     overriding its test with ``@pytest.mark.xfail(reason=...)``; any other override fails.
     """

@@ -23,7 +23,7 @@ _ROWS = 200
 
 
 def fresh_name() -> str:
-    """The name of a collection that nobody else uses."""
+    """The name of a collection that nothing else uses."""
     return f"kit_{uuid.uuid4().hex}"
 
 
@@ -79,7 +79,7 @@ class VectorStoreKit(ConformanceTests):
         raise NotImplementedError(f"{type(self).__name__} needs a method reopen(self, store): see VectorStoreTests")
 
     def unreachable(self) -> VectorStore:
-        """A store at an address where nobody answers, with a timeout of a second or two. Making it may raise."""
+        """A store at an address where nothing answers, with a timeout of a second or two. Making it may raise."""
         raise NotImplementedError(f"{type(self).__name__} needs a method unreachable(self), or the line remote = False")
 
     def raw_vectors(self, store: VectorStore, collection: str) -> Mapping[Id, Sequence[float]]:

@@ -78,7 +78,7 @@ class CollectionTests(VectorStoreKit):
         assert not {*names} & {*store.collections()}
 
     def test_drop_removes_the_collection_and_all_it_holds(self, store: VectorStore) -> None:
-        """After ``drop`` there is no such collection; made anew it is empty. A second ``drop`` is no error."""
+        """After ``drop`` there is no such collection; made again it is empty. A second ``drop`` is not an error."""
         name = fresh_name()
         try:
             store.create(name, CollectionSpec(DIM, "ip", FIELDS))
@@ -99,12 +99,12 @@ class CollectionTests(VectorStoreKit):
     def test_spec_is_what_the_collection_was_created_with(
         self, store: VectorStore, library: Library, angles: Library
     ) -> None:
-        """``spec`` gives the dimension, the metric and the fields with their types."""
+        """``spec`` returns the dimension, the metric and the fields with their types."""
         assert store.spec(library.name) == library.spec
         assert store.spec(angles.name) == angles.spec
 
     def test_spec_is_known_to_every_connection(self, store: VectorStore, library: Library, angles: Library) -> None:
-        """``spec`` answers alike in whichever process it is asked."""
+        """``spec`` answers alike in every process."""
         if not self.persistent:
             pytest.skip("this store lives in its process only")
         with self.reopen(store) as other:

@@ -76,7 +76,7 @@ class ConnectionTests(VectorStoreKit):
         assert name not in store.collections()
 
     def test_ping_returns_while_the_engine_answers(self, store: VectorStore) -> None:
-        """``ping`` raises nothing and gives nothing."""
+        """``ping`` raises nothing and returns nothing."""
         assert store.ping() is None
 
     def test_close_may_be_called_twice(self, store: VectorStore) -> None:
@@ -87,7 +87,7 @@ class ConnectionTests(VectorStoreKit):
         store.ping()
 
     def test_leaving_the_with_block_closes(self, store: VectorStore) -> None:
-        """A store is a context manager that gives itself and closes at the end, also on an error."""
+        """A store is a context manager that returns itself and closes at the end, also on an error."""
         opened = self.reopen(store)
         with contextlib.suppress(ZeroDivisionError), opened as entered:
             assert entered is opened
@@ -123,7 +123,7 @@ class ConnectionTests(VectorStoreKit):
             store.drop(name)  # it has outlived the connection
 
     def test_an_engine_out_of_reach_is_told_in_time(self) -> None:
-        """Where nobody answers, `StoreUnavailableError` comes within the timeout, with the engine's own cause."""
+        """Where nothing answers, `StoreUnavailableError` comes within the timeout, with the engine's own cause."""
         if not self.remote:
             pytest.skip("this store is embedded, so there is no engine to lose")
         started = time.monotonic()

@@ -29,9 +29,19 @@ class ReadTests(VectorStoreKit):
         assert same(list(found), [library.ids[5], library.ids[2], library.ids[9]])
         assert [entry.id for entry in found.values()] == list(found)
 
+    def test_fetch_without_attributes_leaves_them_out(self, store: VectorStore, library: Library) -> None:
+        """The same vectors in the same order, without attributes."""
+        ids = [library.ids[5], "missing", library.ids[2]]
+        found = store.fetch(library.name, ids, attributes=False)
+        assert same(list(found), [library.ids[5], library.ids[2]])
+        for entry, position in zip(found.values(), (5, 2)):
+            assert entry.id == library.ids[position]
+            assert entry.attributes == {}
+            np.testing.assert_array_equal(entry.vector, library.vectors[position])
+
     @pytest.mark.parametrize("batch_size", [7, 199, 200, 10_000])
     def test_scan_gives_every_entry_once(self, store: VectorStore, library: Library, batch_size: int) -> None:
-        """Whatever the size of its batches, a scan gives each entry once with its vector and attributes."""
+        """Whatever the size of its batches, a scan returns each entry once with its vector and attributes."""
         entries = list(store.scan(library.name, vectors=True, batch_size=batch_size))
         assert same_ids((entry.id for entry in entries), expected(library.ids))
         for entry in entries:
@@ -40,7 +50,7 @@ class ReadTests(VectorStoreKit):
             np.testing.assert_array_equal(entry.vector, library.vectors[position])
 
     def test_scan_without_vectors_leaves_them_out(self, store: VectorStore, library: Library) -> None:
-        """By default a scan gives ids and attributes only."""
+        """By default a scan returns ids and attributes only."""
         entries = list(store.scan(library.name))
         assert same_ids((entry.id for entry in entries), expected(library.ids))
         for entry in entries:
@@ -48,7 +58,7 @@ class ReadTests(VectorStoreKit):
             assert same(entry.attributes, library.attributes(library.ids.index(entry.id)))
 
     def test_scan_is_not_thrown_off_by_writes(self, store: VectorStore, scratch: str) -> None:
-        """Entries that nobody touches come exactly once, while others are written and deleted between the batches."""
+        """Entries that no write touches come exactly once, while others are written and deleted between the batches."""
         store.upsert(scratch, range(60), [axis(0)] * 60)
         touched = set(range(0, 60, 3)) | set(range(1000, 1060))
         seen = []

@@ -33,7 +33,7 @@ class WriteTests(VectorStoreKit):
     """Tests of ``upsert`` and ``delete``."""
 
     def test_what_was_written_comes_back(self, store: VectorStore, library: Library) -> None:
-        """``fetch`` gives each vector bit for bit, and each attribute with its type, without those that are missing."""
+        """``fetch`` returns each vector bit for bit, and each attribute that has a value with its type."""
         found = store.fetch(library.name, library.ids)
 
         assert list(found) == expected(library.ids)
@@ -122,7 +122,7 @@ class WriteTests(VectorStoreKit):
         assert same([found[3].attributes, found[4].attributes], [{"codes": [1, 2]}, {"price": 0.5}])
 
     def test_bad_vectors_are_refused_before_anything_is_written(self, store: VectorStore, scratch: str) -> None:
-        """NaN, infinity, what float32 cannot hold, and what is no matrix of numbers: none of the batch is written."""
+        """NaN, infinity, what float32 cannot hold, anything but a matrix: none of the batch is written."""
         good = axis(0).tolist()
         rows: dict[str, Any] = {
             "NaN": [good, [float("nan"), *good[1:]]],
@@ -168,7 +168,7 @@ class WriteTests(VectorStoreKit):
         assert store.count(scratch) == 0
 
     def test_bad_ids_are_refused_before_anything_is_written(self, store: VectorStore, scratch: str) -> None:
-        """Whatever is no id is refused by every call that takes ids, and the good ids beside it are left alone."""
+        """An invalid id is refused by every call that takes ids, and the good ids beside it are left alone."""
         pair = [axis(0), axis(1)]
         store.upsert(scratch, ["kept"], [axis(2)])
         cases: dict[str, Any] = {}
@@ -289,7 +289,7 @@ class WriteTests(VectorStoreKit):
         assert same([entry.attributes for entry in store.fetch(scratch, range(len(texts))).values()], rows)
 
     def test_deleted_entries_are_gone(self, store: VectorStore, scratch: str) -> None:
-        """A deleted entry is in no answer, those beside it stay, and its id may be written anew."""
+        """A deleted entry is in no answer, those beside it stay, and its id may be written again."""
         store.upsert(scratch, ["a", "b", "c"], [axis(0), axis(1), axis(2)], [{"year": 1}] * 3)
         store.delete(scratch, ["a", "c", "a"])
 

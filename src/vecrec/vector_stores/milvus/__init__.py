@@ -1,8 +1,7 @@
 """Milvus: Lite, standalone and distributed, through one class.
 
-``store`` is the adapter; ``address``, ``client``, ``lite`` and ``translation`` are the connection; ``catalog``,
-``schema``, ``packing`` and ``index`` say how entries are kept; ``expressions``, ``table`` and ``search`` how they are
-found.
+``store`` is the adapter; ``client``, ``errors`` and ``lite`` are the connection; ``collections``, ``layout`` and
+``index`` say how entries are kept; ``filters``, ``reads`` and ``writes`` are what is asked of the engine.
 """
 
 from vecrec.vector_stores.milvus.index import HNSW, HNSWSQ, IVFSQ8, AutoIndex, Flat, Index, IVFFlat

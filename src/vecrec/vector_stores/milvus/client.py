@@ -1,4 +1,4 @@
-"""The connection to one Milvus: opened when first needed, of one process, every call within the timeout."""
+"""The address of a Milvus, and the connection to it, opened when first needed, by one process."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from vecrec.errors import StoreError
+from vecrec.errors import InvalidDataError, StoreError
 from vecrec.vector_stores.milvus import lite
 from vecrec.vector_stores.milvus.errors import (
     engine_errors,
     is_loaded,
     is_not_loaded,
+    is_too_large,
     is_unreachable,
     is_without_index,
     translate,
 )
 from vecrec.vector_stores.milvus.layout import ID, Layout
 
-if TYPE_CHECKING:
-    from vecrec.vector_stores.milvus.address import Address
+__all__ = ["Address", "Client", "halved", "parse_address"]
 
-__all__ = ["Client"]
+_R = TypeVar("_R")
+
+_SCHEMES = ("http", "https", "tcp")
+_CURE = (
+    "name a file of Milvus Lite that ends in .db, such as 'movies.db', or a server, such as 'http://localhost:19530'"
+)
 
 _PAUSE = 0.1
 _READS = frozenset({"search", "query", "describe_collection", "list_collections", "has_collection", "describe_index"})
@@ -33,7 +42,7 @@ _ANSWERS = frozenset({"search", "query"})
 # A read of nothing, which is answered when everything is there.
 _LATEST: dict[str, Any] = {"filter": f'{ID} == ""', "output_fields": [ID], "consistency_level": "Strong"}
 
-# By default a lost connection is tried anew after pauses that grow to two minutes.
+# By default a lost connection is tried again after pauses that grow to two minutes.
 _CHANNEL = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 1000,
@@ -42,6 +51,38 @@ _CHANNEL = {
 
 # Milvus Lite breaks an idle connection that asks every ten seconds, as pymilvus does, whether it is still there.
 _LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One Milvus."""
+
+    uri: str
+    """What the client connects to; of Milvus Lite, the absolute path."""
+    lite: bool
+    """Whether it is Milvus Lite, which runs inside this process."""
+    shown: str
+    """How messages call it: without the credentials that a URI may carry."""
+
+
+def parse_address(uri: Any) -> Address:
+    """The address of a URI or path.
+
+    Raises:
+        InvalidDataError: for anything else, with what was probably meant.
+    """
+    text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidDataError(f"{uri!r} is not a valid address of a Milvus", _CURE)
+    if text.startswith("unix:"):
+        return Address(text, False, text)
+    if "://" in text:
+        return _server(text)
+    if text.endswith(".db"):
+        # Absolute, so that a later change of the working directory names no other database.
+        path = os.path.realpath(Path(text).expanduser())
+        return Address(path, True, path)
+    raise InvalidDataError(f"{text!r} is not a valid address of a Milvus", _guess(text))
 
 
 class Client:
@@ -85,7 +126,7 @@ class Client:
     def await_visible(self, doing: str, collection: str) -> None:
         """Return when every reader of the server sees what has been written.
 
-        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, of whichever
+        A read of this consistency is answered only then. Afterwards the server's fast reads see it too, in every
         process, so that none of them has to wait. (``"Session"`` would not do: it overlooks deletions.)
         """
         self.call(doing, "query", collection, **_LATEST)
@@ -106,7 +147,7 @@ class Client:
         try:
             self.direct(doing, "load_collection", collection)
         except StoreError as error:
-            # Who created it may have died, or not have come so far yet. To make an index twice is no error.
+            # The process that created it may have died, or not have made the index yet. To make it twice does no harm.
             record = self.direct(doing, "describe_collection", collection)
             layout = Layout.read(record)
             if layout is None or not is_without_index(error.__cause__):
@@ -151,7 +192,7 @@ class Client:
 
         Raises:
             StoreError: when the store was closed or belongs to another process.
-            StoreUnavailableError: when nobody answers at the address.
+            StoreUnavailableError: when nothing answers at the address.
         """
         if self._engine is not None and self._process == os.getpid():
             return self._engine
@@ -225,3 +266,53 @@ def _silence() -> None:
     # Both print each failed call with its traceback, although the caller gets an error that says so.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
+
+
+class _Sliceable(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+_Part = TypeVar("_Part", bound=_Sliceable)
+
+
+def halved(values: _Part, call: Callable[[_Part], _R]) -> Iterator[_R]:
+    """The answers of a call about values; where one is too large for the engine, it is made again in two halves.
+
+    Raises:
+        StoreError: what the call raises otherwise, or for a single value that is too large.
+    """
+    try:
+        answer = call(values)
+    except StoreError as error:
+        if len(values) < 2 or not is_too_large(error.__cause__):
+            raise
+        middle = len(values) // 2
+        yield from halved(values[:middle], call)
+        yield from halved(values[middle:], call)
+    else:
+        yield answer
+
+
+def _server(text: str) -> Address:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidDataError(f"the address of the Milvus server cannot be read ({error})", _CURE) from error
+    if parts.scheme.lower() not in _SCHEMES:
+        raise InvalidDataError(f"a Milvus server is not reached by {parts.scheme!r}", f"use one of {_SCHEMES}; {_CURE}")
+    if not host:
+        raise InvalidDataError("the address of the Milvus server names no host", _CURE)
+    shown = f"{parts.scheme}://{host}" + (f":{port}" if port else "") + parts.path.rstrip("/")
+    return Address(text, False, shown)
+
+
+def _guess(text: str) -> str:
+    _, colon, port = text.rpartition(":")
+    if colon and port.isdecimal():
+        return f"for the server write 'http://{text}'"
+    if os.sep in text or "." not in text:
+        return f"for a file of Milvus Lite write '{text}.db'"
+    return _CURE

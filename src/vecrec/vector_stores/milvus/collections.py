@@ -43,12 +43,12 @@ class Catalog:
         if layout is None:
             self.forget(collection)
         else:
-            # Not for ever: another process may drop the collection and create it anew.
+            # Not for ever: another process may drop the collection and create it again.
             self._known[collection] = _Known(layout, time.monotonic() + _SECONDS)
         return layout
 
     def describe(self, collection: str) -> Any:
-        """What the engine says of a collection, whoever made it; ``None`` if there is none."""
+        """What the engine says of a collection, of vecrec's or not; ``None`` if it does not exist."""
         try:
             return self._client.direct(f"look at {collection!r}", "describe_collection", collection)
         except CollectionNotFoundError:
@@ -60,7 +60,7 @@ class Catalog:
 
     @contextlib.contextmanager
     def about(self, collection: str) -> Iterator[None]:
-        """Forget what is known of a collection when a call about it fails: it may have been dropped or made anew."""
+        """Forget what is known of a collection when a call about it fails: it may have been dropped or replaced."""
         try:
             yield
         except StoreError:

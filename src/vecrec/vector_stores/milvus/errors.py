@@ -17,6 +17,7 @@ __all__ = [
     "engine_errors",
     "is_loaded",
     "is_not_loaded",
+    "is_too_large",
     "is_unanswered",
     "is_unreachable",
     "is_without_index",
@@ -34,6 +35,10 @@ _NOT_READY = (
     "node offline", "node not match", "nodes not enough", "not healthy", "replica not available", "channel lacks",
     "shard leader",
 )  # fmt: skip
+_TOO_LARGE = re.compile(
+    r"message larger than max|message (length|size)? ?(is )?too large|maxOutputSize|exceed the limit size",
+    re.IGNORECASE,
+)
 _BEING_RELEASED = re.compile(r"search/query delegator .*(collection|channel) not found")
 _TOO_LATE = re.compile("retry timeout|wait for .* timeout|deadline exceeded|timed out", re.IGNORECASE)
 
@@ -60,22 +65,25 @@ def translate(error: Exception, doing: str, where: str) -> StoreError:
     """
     reason = _reason(error)
     if getattr(error, "code", None) == _NOT_FOUND:
-        return CollectionNotFoundError(f"{doing}: {reason}")
+        return CollectionNotFoundError(f"{doing}: {reason}", "publish the items again")
     if is_unanswered(error) or _TOO_LATE.search(reason):
         return StoreTimeoutError(
-            f"{doing}",
-            f"Milvus at {where} did not answer in time. Look at the server, "
-            f"or give the store a longer timeout ({reason})",
+            f"{doing}: Milvus at {where} did not answer in time ({reason})",
+            "look at the server, or give the store a longer timeout",
         )
     if is_unreachable(error) or getattr(error, "code", None) == _CONNECT_FAILED:
-        return StoreUnavailableError(f"{doing}", f"Milvus at {where} does not answer. Is it running there? ({reason})")
+        return StoreUnavailableError(f"{doing}: Milvus at {where} does not answer ({reason})", "is it running there?")
     if any(text in reason.lower() for text in _NOT_READY):
-        return StoreUnavailableError(
-            f"{doing}", f"Milvus at {where} is not ready. Try again in some seconds ({reason})"
-        )
+        return StoreUnavailableError(f"{doing}: Milvus at {where} is not ready ({reason})", "try again in some seconds")
+    return _refusal(error, f"{doing}: Milvus at {where}", reason)
+
+
+def _refusal(error: Exception, subject: str, reason: str) -> StoreError:
     if _status(error) in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in reason:
-        return StoreError(f"{doing}: Milvus at {where} refused the token", f"give a valid one ({reason})")
-    return StoreError(f"{doing}: Milvus at {where} refused: {reason}")
+        return StoreError(f"{subject} refused the token ({reason})", "give a valid one")
+    if is_too_large(error):
+        return StoreError(f"{subject} refused a single row as too large ({reason})", "keep long values in the records")
+    return StoreError(f"{subject} refused: {reason}", "look at the server's log")
 
 
 def is_unanswered(error: BaseException | None) -> bool:
@@ -86,6 +94,11 @@ def is_unanswered(error: BaseException | None) -> bool:
 def is_unreachable(error: BaseException | None) -> bool:
     """Whether the call did not get through to the engine."""
     return _status(error) == "UNAVAILABLE"
+
+
+def is_too_large(error: BaseException | None) -> bool:
+    """Whether the engine refused a request or an answer for its size in bytes."""
+    return bool(_TOO_LARGE.search(_reason(error)))
 
 
 def is_not_loaded(error: BaseException | None) -> bool:

@@ -7,12 +7,12 @@ look at that column; the others get it. So each condition is true or false for e
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vecrec.filters import And, Comparison, Contains, Filter, IsIn, Not, Or
+from vecrec.filters import And, Comparison, Contains, ContainsAny, Filter, IsIn, Not, Or
+from vecrec.filters.operators import COMPARISONS
 from vecrec.ids import Id, encode_id
 from vecrec.vector_stores.milvus.layout import ID, Column, Layout, escape
 
@@ -23,15 +23,14 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 # Milvus Lite's parser descends eight calls for each parenthesis, and Python stops it at a thousand.
 _MAX_DEPTH = 40
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+# A server's parser makes a tower of `a and b and c ...`, one storey for each part, and fails at some twenty of them.
+_MAX_CHAIN = 8
 
 # Both engines take every other character as it is, and Milvus Lite knows no other escape.
 _QUOTES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-class Inexpressible(Exception):  # noqa: N818 - no error: the search takes another way
+class Inexpressible(Exception):  # noqa: N818 - not an error: the search takes another way
     """The engine's language cannot say this."""
 
 
@@ -88,7 +87,9 @@ def _compile(where: Filter, layout: Layout) -> Condition:
     if isinstance(where, IsIn):
         return _is_in(layout.column(where.name), where)
     if isinstance(where, Contains):
-        return _contains(layout.column(where.name), where)
+        return _contains(layout.column(where.name), [where.value])
+    if isinstance(where, ContainsAny):
+        return _contains(layout.column(where.name), list(dict.fromkeys(where.values)))
     raise Inexpressible
 
 
@@ -123,19 +124,24 @@ def _join(where: And | Or, layout: Layout) -> Condition:
 
 
 def _chain(word: str, parts: list[Condition]) -> Condition:
+    """The parts, joined by ``and`` or ``or``; more than some are grouped by parentheses, in a balanced tree."""
     if len(parts) == 1:
         return parts[0]
+    if len(parts) > _MAX_CHAIN:
+        size = -(-len(parts) // _MAX_CHAIN)
+        groups = [_chain(word, parts[start : start + size]) for start in range(0, len(parts), size)]
+        parts = [group.within("") for group in groups]
     return Condition(f" {word} ".join(part.text for part in parts), word, max(part.depth for part in parts))
 
 
 def _compare(column: Column, leaf: Comparison) -> Condition:
     if column.kind == "boolean":
-        return _booleans(column, [value for value in (False, True) if _OPERATORS[leaf.op](value, leaf.value)])
+        return _booleans(column, [value for value in (False, True) if COMPARISONS[leaf.op](value, leaf.value)])
     if column.kind == "integer":
         return _integer(column, leaf.op, leaf.value)
     if column.kind == "number":
         return _number(column, leaf.op, leaf.value)
-    return _guarded(column, f"{column.name} {leaf.op} {quote(str(leaf.value))}", _OPERATORS[leaf.op]("", leaf.value))
+    return _guarded(column, f"{column.name} {leaf.op} {quote(str(leaf.value))}", COMPARISONS[leaf.op]("", leaf.value))
 
 
 def _integer(column: Column, op: str, value: Any) -> Condition:
@@ -177,7 +183,7 @@ def _number(column: Column, op: str, value: Any) -> Condition:
             return NEVER if op == "==" else _present(column)
         below = constant < value
         op = ("<=" if below else "<") if op[0] == "<" else (">" if below else ">=")
-    return _guarded(column, f"{column.name} {op} {_double(constant)}", _OPERATORS[op](0.0, constant))
+    return _guarded(column, f"{column.name} {op} {_double(constant)}", COMPARISONS[op](0.0, constant))
 
 
 def _is_in(column: Column, leaf: IsIn) -> Condition:
@@ -204,12 +210,17 @@ def _members(column: Column, values: set[Any]) -> Condition:
     return _chain("or", parts) if parts else NEVER
 
 
-def _contains(column: Column, leaf: Contains) -> Condition:
+def _contains(column: Column, values: list[int | str]) -> Condition:
+    """A list that contains at least one of some values."""
+    if not values:
+        return NEVER
     if column.as_text:
-        return Condition(f"{column.name} like {quote(f'%|{escape(leaf.value)}|%')}")
-    if leaf.value == _LOWEST:
+        return _chain("or", [Condition(f"{column.name} like {quote(f'%|{escape(value)}|%')}") for value in values])
+    if _LOWEST in values:
         raise Inexpressible
-    return Condition(f"array_contains({column.name}, {_literal(leaf.value)})")
+    if len(values) == 1:
+        return Condition(f"array_contains({column.name}, {_literal(values[0])})")
+    return Condition(f"array_contains_any({column.name}, [{','.join(map(_literal, values))}])")
 
 
 def _booleans(column: Column, values: list[bool]) -> Condition:

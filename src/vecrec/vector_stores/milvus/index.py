@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from vecrec._internal.validation import integer
 from vecrec.errors import InvalidDataError
-from vecrec.vector_stores.checks import check_count
 
 __all__ = ["HNSW", "HNSWSQ", "IVFSQ8", "AutoIndex", "Flat", "IVFFlat", "Index", "dump_index", "load_index"]
 
@@ -60,9 +60,9 @@ class HNSW:
     """Candidates looked at in a search, 1 to 32,768; a search for more hits than that looks at as many."""
 
     def __post_init__(self) -> None:
-        _check(self.kind, "m", self.m, 2, 2048)
-        _check(self.kind, "ef_construction", self.ef_construction, 1, _MAX_EF)
-        _check(self.kind, "ef", self.ef, 1, _MAX_EF)
+        _check(self, "m", 2, 2048)
+        _check(self, "ef_construction", 1, _MAX_EF)
+        _check(self, "ef", 1, _MAX_EF)
 
     def build(self) -> dict[str, int]:
         """The engine's parameters for building."""
@@ -100,8 +100,8 @@ class IVFFlat:
     """Clusters that a search looks at, 1 to ``nlist``."""
 
     def __post_init__(self) -> None:
-        _check(self.kind, "nlist", self.nlist, 1, 65_536)
-        _check(self.kind, "nprobe", self.nprobe, 1, self.nlist)
+        _check(self, "nlist", 1, 65_536)
+        _check(self, "nprobe", 1, self.nlist)
 
     def build(self) -> dict[str, int]:
         """The engine's parameters for building."""
@@ -133,7 +133,7 @@ def check_index(index: Any) -> Index:
     """
     if type(index) not in _KINDS.values():
         names = ", ".join(f"{kind.__name__}()" for kind in _KINDS.values())
-        raise InvalidDataError(f"{index!r} is no index for Milvus", f"use one of {names}")
+        raise InvalidDataError(f"{index!r} is not an index for Milvus", f"use one of {names}")
     return index  # type: ignore[no-any-return]
 
 
@@ -148,6 +148,6 @@ def load_index(record: dict[str, Any]) -> Index:
     return _KINDS[settings.pop("kind")](**settings)
 
 
-def _check(kind: str, name: str, value: Any, least: int, most: int) -> None:
-    if not least <= check_count(value, f"{name} of {kind}") <= most:
-        raise InvalidDataError(f"{name} of {kind} is {value!r}", f"give a whole number from {least} to {most}")
+def _check(index: Index, name: str, low: int, high: int) -> None:
+    value = integer(getattr(index, name), f"{name} of {index.kind}", low=low, high=high)
+    object.__setattr__(index, name, value)

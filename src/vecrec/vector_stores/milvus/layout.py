@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +120,12 @@ class Layout:
         """The column of a field."""
         return Column.of(name, self.spec.fields[name], arrays=self.arrays)
 
-    def names(self) -> list[str]:
-        """The columns of the attributes."""
+    def names(self, fields: Collection[str] | None = None) -> list[str]:
+        """The columns of some fields; by default of all."""
         names = []
         for column in self.columns:
+            if fields is not None and column.field not in fields:
+                continue
             names += [column.name] if column.has is None else [column.name, column.has]
         return names
 

@@ -44,7 +44,7 @@ def acquire(path: str) -> str:
     manager = _manager()
     registry = _registry
     with registry.lock:
-        # Somebody's own client in this process may serve it already; then it is not ours to stop.
+        # Another client in this process may serve it already; then it is not ours to stop.
         if path not in registry.users and path in manager._servers:  # noqa: SLF001 - there is no public way to ask
             registry.foreign.add(path)
         uri = _start(manager, path)
@@ -85,7 +85,7 @@ def _start(manager: Any, path: str) -> str:
         with _caught() as failures:
             uri: str | None = manager.start_and_get_uri(path)
     except OSError as error:
-        raise StoreError(f"Milvus Lite cannot use {path}: {error}. Name a place that can be written to") from error
+        raise StoreError(f"Milvus Lite cannot use {path} ({error})", "name a place that can be written to") from error
     if uri is None:
         raise _failure(path, failures[-1] if failures else None)
     return uri
@@ -117,11 +117,11 @@ def _failure(path: str, cause: BaseException | None) -> StoreError:
     if type(cause).__name__ == "DataDirLockedError":
         error = StoreError(
             f"{path} is open in another process, and Milvus Lite serves one process at a time",
-            "end that process, or run a Milvus server and use its address, 'http://host:19530', from both",
+            "end that process, or use from both a FileVectorStore, 'movies.vec', or a server, 'http://host:19530'",
         )
     else:
         reason = f"{type(cause).__name__}: {cause}" if cause else "no reason was given"
-        error = StoreError(f"Milvus Lite cannot open {path}: {reason}")
+        error = StoreError(f"Milvus Lite cannot open {path} ({reason})", "restore a backup, or publish into a new path")
     error.__cause__ = cause
     return error
 

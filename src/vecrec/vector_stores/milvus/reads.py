@@ -1,24 +1,36 @@
-"""One collection as the engine has it: rows by condition, pages, counts and top lists."""
+"""One collection as the engine has it: rows by condition, pages, counts, and searches in the order of the contract.
+
+For a search the engine returns a list one longer than k. Where equal scores at its end leave open which entries are
+among the k best, longer lists are asked for. Where it returns fewer than there are, as the graph of an index does that
+holds many equal vectors, and where it cannot express the filter, the entries are read and compared here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from vecrec.ids import Id, decode_id
+from vecrec._internal.exact import unit
+from vecrec.errors import StoreError
+from vecrec.ids import Id, decode_id, id_order
+from vecrec.types import Hit
 from vecrec.vector_stores.base import Entry
-from vecrec.vector_stores.milvus.filters import id_in, quote
+from vecrec.vector_stores.milvus.client import halved
+from vecrec.vector_stores.milvus.errors import is_too_large
+from vecrec.vector_stores.milvus.filters import NEVER, Inexpressible, compile_filter, id_in, quote
 from vecrec.vector_stores.milvus.layout import ID, VECTOR, ZERO
 
 if TYPE_CHECKING:
+    from vecrec.filters import Filter
     from vecrec.vector_stores.checks import Vectors
     from vecrec.vector_stores.milvus.client import Client
     from vecrec.vector_stores.milvus.layout import Layout
 
-__all__ = ["WINDOW", "Table"]
+__all__ = ["WINDOW", "Table", "search"]
 
 WINDOW = 16_384
 """The most hits, rows or queries of one request to a server."""
@@ -29,6 +41,11 @@ _HITS = 100_000
 
 # Milvus Lite compares all queries of a request with all vectors at once: a hundred million scores take half a gigabyte.
 _LITE_QUERIES = 256
+
+
+_PAGE = 2_000
+
+_Ranked: TypeAlias = "list[tuple[float, Id]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +68,8 @@ class Table:
             step = min(step, _LITE_QUERIES)
         found: list[list[tuple[str, float]]] = []
         for start in range(0, len(queries), step):
-            found += self._top(queries[start : start + step], limit, condition)
+            for lists in halved(queries[start : start + step], lambda part: self._top(part, limit, condition)):
+                found += lists
         return found
 
     def _top(self, queries: Vectors, limit: int, condition: str) -> list[list[tuple[str, float]]]:
@@ -80,19 +98,26 @@ class Table:
         for rows in self._pages(f"({condition}) and {wanted}" if condition else wanted, [ID], WINDOW):
             yield [Entry(decode_id(row[ID]), None, {}) for row in rows]
 
-    def fetch(self, ids: list[Id]) -> Iterator[Entry]:
-        """The entries of those ids that are there, in any order."""
-        names = [ID, VECTOR, *self.layout.names()]
+    def fetch(self, ids: list[Id], fields: Collection[str] | None = None) -> Iterator[Entry]:
+        """The entries of those ids that are there, in any order, with some attributes or all; see `pages`."""
+        names = [ID, VECTOR, *self.layout.names(fields)]
         step = self._step(1000, vectors=True)
         for start in range(0, len(ids), step):
-            for row in self._query(id_in(ids[start : start + step]), names):
-                yield self._entry(row)
+            for rows in halved(ids[start : start + step], lambda part: self._query(id_in(part), names)):
+                yield from map(self._entry, rows)
 
     def pages(
-        self, condition: str, size: int, *, vectors: bool = True, attributes: bool = True
+        self, condition: str, size: int, *, vectors: bool = True, fields: Collection[str] | None = None
     ) -> Iterator[list[Entry]]:
-        """All entries that meet a condition, ``size`` at a time or fewer, by their tagged ids."""
-        names = [ID, *([VECTOR] if vectors else []), *(self.layout.names() if attributes else [])]
+        """All entries that meet a condition, ``size`` at a time or fewer, by their tagged ids.
+
+        Args:
+            condition: In the engine's language; empty for all.
+            size: How many at a time.
+            vectors: Whether they come with their vectors.
+            fields: The attributes that they come with; ``None`` for all. Each costs time.
+        """
+        names = [ID, *([VECTOR] if vectors else []), *self.layout.names(fields)]
         for rows in self._pages(condition, names, self._step(size, vectors=vectors)):
             yield [self._entry(row) for row in rows]
 
@@ -101,14 +126,20 @@ class Table:
         last = ""
         while True:
             beyond = f"{ID} > {quote(last)}"
-            rows = self._query(
-                f"({condition}) and {beyond}" if condition else beyond,
-                names,
-                limit=size,
-                # These two make a page the next `size` ids in their order, and not any `size` rows.
-                iterator="True",
-                reduce_stop_for_best="True",
-            )
+            try:
+                rows = self._query(
+                    f"({condition}) and {beyond}" if condition else beyond,
+                    names,
+                    limit=size,
+                    # These two make a page the next `size` ids in their order, and not any `size` rows.
+                    iterator="True",
+                    reduce_stop_for_best="True",
+                )
+            except StoreError as error:
+                if size == 1 or not is_too_large(error.__cause__):
+                    raise
+                size //= 2
+                continue
             # A short page is not the last one: a server ends a page where one of its segments has no more.
             if not rows:
                 return
@@ -134,3 +165,106 @@ class Table:
     def _step(self, size: int, *, vectors: bool) -> int:
         width = 4 * self.layout.spec.dim if vectors else 0
         return max(1, min(size, WINDOW, _PAGE_BYTES // (width + 1024)))
+
+
+def search(table: Table, queries: Vectors, k: int, where: Filter | None) -> list[list[Hit]]:
+    """The k best entries for each query that meet the filter."""
+    try:
+        condition = compile_filter(where, table.layout)
+    except Inexpressible:
+        return _compare_all(table, queries, k, "", where)
+    if condition == NEVER:
+        return [[] for _ in queries]
+    if k >= WINDOW:
+        return _compare_all(table, queries, k, condition.text, None)
+    return _Search(table, k, condition.text).run(queries)
+
+
+class _Search:
+    """One search by the engine, for any number of queries."""
+
+    def __init__(self, table: Table, k: int, condition: str) -> None:
+        self._table, self._k, self._condition = table, k, condition
+        self._total: int | None = None
+        self._zeros: list[Id] | None = None
+
+    def run(self, queries: Vectors) -> list[list[Hit]]:
+        found: list[list[Hit]] = [[] for _ in queries]
+        waiting, limit = list(range(len(queries))), self._k + 1
+        while waiting:
+            given_up = self._round(queries, waiting, limit, found)
+            if limit == WINDOW:
+                given_up, waiting = [*given_up, *waiting], []
+            if given_up:
+                exact = _compare_all(self._table, queries[given_up], self._k, self._condition, None)
+                for position, hits in zip(given_up, exact):
+                    found[position] = hits
+            limit = min(4 * limit + 64, WINDOW)
+        return found
+
+    def _round(self, queries: Vectors, waiting: list[int], limit: int, found: list[list[Hit]]) -> list[int]:
+        """Ask the engine once; the queries to be compared here. ``waiting`` keeps those that need longer lists."""
+        # The usual case, all queries, needs no copy.
+        asked = queries if len(waiting) == len(queries) else queries[waiting]
+        lists = self._table.top(asked, limit, self._condition)
+        positions, given_up = list(waiting), []
+        waiting.clear()
+        for position, pairs in zip(positions, lists):
+            ranked = self._ranked(pairs, limit)
+            if len(pairs) < limit and len(ranked) < min(limit, self._count()):
+                given_up.append(position)
+            elif len(pairs) == limit and self._is_open(ranked, pairs):
+                waiting.append(position)
+            else:
+                found[position] = _hits(ranked, self._k)
+        return given_up
+
+    def _ranked(self, pairs: Sequence[tuple[str, float]], limit: int) -> _Ranked:
+        ranked = [(score, decode_id(text)) for text, score in pairs]
+        if self._table.layout.spec.metric == "cosine" and (len(pairs) < limit or pairs[-1][1] <= 0):
+            known = {key for _, key in ranked}
+            ranked += [(0.0, key) for key in self._zero_ids() if key not in known]
+        ranked.sort(key=_place)
+        return ranked
+
+    def _is_open(self, ranked: _Ranked, pairs: Sequence[tuple[str, float]]) -> bool:
+        """Whether an entry beyond the engine's list may belong to the k best, as far as its score tells."""
+        return ranked[self._k - 1][0] <= pairs[-1][1]
+
+    def _count(self) -> int:
+        if self._total is None:
+            self._total = self._table.count(self._condition)
+        return self._total
+
+    def _zero_ids(self) -> list[Id]:
+        if self._zeros is None:
+            self._zeros = [entry.id for page in self._table.zeros(self._condition) for entry in page]
+        return self._zeros
+
+
+def _compare_all(table: Table, queries: Vectors, k: int, condition: str, where: Filter | None) -> list[list[Hit]]:
+    """The k best of all entries, read page by page: exact, slow, and small in memory."""
+    cosine = table.layout.spec.metric == "cosine"
+    vectors = unit(queries) if cosine else queries
+    best: list[_Ranked] = [[] for _ in queries]
+    fields = {leaf.name for leaf in where.leaves()} if where is not None else ()
+    for page in table.pages(condition, _PAGE, fields=fields):
+        entries = [entry for entry in page if where is None or where.matches(entry.attributes)]
+        ids = [entry.id for entry in entries]
+        matrix = np.array([entry.vector for entry in entries], np.float32).reshape(len(ids), table.layout.spec.dim)
+        matrix = unit(matrix) if cosine else matrix
+        for number, vector in enumerate(vectors):
+            # Row by row, so that equal vectors get equal scores wherever they stand; a product of matrices rounds
+            # by place.
+            best[number] += zip((matrix * vector).sum(axis=1).tolist(), ids)
+            if len(best[number]) > 2 * k + _PAGE:
+                best[number] = heapq.nsmallest(k, best[number], key=_place)
+    return [_hits(sorted(ranked, key=_place), k) for ranked in best]
+
+
+def _place(pair: tuple[float, Id]) -> tuple[float, tuple[bool, int, str]]:
+    return -pair[0], id_order(pair[1])
+
+
+def _hits(ranked: _Ranked, k: int) -> list[Hit]:
+    return [Hit(key, score) for score, key in ranked[:k]]

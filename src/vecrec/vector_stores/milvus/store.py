@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from vecrec._internal.validation import choice, number
 from vecrec.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
@@ -22,16 +22,14 @@ from vecrec.errors import (
 from vecrec.ids import Id
 from vecrec.types import Hit
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
-from vecrec.vector_stores.milvus import writes as packing
-from vecrec.vector_stores.milvus.address import parse_address
-from vecrec.vector_stores.milvus.client import Client
+from vecrec.vector_stores.milvus import writes
+from vecrec.vector_stores.milvus.client import Client, halved, parse_address
 from vecrec.vector_stores.milvus.collections import Catalog
 from vecrec.vector_stores.milvus.errors import is_unanswered
 from vecrec.vector_stores.milvus.filters import id_in
 from vecrec.vector_stores.milvus.index import Flat, Index, check_index
 from vecrec.vector_stores.milvus.layout import PROPERTY, VECTOR, Layout
-from vecrec.vector_stores.milvus.reads import Table
-from vecrec.vector_stores.milvus.search import search
+from vecrec.vector_stores.milvus.reads import Table, search
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter
@@ -69,10 +67,10 @@ class MilvusVectorStore(VectorStore):
         timeout: Seconds in which a single request to the engine has to be answered.
         flush_timeout: Seconds that `flush` may take in all, which builds the index.
         consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
-            replica; ``"Strong"`` reads what anybody wrote, and takes 200 to 400 milliseconds longer for each read.
+            replica; ``"Strong"`` reads what any client wrote, and takes 200 to 400 milliseconds longer for each read.
 
     Raises:
-        InvalidDataError: for an address or a setting that is none.
+        InvalidDataError: for an invalid address or setting.
     """
 
     def __init__(
@@ -86,12 +84,10 @@ class MilvusVectorStore(VectorStore):
         consistency: str = "Bounded",
     ) -> None:
         address = parse_address(uri)
-        if consistency not in ("Bounded", "Strong"):
-            raise InvalidDataError(f"consistency is {consistency!r}", 'give "Bounded" or "Strong"')
         self._index = check_index(Flat() if index is None else index)
-        self._client = Client(address, _token(token), _seconds(timeout, "timeout"))
-        self._flush_timeout = _seconds(flush_timeout, "flush_timeout")
-        self._consistency = consistency
+        self._client = Client(address, _token(token), number(timeout, "timeout", above=0))
+        self._flush_timeout = number(flush_timeout, "flush_timeout", above=0)
+        self._consistency = choice(consistency, "consistency", ("Bounded", "Strong"))
         self._catalog = Catalog(self._client)
         self._bulk: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -145,7 +141,7 @@ class MilvusVectorStore(VectorStore):
         except StoreError as error:
             made = self._catalog.layout(collection)
             if made is not None and made.key != layout.key:
-                raise self._taken(collection) from error  # by somebody else in the meantime
+                raise self._taken(collection) from error  # by another process in the meantime
             if made is not None:
                 with contextlib.suppress(StoreError):
                     self._drop(collection)
@@ -190,10 +186,16 @@ class MilvusVectorStore(VectorStore):
     def _upsert(
         self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
     ) -> None:
-        requests = packing.requests(collection, self._table(collection).layout, packing.Batch(ids, vectors, attributes))
+        layout = self._table(collection).layout
+
+        def send(part: writes.Batch) -> None:
+            self._client.send(f"upsert into {collection!r}", writes.request(collection, layout, part))
+
+        batches = writes.parts(layout, writes.Batch(ids, vectors, attributes))
         with self._catalog.about(collection):
-            for request in requests:
-                self._client.send(f"upsert into {collection!r}", request)
+            for batch in batches:
+                for _ in halved(batch, send):
+                    pass
         self._await_visible(collection)
 
     @override
@@ -215,6 +217,11 @@ class MilvusVectorStore(VectorStore):
     def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
         with self._catalog.about(collection):
             return {entry.id: entry for entry in self._table(collection).fetch(ids)}
+
+    @override
+    def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        with self._catalog.about(collection):
+            return {entry.id: entry for entry in self._table(collection).fetch(ids, fields=())}
 
     @override
     def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
@@ -241,9 +248,8 @@ class MilvusVectorStore(VectorStore):
             while not self._client.address.lite and not self._is_indexed(doing, collection):
                 if time.monotonic() > deadline:
                     raise StoreTimeoutError(
-                        f"{doing}",
-                        f"the index is not built after {self._flush_timeout} s; it will be, and until then "
-                        "searches are slow. Give the store a longer flush_timeout",
+                        f"{doing}: the index is not built after {self._flush_timeout} s",
+                        "it will be, and until then searches are slow; give the store a longer flush_timeout",
                     )
                 time.sleep(_POLL)
             if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
@@ -252,10 +258,10 @@ class MilvusVectorStore(VectorStore):
     def _take_index(self, doing: str, collection: str, deadline: float) -> None:
         """Return when searches use the index that was built.
 
-        By itself a server takes it some ten seconds later, and until then searches by a coarse one of its own, so that
-        who measures the index in that time measures another.
+        By itself a server takes it some ten seconds later. Until then it searches by a coarse one of its own, and a
+        measurement of the index would measure that.
         """
-        # It will be taken anyway, so nobody waits for it for long.
+        # It will be taken anyway, so the wait is short.
         deadline = min(deadline, time.monotonic() + _TAKING)
         with contextlib.suppress(StoreTimeoutError):
             left = max(deadline - time.monotonic(), _POLL)
@@ -287,7 +293,9 @@ class MilvusVectorStore(VectorStore):
     def _table(self, collection: str) -> Table:
         layout = self._catalog.layout(collection)
         if layout is None:
-            raise CollectionNotFoundError(f"the collection {collection!r} was dropped meanwhile")
+            raise CollectionNotFoundError(
+                f"the collection {collection!r} was dropped meanwhile", "publish the items again"
+            )
         # While this process writes in bulk, its own reads wait for what it has written.
         consistency = "Strong" if collection in self._bulk else self._consistency
         return Table(self._client, collection, layout, consistency)
@@ -310,12 +318,6 @@ class MilvusVectorStore(VectorStore):
     def _index_state(self, doing: str, collection: str) -> dict[str, Any]:
         state: dict[str, Any] = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)
         return state
-
-
-def _seconds(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise InvalidDataError(f"{what} is {value!r}", "give a number of seconds above 0")
-    return float(value)
 
 
 def _token(value: Any) -> str | None:

@@ -19,7 +19,7 @@ from vecrec.vector_stores.milvus.layout import ID, MAX_ITEMS, MAX_TEXT, VECTOR, 
 if TYPE_CHECKING:
     from vecrec.vector_stores.checks import Attributes, Vectors
 
-__all__ = ["Batch", "requests"]
+__all__ = ["Batch", "parts", "request"]
 
 MAX_ROWS = 5_000
 """The most rows of one request: more of them are no faster."""
@@ -39,8 +39,10 @@ class Batch:
     rows: list[Attributes]
     """Their attributes."""
 
-    def part(self, part: slice) -> Batch:
-        """Some of them."""
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Batch:
         return Batch(self.ids[part], self.vectors[part], self.rows[part])
 
 
@@ -59,17 +61,17 @@ def _sizes(layout: Layout, batch: Batch) -> list[int]:
     return sizes
 
 
-def requests(collection: str, layout: Layout, batch: Batch) -> Iterator[Any]:
-    """The requests that write a batch.
+def parts(layout: Layout, batch: Batch) -> Iterator[Batch]:
+    """A batch in parts, each of which a single request writes.
 
     Raises:
         InvalidDataError: before the first, for a text or a list that is too long for its column.
     """
-    parts = list(_parts(_sizes(layout, batch)))
-    return (_request(collection, layout, batch.part(part)) for part in parts)
+    slices = list(_slices(_sizes(layout, batch)))
+    return (batch[part] for part in slices)
 
 
-def _parts(sizes: list[int]) -> Iterator[slice]:
+def _slices(sizes: list[int]) -> Iterator[slice]:
     start = total = 0
     for position, size in enumerate(sizes):
         if position > start and (position - start >= MAX_ROWS or total + size > MAX_BYTES):
@@ -107,7 +109,8 @@ def _text_size(text: str, column: Column, key: Id) -> int:
     return size + 4
 
 
-def _request(collection: str, layout: Layout, batch: Batch) -> Any:
+def request(collection: str, layout: Layout, batch: Batch) -> Any:
+    """The request that writes a batch."""
     from pymilvus.grpc_gen import milvus_pb2
 
     request = milvus_pb2.UpsertRequest(collection_name=collection, num_rows=len(batch.ids))

@@ -1,0 +1,167 @@
+"""From a data set to what the linear sequence encoder knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecrec._internal.sampling import evenly
+from vecrec.encoders.linear_sequence.closed_form import ClosedForm
+from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
+from vecrec.encoders.linear_sequence.profiles import Towers, learn_fades, learn_profiles
+from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
+from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
+from vecrec.learning.algebra import balanced
+from vecrec.learning.feature_map import FeatureMap
+from vecrec.progress import Step
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema
+    from vecrec.progress import Progress
+
+__all__ = ["Learnt", "learn"]
+
+_MOST_POSITIONS = 50_000
+"""Vectors of users, at most, that the balance of both sides is found by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the encoder knows once it is fitted."""
+
+    schema: Schema
+    """The features of the data set."""
+    item_ids: list[Id]
+    """The items with events, one a row."""
+    tables: NDArray[np.float32]
+    """What each item adds to the vector of a user who had it, shape (n_blocks, n_items, dim)."""
+    vectors: NDArray[np.float32]
+    """The items' vectors, shape (n_items, dim)."""
+    items: FeatureMap
+    """The vector of an item without events."""
+    users: FeatureMap
+    """The vector of a user without events."""
+    fades: NDArray[np.float32]
+    """What that counts beside histories of some lengths, without a profile and with one, shape (2, len(STOPS))."""
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Everything that is an array, by name."""
+        return {
+            "tables": self.tables,
+            "vectors": self.vectors,
+            "item_features": self.items.table,
+            "user_features": self.users.table,
+            "fades": self.fades,
+        }
+
+
+def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, progress: Progress) -> Learnt:
+    """Fit the encoder.
+
+    Raises:
+        InvalidDataError: for a ridge that is too small for the data.
+    """
+    learner = _Learner(data, settings)
+    steps = 3 + settings.rounds
+    progress(Step("learn", 0, steps, "counting what follows what"))
+    form = learner.closed_form()
+    progress(Step("learn", 1, steps, "reducing to few dimensions"))
+    tables, vectors = learner.start(form, dim, seed)
+    for turn in range(settings.rounds):
+        progress(Step("learn", 2 + turn, steps, "fitting items to users, and users to items"))
+        if turn:
+            tables = learner.spread(form.tables(_wanted(vectors, settings.background)[learner.exact]))
+        vectors = fit_items(learner.positions(tables), settings.background, settings.shrinkage)
+    del form  # its matrix is what takes most memory
+    progress(Step("learn", steps - 1, steps, "reading features"))
+    learnt = learner.finish(tables, vectors)
+    progress(Step("learn", steps, steps))
+    return learnt
+
+
+class _Learner:
+    """A data set as the learning sees it: items with events are numbered without gaps."""
+
+    def __init__(self, data: Dataset, settings: LinearSequenceSettings) -> None:
+        self._data, self._settings = data, settings
+        self._met = np.flatnonzero(data.popularity())
+        self._codes = np.searchsorted(self._met, data.item_codes).astype(np.int64)
+        self._records = [data.item_records[code] for code in self._met.tolist()]
+        counts = np.bincount(self._codes)
+        self.exact = np.sort(np.argsort(-counts, kind="stable")[: settings.exact_items])
+        """The items that take part in the closed form, ascending."""
+
+    def closed_form(self) -> ClosedForm:
+        """The closed form of the most popular items."""
+        data, settings = self._data, self._settings
+        places = np.full(len(self._met), -1, np.int64)
+        places[self.exact] = np.arange(len(self.exact))
+        ages = np.arange(data.n_events) - data.user_offsets[data.user_codes]
+        try:
+            return ClosedForm(
+                places[self._codes], ages, settings.decays, settings.window, settings.ridge, horizon=settings.horizon
+            )
+        except np.linalg.LinAlgError as error:
+            raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
+
+    def start(self, form: ClosedForm, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The tables and the items' vectors of the plain closed form."""
+        tables, some = form.approximate(dim, seed)
+        vectors = np.zeros((len(self._met), dim), np.float32)
+        vectors[self.exact] = some
+        return self.spread(tables), vectors
+
+    def spread(self, tables: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tables with a row for every item, those outside the closed form by their features, and one of zeros."""
+        n_blocks, n_exact, dim = tables.shape
+        whole = np.zeros((n_blocks, len(self._met) + 1, dim), np.float32)
+        whole[:, self.exact] = tables
+        others = np.setdiff1d(np.arange(len(self._met)), self.exact)
+        if len(others):
+            flat = tables.transpose(1, 0, 2).reshape(n_exact, n_blocks * dim)
+            says = self._feature_map(self.exact, flat)
+            for place in others.tolist():
+                whole[:, place] = says(self._records[place] or {}).reshape(n_blocks, dim)
+        return whole
+
+    def positions(self, tables: NDArray[np.float32]) -> Positions:
+        """The users' vectors before their events."""
+        data, settings = self._data, self._settings
+        return read_positions(tables, self._codes, data.user_offsets, settings.decays, settings.horizon)
+
+    def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
+        """What features and profiles say is learnt from what events say."""
+        positions, data, settings = self.positions(tables), self._data, self._settings
+        some = positions.vectors[evenly(len(positions.vectors), _MOST_POSITIONS)]
+        of_users, of_items = balanced(some, vectors)
+        tables, vectors = tables[:, :-1] @ of_users, vectors @ of_items
+        fitted = np.diff(positions.starts) > 0
+        items = self._feature_map(np.flatnonzero(fitted), vectors[fitted])
+        for place in np.flatnonzero(~fitted).tolist():  # those that always came first and never next
+            vectors[place] = items(self._records[place] or {})
+        usual = positions.vectors.mean(axis=0) @ of_users
+        users = learn_profiles(vectors, usual, self._codes, data, settings)
+        fades = learn_fades(Towers(tables, vectors, users), self._codes, data, settings)
+        ids = [data.item_ids[code] for code in self._met.tolist()]
+        return Learnt(data.schema, ids, tables, vectors, items, users, fades)
+
+    def _feature_map(self, places: NDArray[np.int64], vectors: NDArray[np.float32]) -> FeatureMap:
+        records = [self._records[place] for place in places.tolist()]
+        return FeatureMap.learn("item", self._data.schema.items, records, vectors, self._settings.feature_ridge)
+
+
+def _wanted(vectors: NDArray[np.float32], background: float) -> NDArray[np.float32]:
+    """The user vector that would say best that an item comes next, for each item: the other half step.
+
+    It minimises ``(1 - u v)^2 + background * sum over all items of (u w)^2`` with a little ridge.
+    """
+    dim = vectors.shape[1]
+    everything = background * (vectors.T @ vectors).astype(np.float64)
+    everything[np.diag_indices(dim)] += 1e-3 * np.trace(everything) / dim + 1e-12
+    solved = np.linalg.solve(everything, vectors.T.astype(np.float64)).T
+    wanted: NDArray[np.float32] = (solved / (1 + (solved * vectors).sum(axis=1))[:, None]).astype(np.float32)
+    return wanted

@@ -1,0 +1,13 @@
+CREATE TABLE sample_events ( user_id VARBINARY(520) NOT NULL, item_id VARBINARY(520) NOT NULL, time DOUBLE NOT NULL, rating DOUBLE, seq BIGINT NOT NULL, PRIMARY KEY (user_id, item_id, time) )ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
+CREATE TABLE sample_meta ( name VARCHAR(64) NOT NULL, value VARCHAR(255) NOT NULL, PRIMARY KEY (name) )ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
+CREATE TABLE sample_records ( kind VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, id VARBINARY(520) NOT NULL, record LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, PRIMARY KEY (kind, id) )ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
+INSERT INTO sample_meta VALUES ('version', '1');
+INSERT INTO sample_records VALUES ('item', x'6931', '{"title":"Heat","year":1995}');
+INSERT INTO sample_records VALUES ('item', x'7331', '{"title":"Alien"}');
+INSERT INTO sample_records VALUES ('item', x'73c3a920', '{"price":1.0,"tags":["a",null]}');
+INSERT INTO sample_records VALUES ('user', x'693432', '{"age":25}');
+INSERT INTO sample_events VALUES (x'693432', x'6931', 978300019.0, 5.0, 1);
+INSERT INTO sample_events VALUES (x'693432', x'6939303037313939323534373430393933', -1.5, NULL, 4);
+INSERT INTO sample_events VALUES (x'693432', x'7331', 978300019.0, NULL, 2);
+INSERT INTO sample_events VALUES (x'693432', x'73622c0a22', 978302109.5, 0.5, 3);
+INSERT INTO sample_events VALUES (x'733432', x'73c3a920', 0.0, 3.0, 1);

@@ -1,0 +1,13 @@
+CREATE TABLE sample_events ( user_id BYTEA NOT NULL, item_id BYTEA NOT NULL, time DOUBLE PRECISION NOT NULL, rating DOUBLE PRECISION, seq BIGINT NOT NULL, PRIMARY KEY (user_id, item_id, time) );
+CREATE TABLE sample_meta ( name VARCHAR(64) NOT NULL, value VARCHAR(255) NOT NULL, PRIMARY KEY (name) );
+CREATE TABLE sample_records ( kind VARCHAR(32) NOT NULL, id BYTEA NOT NULL, record TEXT NOT NULL, PRIMARY KEY (kind, id) );
+INSERT INTO sample_meta VALUES ('version', '1');
+INSERT INTO sample_records VALUES ('item', '\x6931', '{"title":"Heat","year":1995}');
+INSERT INTO sample_records VALUES ('item', '\x7331', '{"title":"Alien"}');
+INSERT INTO sample_records VALUES ('item', '\x73c3a920', '{"price":1.0,"tags":["a",null]}');
+INSERT INTO sample_records VALUES ('user', '\x693432', '{"age":25}');
+INSERT INTO sample_events VALUES ('\x693432', '\x6931', 978300019.0, 5.0, 1);
+INSERT INTO sample_events VALUES ('\x693432', '\x6939303037313939323534373430393933', -1.5, NULL, 4);
+INSERT INTO sample_events VALUES ('\x693432', '\x7331', 978300019.0, NULL, 2);
+INSERT INTO sample_events VALUES ('\x693432', '\x73622c0a22', 978302109.5, 0.5, 3);
+INSERT INTO sample_events VALUES ('\x733432', '\x73c3a920', 0.0, 3.0, 1);
