@@ -292,7 +292,8 @@ def test_what_is_not_a_policy_is_refused(make: Callable[[], FeedbackPolicy]) -> 
 
 def test_numbers_may_be_of_any_kind() -> None:
     weights: dict[str, Any] = {"view": np.int64(2), "cart": Fraction(5, 2)}
-    policy = FeedbackPolicy(weights=weights, negative_rating=np.float32(1.0))
+    low: Any = np.float32(1.0)
+    policy = FeedbackPolicy(weights=weights, negative_rating=low)
     assert policy.weights == {"view": 2.0, "cart": 2.5}
     assert [type(value) for value in (*policy.weights.values(), policy.negative_rating)] == [float] * 3
 

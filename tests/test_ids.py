@@ -91,7 +91,7 @@ def test_encoding_confuses_nothing(one: Id, other: Id) -> None:
 @pytest.mark.parametrize("text", ["", "x1", "i", "ix", "1", " s1"])
 def test_other_texts_are_not_decoded(text: str) -> None:
     """What vecrec did not write is no id: it is better to say so than to guess."""
-    with pytest.raises(InvalidDataError, match="no encoded id"):
+    with pytest.raises(InvalidDataError, match="not an encoded id"):
         decode_id(text)
 
 

@@ -1,11 +1,12 @@
 """Ids of items and users: an ``int`` or a ``str``, kept with its type from end to end.
 
-``1`` and ``"1"`` are two ids. Stores that know only one key type use the tagged text form of `encode_id`, which sorts
-nothing and loses nothing.
+``1`` and ``"1"`` are two ids. Stores that know only one key type use the tagged text form of `encode_id`, which loses
+nothing and whose order has no meaning.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -13,7 +14,17 @@ import numpy as np
 
 from vecrec.errors import InvalidDataError
 
-__all__ = ["MAX_ID_BYTES", "Id", "check_id", "check_ids", "check_text", "decode_id", "encode_id", "id_order"]
+__all__ = [
+    "MAX_ID_BYTES",
+    "Id",
+    "check_id",
+    "check_ids",
+    "check_text",
+    "decode_id",
+    "encode_id",
+    "id_order",
+    "written_integer",
+]
 
 Id: TypeAlias = int | str
 """An item's or a user's id."""
@@ -22,6 +33,7 @@ MAX_ID_BYTES = 512
 """The longest string id, in UTF-8 bytes: what the key columns of every supported engine hold with room to spare."""
 
 _INT64 = range(-(2**63), 2**63)
+_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
 
 
 def check_id(value: Any, what: str = "id") -> Id:
@@ -49,7 +61,7 @@ def check_ids(values: Iterable[Any], what: str = "id") -> list[Id]:
     """Every value through `check_id`, in order, duplicates kept.
 
     Raises:
-        InvalidDataError: for an id that is none, or when ``values`` is itself one string instead of a sequence of ids.
+        InvalidDataError: for an invalid id, or when ``values`` is itself one string instead of a sequence of ids.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidDataError(f"expected a sequence of {what}s, got {values!r}", "put it into a list")
@@ -74,20 +86,32 @@ def decode_id(text: str) -> Id:
             return int(text[1:])
         except ValueError:
             pass
-    raise InvalidDataError(f"{text!r} is no encoded id", "it was not written by vecrec")
+    raise InvalidDataError(f"{text!r} is not an encoded id", "give a text that encode_id returned")
+
+
+def written_integer(text: str) -> int | None:
+    """The integer that a text without a type writes, as in CSV files, paths and on the command line.
+
+    ``None`` where it is text: with leading zeros or a plus sign, as customer numbers and EANs have them, or beyond 64
+    bits.
+    """
+    value = int(text) if _INTEGER.match(text) else None
+    return value if value is not None and value in _INT64 else None
 
 
 def check_text(value: str, what: str) -> str:
     """A text as a plain ``str``.
 
     Raises:
-        InvalidDataError: when it is no valid Unicode, which no engine would take.
+        InvalidDataError: when it is not valid Unicode, which no engine accepts.
     """
     plain = str.__str__(value)  # not str(value), which gives a member of an enumeration its name
     try:
         plain.encode()
     except UnicodeEncodeError as error:
-        raise InvalidDataError(f"{what} is {plain!r}, no valid Unicode text", "remove its lone surrogates") from error
+        raise InvalidDataError(
+            f"{what} is {plain!r}, which is not valid Unicode", "remove its lone surrogates"
+        ) from error
     return plain
 
 

@@ -36,9 +36,9 @@ def check_record(record: Any, what: str = "record") -> Record:
         try:
             return {_exact_key(key): _exact(item, 1) for key, item in record.items()}
         except ValueError:
-            pass  # what follows converts it, or says what is wrong with it
+            pass  # the slow way below converts it, or says what is wrong with it
     if not isinstance(record, Mapping):
-        raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}")
+        raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}", "give a dict")
     return _plain_object(record, what, 0)
 
 
@@ -56,10 +56,10 @@ def record_digest(record: Mapping[str, JSON]) -> str:
 
 
 def _exact(value: Any, depth: int) -> JSON:
-    """A copy of what is plain already, without the paths whose texts would cost most of the time.
+    """A copy of a plain value, without the paths for messages, whose texts would cost most of the time.
 
     Raises:
-        ValueError: for anything else, be it convertible or wrong.
+        ValueError: for any other value, whether it is convertible or wrong.
     """
     kind = type(value)
     if kind is str:
@@ -96,7 +96,7 @@ def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
 
 def _plain(value: Any, path: str, depth: int) -> JSON:
     if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()  # of an array without dimensions, its value
+        value = value.tolist()  # for an array without dimensions, its value
     if isinstance(value, Mapping):
         return _plain_object(value, path, depth)
     if isinstance(value, (list, tuple)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from vecrec._internal.times import seconds
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, check_text
 from vecrec.records import JSON, check_record
@@ -34,7 +35,8 @@ class Event:
     item_id: Id
     """With what."""
     time: float | None = None
-    """When, in seconds since 1970; ``None`` where only the order is known."""
+    """When, in seconds since 1970; ``None`` where only the order is known. A ``datetime``, ``numpy.datetime64``,
+    ``Timestamp`` or ISO text is converted; without a zone it counts as UTC."""
     rating: float | None = None
     """How much they liked it, on the application's own scale; ``None`` where it is unknown."""
     kind: str | None = None
@@ -45,7 +47,7 @@ class Event:
         if self.user_id is not None:
             object.__setattr__(self, "user_id", check_id(self.user_id, "user id"))
         object.__setattr__(self, "item_id", check_id(self.item_id, "item id"))
-        object.__setattr__(self, "time", _finite(self.time, "an event's time"))
+        object.__setattr__(self, "time", _moment(self.time))
         object.__setattr__(self, "rating", _finite(self.rating, "an event's rating"))
         if self.kind is not None:
             object.__setattr__(self, "kind", check_kind(self.kind))
@@ -153,6 +155,14 @@ def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
             f"a user's history must be a sequence of events or item ids, got {history!r}", "put it into a list"
         )
     return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
+
+
+def _moment(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, list) or getattr(value, "ndim", None):
+        raise InvalidDataError(f"an event's time is {value!r}", "give one time, or None")
+    return float(seconds(value, "an event's time"))
 
 
 def _finite(value: Any, what: str) -> float | None:

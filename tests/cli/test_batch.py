@@ -90,5 +90,5 @@ def test_by_command(tmp_path: Path, run: Run) -> None:
     assert (found["users"], found["rows"]) == (60, 120)
     (tmp_path / "some.csv").write_text("user_id\n3\n5\n")
     assert run("batch", tmp_path / "some", "--users-file", tmp_path / "some.csv", "--json").json["users"] == 2
-    (tmp_path / "wrong.csv").write_text("id\n3\n")
+    (tmp_path / "wrong.csv").write_text("name\n3\n")
     assert run("batch", tmp_path / "wrong", "--users-file", tmp_path / "wrong.csv").status == 2

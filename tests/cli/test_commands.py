@@ -91,7 +91,7 @@ def test_evaluate(films: Path, run: Run) -> None:
         (["recommend", "3", "--where", "nope=1"], 2),
         (["recommend", "--profile", "{"], 2),
         (["recommend", "--profile", "[1]"], 2),
-        (["similar", "9" * 30], 2),
+        (["similar", "9" * 30], 1),
         (["train", "--interactions", "no-such.csv"], 2),
         (["train", "--interactions", "log.xlsx"], 2),
         (["train", "--data", "no-such-directory"], 2),

@@ -33,8 +33,10 @@ def _counts() -> list[int]:
 @pytest.mark.parametrize(
     ("events", "items", "expected"),
     [
-        ({**_EVENTS, "time": np.zeros(500)}, _items(), "have the time of the event before"),
-        ({**_EVENTS, "time": _EVENTS["time"] * 1e3}, _items(), "milliseconds"),
+        ({**_EVENTS, "time": np.arange(500) // 100}, _items(), "have the time of the event before"),
+        ({**_EVENTS, "time": np.zeros(500)}, _items(), "all events have the same time"),
+        ({**_EVENTS, "time": _EVENTS["time"] + 3e9}, _items(), "500 events lie after the moment"),
+        ({**_EVENTS, "time": _EVENTS["time"] * 1e3}, _items(), "does not hold seconds, and was converted"),
         ({name: _EVENTS[name] for name in ("user_id", "item_id")}, _items(), "there are no times"),
         ({name: np.concatenate([column, column[:7]]) for name, column in _EVENTS.items()}, _items(), "are there twice"),
         ({**_EVENTS, "user_id": [f"u{n}" if n % 2 else f"U{n - 1}" for n in range(500)]}, _items(), "differ only in"),
@@ -45,6 +47,12 @@ def _counts() -> list[int]:
         ({**_EVENTS, "user_id": np.arange(500)}, _items(), "have fewer than 3 events"),
         (_EVENTS, _items(title=["same"] * 100), "have a record equal to another's"),
         (_EVENTS, {"item_id": [1, 2], "title": ["a", "b"]}, "have no record"),
+        ({**_EVENTS, "rating": [0.0] * 300 + [4.0] * 200}, _items(), "60% of the ratings are 0 and count as dislikes"),
+        (
+            {name if name != "time" else "ts": _EVENTS[name] for name in _EVENTS},
+            _items(),
+            "'ts' of interactions is taken",
+        ),
         ({**_EVENTS, "rating": [4.0] * 400 + [np.nan] * 100}, _items(), "20% of the events have no rating"),
     ],
 )
@@ -62,7 +70,9 @@ def test_good_data_has_no_findings() -> None:
 
 def test_the_worst_comes_first() -> None:
     """Errors, then warnings, then hints."""
-    found = diagnose_data(Dataset({**_EVENTS, "time": np.full(500, 1e12)}, items=_items(country=["US"] * 100)))
+    found = diagnose_data(
+        Dataset({**_EVENTS, "time": np.zeros(500)}, items=_items(votes=_counts(), country=["US"] * 100))
+    )
     kinds = [finding.severity for finding in found]
     assert kinds == sorted(kinds, key=["error", "warning", "hint"].index)
     assert kinds[0] == "error"

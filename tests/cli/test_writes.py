@@ -158,8 +158,8 @@ def test_the_vectors_exported_are_those_that_search(shop: Path, run: Run) -> Non
     """Of stored users: what they dislike is left out, a profile that does not fit is no crash."""
     from vecrec.config.compose import compose
     from vecrec.config.settings import Settings
-    from vecrec.types import User
     from vecrec.data.vector_files import read_vectors
+    from vecrec.types import User
 
     run("record", "zoe", "4", "--time", "1", at=shop)
     run("record", "zoe", "5", "--kind", "dislike", "--rating", "0", "--time", "2", at=shop)

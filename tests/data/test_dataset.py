@@ -26,10 +26,10 @@ TABLE: dict[str, list[Any]] = {
 @pytest.fixture
 def data() -> Dataset:
     items = [Item(5, {"title": "five"}), Item(11, {"title": "eleven"})]
-    return Dataset(TABLE, items, [User("c", {"age": 3})], name="small", source="here")
+    return Dataset(TABLE, items, [User("c", {"age": 3})], order="rows", name="small", source="here")
 
 
-def test_events_are_by_user_then_time_then_as_they_came(data: Dataset) -> None:
+def test_events_are_by_user_then_time_then_by_rows_where_declared(data: Dataset) -> None:
     assert data.user_ids == ["a", "b", "c"]
     assert data.item_ids == [5, 7, 9, 11]
     assert data.user_codes.tolist() == [0, 0, 1, 1, 1]
@@ -43,24 +43,54 @@ def test_events_are_by_user_then_time_then_as_they_came(data: Dataset) -> None:
     assert types == [np.int32, np.int32, np.float64, np.float32, np.int64]
 
 
-def test_without_times_the_order_of_the_rows_counts() -> None:
-    data = Dataset({"user_id": [2, 1, 2], "item_id": ["z", "y", "a"]})
-    assert data.times is None
+def test_the_order_of_the_rows_counts_where_it_is_declared() -> None:
+    data = Dataset({"user_id": [2, 1, 2], "item_id": ["z", "y", "a"]}, order="rows")
+    assert (data.times, data.order) == (None, "rows")
     assert list(data.events()) == [Event(1, "y"), Event(2, "z"), Event(2, "a")]
-    assert "order of the rows" in data.warnings[0]
+    assert not any("order" in str(each) for each in data.warnings)
+
+
+N = 200
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "no times": {},
+    "one time for all": {"time": [7] * N},
+    "one date for all": {"time": ["2026-01-01"] * N},
+    "ties": {"time": [at // 50 for at in range(N)]},
+}
+
+
+@pytest.mark.parametrize("times", UNKNOWN.values(), ids=UNKNOWN)
+def test_nothing_can_be_learnt_from_rows_whose_order_is_unknown(times: dict[str, Any]) -> None:
+    """A log sorted by item does not give the next item away, and shuffled rows make the same data set."""
+    rows: dict[str, Any] = {"user_id": [1] * N, "item_id": list(range(N)), **times}
+    data = Dataset(rows)
+    followed = int((np.diff(data.item_codes) == 1).sum())
+    assert followed < N / 10  # nearly all of them if the order of the rows counted
+    order = np.random.default_rng(1).permutation(N)
+    shuffled = Dataset({name: [values[at] for at in order] for name, values in rows.items()})
+    assert shuffled.digest == data.digest
+    expected = "time" if len({*times.get("time", [])}) > 1 else "unknown"
+    assert data.order == shuffled.order == expected
+    assert any("order of the events is unknown" in str(each) for each in data.warnings) == (expected == "unknown")
+
+
+def test_only_rows_can_be_declared_as_the_order() -> None:
+    with pytest.raises(InvalidDataError, match="order is 'time'"):
+        Dataset(TABLE, order="time")  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 3)), max_size=40))
 def test_it_agrees_with_a_plain_sort(rows: list[tuple[int, int, int]]) -> None:
     users, items, times = ([row[at] for row in rows] for at in range(3))
-    data = Dataset({"user_id": users, "item_id": items, "time": times})
+    data = Dataset({"user_id": users, "item_id": items, "time": times}, order="rows")
     expected = sorted(rows, key=lambda row: (row[0], row[2]))
     assert [(event.user_id, event.item_id, event.time) for event in data.events()] == expected
     for code, user_id in enumerate(data.user_ids):
         history = data.user(code, history=True).history
         assert [(event.item_id, event.time) for event in history] == [row[1:] for row in expected if row[0] == user_id]
-    assert data.popularity().tolist() == [items.count(item) for item in sorted(set(items))]
+    people = [len({user for user, other, _ in rows if other == item}) for item in sorted(set(items))]
+    assert data.popularity().tolist() == people
 
 
 def test_single_items_and_users(data: Dataset) -> None:
@@ -111,7 +141,8 @@ def test_only_active_users_and_items_remain(data: Dataset) -> None:
     assert (part.user_ids, part.item_ids) == (["a", "b"], [5, 7, 9])
     assert list(part.events()) == list(data.events())
     assert part.item(0) == data.item(0)
-    assert part.digest == Dataset(TABLE, [Item(5, {"title": "five"})], [], schema=data.schema).digest
+    made = Dataset(TABLE, [Item(5, {"title": "five"})], [], schema=data.schema, order="rows")
+    assert part.digest == made.digest
     assert data.select_events(data.user_codes == 0).only_active().item_ids == [5, 7]
 
 
@@ -149,7 +180,10 @@ def test_it_describes_itself(data: Dataset) -> None:
     assert figures["density"] == pytest.approx(5 / 12)
     text = str(data)
     assert all(part in text for part in ("small", "here", "1970-01-01", "mean 2.50", "title", "0 to 3, median 2"))
-    assert data.warnings == ["2 of 4 items have no record", "2 of 3 users have no record", "1 of 4 items have no event"]
+    assert [each.problem for each in data.warnings] == [
+        "2 of 4 items have no record", "1 of 4 items have no event", "2 of 3 users have no record",
+    ]  # fmt: skip
+    assert all(each.cure for each in data.warnings)
     assert repr(data) == "Dataset('small': 5 events, 3 users, 4 items)"
 
 
@@ -159,10 +193,9 @@ def test_the_notebook_view_escapes_what_it_shows() -> None:
 
 
 def test_what_looks_like_a_mistake_is_said() -> None:
-    data = Dataset({"user_id": [1], "item_id": [1], "time": [1577836800000], "timestamp": [1]})
-    assert "milliseconds" in data.warnings[0]
-    assert "'timestamp'" in data.warnings[1]
-    assert "1970" not in str(data)
+    data = Dataset({"user_id": [1], "item_id": [1], "time": [4e9], "timestamp": [1]}, as_of="2026-01-01")
+    assert "the last at 2096-10-02" in data.warnings[0].problem
+    assert "'timestamp'" in data.warnings[1].problem
 
 
 def test_no_events_are_no_error() -> None:

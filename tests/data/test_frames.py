@@ -93,8 +93,9 @@ def make(request: pytest.FixtureRequest) -> Callable[[Table], Any]:
 
 
 def test_every_make_of_frame_gives_the_same_data_set(make: Callable[[Table], Any]) -> None:
-    data = Dataset(make(EVENTS), make(ITEMS), make({"user_id": ["u", "x"], "age": [30, 40]}))
-    assert data.digest == Dataset(EVENTS, ITEMS, {"user_id": ["u", "x"], "age": [30, 40]}).digest
+    users: Table = {"user_id": ["u", "x"], "age": [30, 40]}
+    data = Dataset(make(EVENTS), make(ITEMS), make(users), order="rows")
+    assert data.digest == Dataset(EVENTS, ITEMS, users, order="rows").digest
     assert list(data.events()) == [
         Event("u", 1, 30.0), Event("u", 2, 30.0, 1.0), Event("v", 1, 10.0, 4.5), Event("v", 3, 20.5, 5.0),
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def test_any_ids_come_back_with_their_types(name: str, ids: list[Any], seed: int
     if name in ("numpy", "duckdb") and any(isinstance(value, str) and "\0" in value for value in ids):
         return
     users = np.random.default_rng(seed).integers(0, 3, len(ids)).tolist()
-    data = Dataset(MAKES[name]({"user_id": users, "item_id": ids}))
+    data = Dataset(MAKES[name]({"user_id": users, "item_id": ids}), order="rows")
     assert data.item_ids == sorted(set(ids))
     assert [type(value) for value in data.item_ids] == [type(ids[0])] * data.n_items
     expected = [item for user in sorted(set(users)) for u, item in zip(users, ids) if u == user]
@@ -181,9 +182,12 @@ BAD_TIMES: list[tuple[Any, str]] = [
     ([1.0, None], "row 1"),
     ([1.0, math.nan], "row 1"),
     ([math.inf, 1.0], "inf in row 0"),
-    (["2020-01-01", "2020-01-02"], "string"),
+    (["2020-01-01", "01/02/2020"], "row 1 is '01/02/2020'.*ISO"),
+    ([1.7e9, 1.7e12], "row 0.*row 1.*one unit"),
+    ([1e30, 1e30], "one unit"),
     ([True, False], "bool"),
-    ([1, "a"], "one type"),
+    ([1, "a"], "row 1 is 'a'"),
+    ([1, [2]], "row 1 .*list"),
     (pd.Series([pd.Timestamp("2020-01-01"), pd.NaT]), "row 1"),
     (pl.Series([1.0, math.nan]), "nan in row 1"),
 ]
@@ -211,10 +215,33 @@ NEW_YEAR = datetime(2020, 1, 1, tzinfo=timezone.utc)
         pl.Series([NEW_YEAR]).dt.cast_time_unit("ms"),
         pa.array([NEW_YEAR], pa.timestamp("s", "Europe/Berlin")),
         [1577836800],
+        [1577836800000],
+        [1577836800000000],
+        np.array([1577836800000000000]),
+        [20200101],
+        [20200101.0],
+        ["20200101"],
+        [20200101000000],
+        ["2020-01-01"],
+        ["2020-01-01T00:00:00Z"],
+        ["2020-01-01T01:00:00+01:00"],
+        ["2020-01-01 00:00:00.000"],
+        ["1577836800"],
+        [np.datetime64("2020-01-01")],
+        [pd.Timestamp("2020-01-01T01:00+01:00")],
+        [pd.Period("2020-01", "M")],
+        [Decimal(1577836800)],
+        pd.Series(pd.period_range("2020-01", periods=1, freq="M")),
+        pd.Series(["2020-01-01T00:00:00Z"]),
+        pl.Series(["2020-01-01"]),
+        pl.Series([1577836800000]),
     ],
 )
 def test_timestamps_become_seconds(times: Any) -> None:
     assert Dataset({"user_id": [1], "item_id": [1], "time": times}).times == [1577836800.0]
+    if isinstance(times, list):
+        one: Any = "20200101" if times[0] == 20200101 else times[0]  # alone, the number may be seconds
+        assert Event(1, 1, one).time == 1577836800.0
 
 
 @pytest.mark.parametrize("ratings", [["good"], [math.inf], [1e300], [True], [[1]]])
@@ -242,8 +269,13 @@ class Broken:
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
-        ({"user": [1], "item_id": [1]}, r"no column 'user_id': there are 'user', 'item_id'; name it with Columns"),
-        ({"user_id": [1]}, "no column 'item_id'"),
+        (
+            {"who": [1], "item_id": [1]},
+            r"of the user id \('user_id'\); there are 'who', 'item_id': use Columns",
+        ),
+        ({"user_id": [1]}, "no column of the item id"),
+        ({"a": [1], "b": [2]}, r"the user id \('user_id'\) and the item id \('item_id'\).*user=\.\.\., item=\.\.\."),
+        ({"user_id": [1], "isbn": [2], "ean": [3]}, "several columns that may be the item id: 'isbn', 'ean'"),
         ({"user_id": [1, 2], "item_id": [1]}, r"differ in length: \{'user_id': 2, 'item_id': 1\}"),
         ({}, "no columns"),
         (pd.DataFrame(), "no columns"),
@@ -252,6 +284,7 @@ class Broken:
         (5, "int"),
         ([1, 2], "list"),
         ([Event(1, 1), Item(1)], "list"),
+        ([{"user_id": 1, "item_id": 1}, 5], "list"),
         ("missing.parquet", "missing.parquet"),
         (pd.DataFrame([[1, 2]], columns=["user_id", "user_id"]), "several columns named 'user_id'"),
         (pa.table([pa.array([1]), pa.array([2])], names=["user_id", "user_id"]), "several columns"),
@@ -280,7 +313,7 @@ BAD_ITEMS: list[tuple[Any, str]] = [
     ({"item_id": [1], "a": ["\ud800"]}, "surrogates"),
     ({"item_id": [1], "a": [2**64]}, "64 bits"),
     ({"item_id": [1, None], "a": [1, 2]}, "item id None"),
-    ({"a": [1]}, "items have no column 'item_id'"),
+    ({"a": [1]}, "items have no column of the item id"),
     ([Item(1, {"item_id": 2})], "'item_id'"),
     ([Item(1), Item(1)], "more than once"),
     ([Item(None)], "item id None"),
@@ -339,12 +372,12 @@ def test_columns_can_have_other_names_but_must_be_there_then() -> None:
     data = Dataset(table, columns=Columns("who", "what", "ts", "stars"))
     assert list(data.events()) == [Event(1, 6, 1.0, 4.0), Event(1, 5, 2.0, 3.0)]
     assert data.warnings == []
-    with pytest.raises(InvalidDataError, match="no column 'when'"):
+    with pytest.raises(InvalidDataError, match="no column of the time \\('when'\\)"):
         Dataset(table, columns=Columns("who", "what", "when"))
     with pytest.raises(InvalidDataError, match="different"):
         Columns("a", "a")
-    with pytest.raises(InvalidDataError, match="different"):
-        Columns(user=None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataError, match="column of user is 5"):
+        Columns(user=5)  # type: ignore[arg-type]
 
 
 def test_the_callers_arrays_are_neither_kept_nor_changed() -> None:

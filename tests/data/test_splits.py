@@ -19,7 +19,8 @@ Rows = list[tuple[Any, ...]]
 
 
 def _data(rows: Rows) -> Dataset:
-    return Dataset({name: [row[at] for row in rows] for at, name in enumerate(("user_id", "item_id", "time"))})
+    table = {name: [row[at] for row in rows] for at, name in enumerate(("user_id", "item_id", "time"))}
+    return Dataset(table, order="rows")
 
 
 def _rows(data: Dataset) -> Rows:
@@ -52,8 +53,8 @@ def test_leave_last_out_with_ties_and_short_histories() -> None:
     assert "leave last out" in str(split)
 
 
-def test_leave_last_out_goes_by_rows_where_there_are_no_times() -> None:
-    data = Dataset({"user_id": [1, 1, 1], "item_id": ["c", "a", "b"]})
+def test_leave_last_out_goes_by_rows_where_these_are_in_order() -> None:
+    data = Dataset({"user_id": [1, 1, 1], "item_id": ["c", "a", "b"]}, order="rows")
     split = splits.leave_last_out(data)
     assert [event.item_id for part in (split.train, split.validation, split.test) for event in part.events()] == list(
         "cab"

@@ -133,8 +133,9 @@ def test_data_without_categories_has_no_diversity() -> None:
 
 
 def _groceries(n_users: int = 20) -> Split:
-    """Each user takes milk, milk, bread, milk and milk: the held-out milk was seen before."""
-    baskets = [(user, item) for user in range(n_users) for item in ("milk", "milk", "bread", "milk", "milk")]
+    """Each user takes milk, milk, bread or eggs, milk and milk: the held-out milk was seen before."""
+    others = ("bread", "eggs")
+    baskets = [(u, item) for u in range(n_users) for item in ("milk", "milk", others[u % 2], "milk", "milk")]
     columns = {"user_id": [user for user, _ in baskets], "item_id": [item for _, item in baskets]}
     return splits.leave_last_out(Dataset({**columns, "time": list(range(len(baskets)))}))
 

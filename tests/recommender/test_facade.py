@@ -38,7 +38,8 @@ def test_rank_has_two_options(rec: Recommender) -> None:
 
 @pytest.mark.parametrize("k", [np.int64(3), np.uint8(3), 3], ids=repr)
 def test_numpy_integers_are_integers(rec: Recommender, k: Any) -> None:
-    assert len(rec.recommend(np.int64(3), k)) == 3
+    user: Any = np.int64(3)
+    assert len(rec.recommend(user, k)) == 3
     assert len(Recommender(None, rec.vector_store, rec.metadata_store, max_history=k).name) > 0
 
 

@@ -64,10 +64,10 @@ def test_a_fit_reports_its_stages(unfitted: Recommender) -> None:
     assert release.id in steps[-1].detail
 
 
-def test_a_fit_without_times_keeps_the_order_and_repeats(unfitted: Recommender) -> None:
-    """Where nobody knows times, places in the histories stand in for them; a longer data set adds what is new."""
-    unfitted.fit(Dataset({"user_id": ["b", "b", "c"], "item_id": [3, 1, 2]}))
-    unfitted.fit(Dataset({"user_id": ["a", "b", "b", "b", "c"], "item_id": [1, 3, 1, 2, 2]}))
+def test_a_fit_without_times_keeps_the_declared_order(unfitted: Recommender) -> None:
+    """Without times, places in the histories stand in for them; a longer data set adds what is new."""
+    unfitted.fit(Dataset({"user_id": ["b", "b", "c"], "item_id": [3, 1, 2]}, order="rows"))
+    unfitted.fit(Dataset({"user_id": ["a", "b", "b", "b", "c"], "item_id": [1, 3, 1, 2, 2]}, order="rows"))
     events = dict(unfitted.metadata_store.scan_events())
     assert {user: [event.item_id for event in history] for user, history in events.items()} == {
         "a": [1],

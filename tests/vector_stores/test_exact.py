@@ -23,7 +23,7 @@ def test_the_best_are_found_in_order(count: int, share: float | None, cosine: bo
     for k in (1, 3, 50, 10_000):
         found = list(nearest(queries, matrix, k, length=longest(matrix), allowed=allowed, tie=lambda row: -row))
         for query, pairs in zip(queries.astype(np.float64), found):
-            exact = {row: np.float32(float((matrix[row].astype(np.float64) * query).sum())) for row in rows}
+            exact = {row: float(np.float32((matrix[row].astype(np.float64) * query).sum())) for row in rows}
             assert pairs == sorted(exact.items(), key=lambda pair: (-pair[1], -pair[0]))[:k]
 
 

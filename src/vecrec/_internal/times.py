@@ -11,7 +11,7 @@ import re
 import time
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,6 @@ _NUMBER = re.compile(r"[0-9]{9,}(?:\.[0-9]*)?\Z")  # shorter ones may be anythin
 _CURE = "give seconds since 1970, a datetime, or text such as '2026-11-29T12:00:00Z'"
 
 
-@overload
-def seconds(value: NDArray[Any] | pa.Array | list[Any], name: str = ...) -> NDArray[np.float64]: ...
-@overload
-def seconds(value: Any, name: str = ...) -> Any: ...
 def seconds(value: Any, name: str = "time") -> Any:
     """A time, or an array of times, as seconds since 1970.
 
@@ -95,7 +91,7 @@ def _of_scalar(value: Any, name: str) -> float:
         return _of_scalar(value.start_time, name)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, Decimal)):
         raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", _CURE)
-    if isinstance(value, numbers.Integral) and 0 < value < 10**8 and _digits_of_date(str(value)) is not None:
+    if isinstance(value, numbers.Integral) and 0 < int(value) < 10**8 and _digits_of_date(str(value)) is not None:
         raise InvalidDataError(
             f"{name} is {value!r}, which may be a date or seconds",
             f"give the text {str(value)!r} for the date, or the float {value}.0 for seconds",
@@ -204,7 +200,9 @@ def _of_texts(array: pa.Array, name: str) -> NDArray[np.float64]:
         naive = array.cast(pa.timestamp("us"))  # quick; refuses zones, digits and whatever is not ISO
     except pa.ArrowInvalid:
         encoded = array.dictionary_encode()
-        return _of_list(encoded.dictionary.to_pylist(), name)[encoded.indices.to_numpy(zero_copy_only=False)]
+        return np.asarray(
+            _of_list(encoded.dictionary.to_pylist(), name)[encoded.indices.to_numpy(zero_copy_only=False)]
+        )
     return _of_arrow(naive, name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,19 @@ from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
-from vecrec.ids import Id
+from vecrec.ids import Id, written_integer
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from vecrec.data import Dataset
     from vecrec.recommender import Recommender
 
 __all__ = [
     "Command", "add_data", "add_id_type", "add_k", "add_stores", "add_where", "dataset_of", "id_of", "json_object",
-    "read_rows", "read_table", "settings_of", "where_of",
+    "read_rows", "settings_of", "where_of",
 ]  # fmt: skip
 
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]*)\Z")
+
+_COLUMNS = ("user", "item", "time", "rating", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,8 @@ def add_id_type(parser: argparse.ArgumentParser) -> None:
 
 def id_of(text: str, arguments: argparse.Namespace) -> Id:
     """An id of the command line: an integer where it looks like one, unless ``--string-ids`` is given."""
-    return int(text) if not arguments.string_ids and _INTEGER.match(text) else text
+    number = None if arguments.string_ids else written_integer(text)
+    return text if number is None else number
 
 
 def json_object(text: str | None, what: str) -> dict[str, Any]:
@@ -114,13 +113,18 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     source = group.add_mutually_exclusive_group(required=required)
     source.add_argument("--data", metavar="1m|100k|latest-small|DIR", help="MovieLens, by name or in a directory")
     source.add_argument(
-        "--interactions", type=Path, metavar="FILE", help="Parquet, CSV or JSON lines: one row an event"
+        "--interactions",
+        type=Path,
+        metavar="FILE",
+        help="Parquet, CSV, TSV or JSON lines, also compressed: one row an event",
     )
     group.add_argument("--items", type=Path, metavar="FILE", help="one row an item")
     group.add_argument("--users", type=Path, metavar="FILE", help="one row a user")
     group.add_argument("--schema", type=Path, metavar="FILE", help="the features as JSON; inferred by default")
-    for what in ("user", "item", "time", "rating"):
+    for what in _COLUMNS:
         group.add_argument(f"--{what}-column", metavar="NAME", help="the column's name in all files")
+    group.add_argument("--ids", choices=("auto", "text", "integer"), default="auto", help="what ids are (%(default)s)")
+    group.add_argument("--rows-in-order", action="store_true", help="without times, take the order of the rows")
 
 
 def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
@@ -131,74 +135,53 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
         return movielens.load(arguments.data, progress=progress)
     from vecrec.data import Columns, Dataset, Schema
 
-    names = {what: getattr(arguments, f"{what}_column") for what in ("user", "item", "time", "rating")}
+    names = {what: getattr(arguments, f"{what}_column") for what in _COLUMNS}
     columns = Columns(**{what: name for what, name in names.items() if name})
     schema = None if arguments.schema is None else Schema.from_json(_json(arguments.schema))
-    items, users = (None if path is None else read_table(path) for path in (arguments.items, arguments.users))
-    log = read_table(arguments.interactions)
-    return Dataset(log, items, users, schema, columns=columns, name=arguments.interactions.stem)
+    return Dataset(
+        arguments.interactions,
+        arguments.items,
+        arguments.users,
+        schema,
+        columns=columns,
+        order="rows" if arguments.rows_in_order else None,
+        ids=arguments.ids,
+        name=arguments.interactions.stem,
+    )
 
 
-def read_table(path: Path) -> pa.Table:
-    """A file as an Arrow table; its suffix says how to read it.
+def read_rows(path: Path, id_columns: Sequence[str], *, text: bool = False) -> list[Mapping[str, Any]]:
+    """The rows of a file, without what is missing in them.
 
-    Raises:
-        InvalidDataError: for another suffix, or a file that cannot be read.
-    """
-    import pyarrow as pa
-
-    kind = path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path)
-        if kind == ".csv":
-            import pyarrow.csv
-
-            return _as_text(pyarrow.csv.read_csv(path), path)
-        if kind in (".jsonl", ".ndjson"):
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidDataError(f"{path} cannot be read ({error})", "correct the path or the file") from error
-    raise InvalidDataError(f"{path} is not a Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl) file", "convert it")
-
-
-def _as_text(table: pa.Table, path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    # Arrow reads a column as bytes where it is not UTF-8.
-    for field in table.schema:
-        if pa.types.is_binary(field.type):
-            raise InvalidDataError(
-                f"the column {field.name!r} of {path} is not UTF-8 text",
-                "convert the file, such as by iconv -f latin1 -t utf-8",
-            )
-    return table
-
-
-def read_rows(path: Path, id_column: str) -> list[tuple[Id, Mapping[str, Any]]]:
-    """The rows of a file as ids and records, without what is missing in them.
+    Args:
+        path: Any file that a `Dataset` reads.
+        id_columns: The columns with ids, each of which must be there. The ids of a file without types are integers
+            where every one of a column is written as one.
+        text: Whether ids are text, also where they are written as integers.
 
     Raises:
-        InvalidDataError: for a file that `read_table` refuses, without the column, or with a row without an id.
+        InvalidDataError: for a file that cannot be read, without one of the columns, or with a row without an id.
     """
-    table = read_table(path)
-    if id_column not in table.column_names:
-        raise InvalidDataError(f"{path} has no column {id_column!r}", f"there are {table.column_names}")
-    rows: list[tuple[Id, Mapping[str, Any]]] = []
-    for number, row in enumerate(table.to_pylist(), 1):
-        key = row.pop(id_column)
-        if key is None:
-            raise InvalidDataError(f"row {number} of {path} has no {id_column}", "complete or remove it")
-        rows.append((key, {name: value for name, value in row.items() if value is not None}))
-    return rows
+    from vecrec.data.files import open_file
+
+    names, load, untyped = open_file(path, "rows")
+    missing = [name for name in id_columns if name not in names]
+    if missing:
+        raise InvalidDataError(f"{path} has no column {missing[0]!r}", f"there are {names}")
+    rows: list[dict[str, Any]] = load(names, id_columns).to_pylist()
+    for name in id_columns:
+        for number, row in enumerate(rows, 1):
+            if row[name] is None:
+                raise InvalidDataError(f"row {number} of {path} has no {name}", "complete or remove it")
+        numbers = [written_integer(row[name]) for row in rows] if untyped and not text else [None]
+        if None not in numbers:
+            for row, key in zip(rows, numbers):
+                row[name] = key
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidDataError(f"{path} cannot be read ({error})", "correct the path or the file") from error
+        raise InvalidDataError(f"{path} cannot be read: {error}", "give a file of JSON") from error

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vecrec.cli.arguments import Command, add_k, add_stores, add_where, read_table, settings_of, where_of
+from vecrec.cli.arguments import Command, add_k, add_stores, add_where, settings_of, where_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
-from vecrec.errors import InvalidDataError
-from vecrec.ids import Id
 from vecrec.recommender.batch import recommend_to_parquet
 
 __all__ = ["COMMANDS"]
@@ -32,11 +30,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _batch(arguments: argparse.Namespace, output: Output) -> int:
+    from vecrec.data.reading import read_user_ids
+
     with compose(settings_of(arguments)) as recommender:
         done = recommend_to_parquet(
             recommender,
             arguments.output,
-            None if arguments.users_file is None else _ids(arguments.users_file),
+            None if arguments.users_file is None else read_user_ids(arguments.users_file),
             arguments.k,
             where=where_of(recommender, arguments.where),
             exclude_seen=not arguments.include_seen,
@@ -46,13 +46,6 @@ def _batch(arguments: argparse.Namespace, output: Output) -> int:
     counts = f"{done.users:,} users, {done.rows:,} rows in {done.files:,} files"
     output.text(f"{counts} of {arguments.output} (release {done.release})")
     return 0
-
-
-def _ids(path: Path) -> list[Id]:
-    table = read_table(path)
-    if "user_id" not in table.column_names:
-        raise InvalidDataError(f"{path} has no column 'user_id'", f"there are {table.column_names}")
-    return list(dict.fromkeys(table["user_id"].to_pylist()))
 
 
 COMMANDS = (Command("batch", "Recommend to whole user bases, into Parquet files.", _add, _batch),)

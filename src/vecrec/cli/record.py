@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, read_rows, settings_of
 from vecrec.cli.output import Output
@@ -15,7 +14,7 @@ from vecrec.types import Event
 
 __all__ = ["COMMANDS"]
 
-_FIELDS = ("item_id", "time", "rating", "kind")
+_FIELDS = ("user_id", "item_id", "time", "rating", "kind")
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +46,11 @@ def _events(arguments: argparse.Namespace) -> list[Event]:
     if arguments.file is None:
         user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
         return [Event(user, item, arguments.time, arguments.rating, arguments.kind)]
-    return [Event(key, **_fields(row, arguments.file)) for key, row in read_rows(arguments.file, "user_id")]
-
-
-def _fields(row: Any, path: Path) -> dict[str, Any]:
-    unknown = sorted({*row} - {*_FIELDS})
-    if unknown or "item_id" not in row:
-        problem = f"{path} has the columns {unknown}" if unknown else f"a row of {path} has no item_id"
-        raise InvalidDataError(problem, f"events have user_id, {', '.join(_FIELDS)}")
-    return dict(row)
+    rows = read_rows(arguments.file, ("user_id", "item_id"), text=arguments.string_ids)
+    unknown = sorted({name for row in rows for name in row} - {*_FIELDS})
+    if unknown:
+        raise InvalidDataError(f"{arguments.file} has the columns {unknown}", f"events have {', '.join(_FIELDS)}")
+    return [Event(**row) for row in rows]
 
 
 def _add_user(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,9 @@ def _records(arguments: argparse.Namespace) -> list[tuple[Id, Mapping[str, Any]]
     if (arguments.file is None) == (arguments.id is None) or (arguments.id is None) != (arguments.record is None):
         raise InvalidDataError("the records are missing or given twice", "give an id and --record, or --file")
     if arguments.file is not None:
-        return read_rows(arguments.file, f"{arguments.what[:-1]}_id")
+        column = f"{arguments.what[:-1]}_id"
+        rows = read_rows(arguments.file, (column,), text=arguments.string_ids)
+        return [(row[column], {name: row[name] for name in row if name != column}) for row in rows]
     return [(id_of(arguments.id, arguments), json_object(arguments.record, "--record"))]
 
 

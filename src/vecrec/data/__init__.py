@@ -3,6 +3,7 @@
 from vecrec.data import splits
 from vecrec.data.dataset import Columns, Dataset
 from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
+from vecrec.data.notices import Notice
 from vecrec.data.schema import Schema
 from vecrec.data.splits import Split
 from vecrec.data.vocabulary import Vocabulary
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "Feature",
     "MultiCategorical",
+    "Notice",
     "Numeric",
     "Schema",
     "Split",

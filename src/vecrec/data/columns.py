@@ -1,24 +1,30 @@
-"""Columns of a frame turned into what a data set holds: ids with codes, times, ratings, records."""
+"""Columns of a frame turned into what a data set holds: ids with codes, times, ratings, kinds, records."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data.frames import Column, Frame
+from vecrec._internal.times import seconds
+from vecrec.data.frames import Column, Frame, plain_array
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id
 from vecrec.records import Record, check_record
+from vecrec.types import check_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["as_arrow", "read_ids", "read_ratings", "read_records", "read_times", "sort_ids"]
+__all__ = ["Kinds", "as_arrow", "read_ids", "read_kinds", "read_ratings", "read_records", "read_times", "sort_ids"]
+
+Kinds: TypeAlias = tuple[NDArray[np.int16], tuple[str, ...]]
+"""The place of each event's kind among the names, -1 where it has none, and the names, sorted."""
 
 
 def sort_ids(ids: Collection[Id]) -> list[Id]:
@@ -30,7 +36,7 @@ def sort_ids(ids: Collection[Id]) -> list[Id]:
     return numbers + texts
 
 
-def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.int64]]:
+def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:
     """The different ids of a column, and for each row the position of its id among them.
 
     Args:
@@ -41,41 +47,56 @@ def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.i
     Raises:
         InvalidDataError: for a missing id, or one that is neither an integer of 64 bits nor text.
     """
-    column = frame.column(name)
+    column = frame.columns[name]
     where = f"column {name!r} of {frame.what}"
     if isinstance(column, list):
         return _ids_of_list(column, where, what)
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
-        raise InvalidDataError(_float_ids(column, where, what))
+        raise _float_ids(column, where, what)
     _refuse_missing(column, where, f"every row needs a {what}")
-    if len(column) and not (pa.types.is_integer(column.type) or pa.types.is_large_string(column.type)):
-        raise InvalidDataError(f"{where} holds {column.type}, but ids are int or str", "convert it to one of them")
-    encoded = column.dictionary_encode()
-    ids = [_checked(value, where, what) for value in encoded.dictionary.to_pylist()]
-    return ids, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    encoded = column if pa.types.is_dictionary(column.type) else None
+    kind = column.type if encoded is None else column.type.value_type
+    if len(column) and not (pa.types.is_integer(kind) or pa.types.is_large_string(kind) or pa.types.is_string(kind)):
+        raise InvalidDataError(f"{where} holds {kind}, but ids are int or str", "convert it to one of them")
+    encoded = column.dictionary_encode() if encoded is None else encoded
+    ids, positions = _used(encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False))
+    if frame.untyped and "" in ids:
+        row = int((positions == ids.index("")).argmax())
+        raise InvalidDataError(f"{where} is empty in row {row}", f"every row needs a {what}")
+    return [_checked(value, where, what) for value in ids], positions
 
 
 def read_times(frame: Frame, name: str) -> NDArray[np.float64]:
-    """Seconds since 1970, shape (n,), from numbers, timestamps or dates; those without a time zone count as UTC.
+    """Seconds since 1970, shape (n,), from whatever `vecrec._internal.times.seconds` takes.
 
     Raises:
         InvalidDataError: for a missing or infinite time, or a column of another type.
     """
-    import pyarrow as pa
+    found: NDArray[np.float64] = seconds(frame.columns[name], f"column {name!r} of {frame.what}")
+    return found
 
+
+def read_kinds(frame: Frame, name: str) -> Kinds | None:
+    """The kinds of events; ``None`` when there is not a single one.
+
+    Raises:
+        InvalidDataError: for a kind that is not a text of 1 to 64 characters.
+    """
     where = f"column {name!r} of {frame.what}"
-    array = as_arrow(frame.column(name), where)
-    _refuse_missing(array, where, "give every row a time, or no column of times, and the order of the rows counts")
-    if pa.types.is_date(array.type):
-        array = array.cast(pa.timestamp("s"))
-    if pa.types.is_timestamp(array.type):
-        scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[array.type.unit]
-        return _to_numpy(array.cast(pa.int64())) / scale
-    times = _numbers(array, where, "seconds since 1970, or timestamps")
-    _refuse_row(~np.isfinite(times), times, where, "give every row a time")
-    return times
+    encoded = as_arrow(frame.columns[name], where).dictionary_encode()
+    places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    found = encoded.dictionary.to_pylist()
+    if frame.untyped and "" in found:
+        places = np.where(places == found.index(""), -1, places)
+    texts = [value for code, value in enumerate(found) if value is not None and (places == code).any()]
+    names = sorted(_kind(value, where) for value in texts)
+    if len(names) > np.iinfo(np.int16).max:
+        raise InvalidDataError(f"{where} holds {len(names):,} different texts", "is it the kind of an event?")
+    codes = {value: code for code, value in enumerate(names)}
+    table = np.array([codes.get(value, -1) for value in found] + [-1], np.int16)
+    return (table[places], tuple(names)) if names else None
 
 
 def read_ratings(frame: Frame, name: str) -> NDArray[np.float32] | None:
@@ -86,7 +107,7 @@ def read_ratings(frame: Frame, name: str) -> NDArray[np.float32] | None:
     """
     where = f"column {name!r} of {frame.what}"
     with np.errstate(over="ignore"):  # what is too large for float32 is refused below
-        ratings = _numbers(as_arrow(frame.column(name), where), where, "numbers").astype(np.float32)
+        ratings = _numbers(as_arrow(frame.columns[name], where), where).astype(np.float32)
     _refuse_row(np.isinf(ratings), ratings, where, "leave it out where it is unknown")
     return None if np.isnan(ratings).all() else ratings
 
@@ -124,17 +145,15 @@ def as_arrow(column: Column, where: str) -> pa.Array:
     """
     import pyarrow as pa
 
-    from vecrec.data.frames import plain_array
-
     if not isinstance(column, list):
         return column
     try:
         return plain_array(pa.array(column, from_pandas=True))
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise InvalidDataError(f"{where} cannot be read: {error}; give it one type") from error
+        raise InvalidDataError(f"{where} cannot be read: {error}", "give it one type") from error
 
 
-def _ids_of_list(column: list[Any], where: str, what: str) -> tuple[list[Id], NDArray[np.int64]]:
+def _ids_of_list(column: list[Any], where: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:
     checked = column
     # Types first: True and 1.0 equal 1 as keys of a dict.
     if not set(map(type, column)) <= {int, str}:
@@ -143,43 +162,70 @@ def _ids_of_list(column: list[Any], where: str, what: str) -> tuple[list[Id], ND
     for value in ids:
         _checked(value, where, what)
     place = {value: position for position, value in enumerate(ids)}
-    return ids, np.fromiter((place[value] for value in checked), np.int64, len(checked))
+    return ids, np.fromiter((place[value] for value in checked), np.int32, len(checked))
+
+
+def _used(values: list[Any], indices: NDArray[Any]) -> tuple[list[Any], NDArray[np.int32]]:
+    """The values of a dictionary that rows refer to, each once: a file's dictionary may hold more, and one twice."""
+    used = np.bincount(indices, minlength=len(values)) > 0
+    if used.all() and len(set(values)) == len(values):
+        return values, indices.astype(np.int32, copy=False)
+    place: dict[Any, int] = {}
+    moved = [place.setdefault(value, len(place)) if there else -1 for value, there in zip(values, used.tolist())]
+    return list(place), np.array(moved, np.int32)[indices]
 
 
 def _checked(value: Any, where: str, what: str) -> Id:
     try:
         return check_id(value, what)
     except InvalidDataError as error:
-        raise InvalidDataError(f"{where}: {error}") from error
+        raise InvalidDataError(f"{where}: {error.problem}", error.cure) from error
 
 
-def _float_ids(column: pa.Array, where: str, what: str) -> str:
-    missing = column.null_count or int(np.isnan(_to_numpy(column)).sum())
-    if missing:
-        return (
-            f"{where} holds floats and {missing:,} missing values, which pandas makes of "
-            f"integers beside missing values: drop the rows without a {what}, then .astype('int64')"
+def _kind(value: Any, where: str) -> str:
+    try:
+        return check_kind(value)
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{where}: {error.problem}", error.cure) from error
+
+
+def _float_ids(column: pa.Array, where: str, what: str) -> InvalidDataError:
+    values = _to_numpy(column)
+    known = values[np.isfinite(values)]
+    if len(known) and np.abs(known).max() >= 2**53:
+        return InvalidDataError(
+            f"{where} holds floats beyond 2**53, such as {np.abs(known).max():.17g}, which stand for several ids each",
+            "read the column as text at its source, in pandas by dtype=str",
         )
-    return f"{where} holds floats, but ids are int or str: convert it, with .astype('int64') if they are whole numbers"
+    missing = column.null_count or len(values) - len(known)
+    if missing:
+        return InvalidDataError(
+            f"{where} holds floats and {missing:,} missing values, which pandas makes of integers beside them",
+            f"drop the rows without a {what}, then .astype('int64'); or read the column as text",
+        )
+    return InvalidDataError(
+        f"{where} holds floats, but ids are int or str",
+        "convert it, with .astype('int64') if they are whole numbers, or read the column as text",
+    )
 
 
 def _refuse_missing(array: pa.Array, where: str, cure: str) -> None:
     if array.null_count:
         row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InvalidDataError(f"{where} has {array.null_count:,} missing values, the first in row {row}: {cure}")
+        raise InvalidDataError(f"{where} has {array.null_count:,} missing values, the first in row {row}", cure)
 
 
 def _refuse_row(bad: NDArray[np.bool_], values: NDArray[Any], where: str, cure: str) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise InvalidDataError(f"{where} is {values[row]} in row {row}: {cure}")
+        raise InvalidDataError(f"{where} is {values[row]} in row {row}", cure)
 
 
-def _numbers(array: pa.Array, where: str, wanted: str) -> NDArray[np.float64]:
+def _numbers(array: pa.Array, where: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise InvalidDataError(f"{where} holds {array.type}", f"give {wanted}")
+        raise InvalidDataError(f"{where} holds {array.type}", "give numbers")
     return _to_numpy(array.cast(pa.float64(), safe=False))
 
 
@@ -189,12 +235,23 @@ def _to_numpy(array: pa.Array) -> NDArray[Any]:
 
 
 def _values(column: Column, whole: bool) -> list[Any]:
+    """The values as JSON has them, ``None`` where one is missing, and no missing ones within lists."""
     values = column if isinstance(column, list) else column.to_pylist()
     kinds = set(map(type, values))
-    if any(issubclass(kind, float) for kind in kinds):
-        values = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
-        if whole:
-            values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
-    if any(issubclass(kind, (date, datetime, time)) for kind in kinds):
-        values = [v.isoformat() if isinstance(v, (date, datetime, time)) else v for v in values]
+    if not kinds <= {str, int, bool, type(None)}:
+        values = [_plain(value) for value in values]
+    if whole and any(issubclass(kind, float) for kind in kinds):
+        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
     return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (float, Decimal)):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, (date, datetime)):
+        return value.isoformat() if value == value else None  # noqa: PLR0124 - NaT differs from itself
+    if isinstance(value, time):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return [plain for item in value if (plain := _plain(item)) is not None]
+    return value

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+import time
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import repeat
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data import reading, summary
-from vecrec.data.events import EventLog
+from vecrec._internal.times import seconds
+from vecrec._internal.validation import choice, instance
+from vecrec.data import notices, reading, summary
+from vecrec.data.events import EventLog, Order
 from vecrec.data.frames import FrameLike
-from vecrec.data.reading import Columns, Side
+from vecrec.data.naming import Columns
+from vecrec.data.notices import Notice
+from vecrec.data.reading import IdType, Side
 from vecrec.data.schema import Schema
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.records import JSON, Record
 from vecrec.types import Event, Item, User
@@ -23,6 +30,7 @@ from vecrec.types import Event, Item, User
 __all__ = ["Columns", "Dataset"]
 
 _DEFAULT_COLUMNS = Columns()
+_DEFAULT_POLICY = FeedbackPolicy()
 _T = TypeVar("_T")
 
 
@@ -30,33 +38,54 @@ class Dataset:
     """Interactions, items and users, numbered and in order.
 
     Users and items are numbered by codes from 0, in the order of their sorted ids. Events are sorted by user, and
-    those of one user by time; of two with the same time, or without times, the one that came first in the frame is the
-    earlier. Arrays are read-only.
+    those of one user by time. Arrays are read-only.
+
+    Events of a user that times do not tell apart (no times, one time for all, ties) have an **unknown order**, and
+    nothing is to be learnt from the order of their rows, which in a log that is sorted by item gives the answer away.
+    They stand in an order that is drawn from their users and items, the same for the same events. Where the rows are in
+    the order of the events, say so by ``order="rows"``.
+
+    ::
+
+        Dataset("events.parquet", items="items.csv", feedback=FeedbackPolicy(negative_rating=2))
+        Dataset([{"user": 1, "asin": "B01", "timestamp": "2026-01-02T10:00:00Z"}])
 
     Args:
-        interactions: One row an event: a pandas, Polars or PyArrow table, a DuckDB relation, the path of a Parquet
-            file, a mapping of names to columns, or a sequence of `Event`. Columns without a meaning here are not kept.
-        items: One row an item, in any of these forms or as a sequence of `Item`. All columns are kept as the item's
-            record; missing values (null, NaN) are left out, dates become ISO text, decimals floats.
-        users: One row a user, likewise; a sequence of `User` has its histories left out.
+        interactions: One row an event, in any form of `FrameLike`: a pandas, Polars or PyArrow table, a DuckDB
+            relation, the path of a Parquet, CSV, TSV or JSON lines file, a mapping of names to columns, or an iterable
+            of dicts, of dataclasses or of `Event`. Columns without a meaning here are not read.
+        items: One row an item, in any of these forms or as `Item` objects. All columns are kept as the item's record;
+            missing values (null, NaN, NaT) are left out, also within lists, dates become ISO text, decimals floats.
+        users: One row a user, likewise; `User` objects have their histories left out.
         schema: Which fields are features; inferred from the frames (see `Schema.infer`) where it is not given.
-        columns: What the columns are called.
+        columns: What the columns are called, where they have neither the default nor a common name.
+        feedback: What kinds and ratings mean; the default `FeedbackPolicy` where it is not given.
+        order: ``"rows"`` where events that times do not tell apart happened in the order of the rows.
+        ids: What ids become: ``"auto"`` keeps their types, and takes those of files without types (CSV) as integers
+            only if every one is a plain integer without leading zeros; ``"text"`` or ``"integer"`` decides.
+        as_of: The moment that the data is of, as any time that `Event` takes; now by default.
         name: What to call the data set.
         source: Where it comes from, as far as that is known.
 
     Raises:
-        InvalidDataError: for a frame that cannot be read, a missing column, ids, times or ratings that are none, an
-            item or a user with two rows, or a feature outside the schema.
+        InvalidDataError: for a frame that cannot be read, a missing column, an invalid id, time, rating or kind, an
+            item or a user with two rows, two tables whose ids do not join, or a feature outside the schema.
     """
 
     name: str
     """What the data set is called."""
     source: str
-    """Where it comes from; empty where nobody said."""
+    """Where it comes from; empty where that is unknown."""
     schema: Schema
     """Which fields of the records are features."""
     columns: Columns
-    """What the columns of the frames were called."""
+    """What the columns of the interactions are called, the recognised ones included."""
+    feedback: FeedbackPolicy | None
+    """What kinds and ratings mean, where that was declared."""
+    as_of: float
+    """The moment that the data is of, in seconds since 1970."""
+    notices: tuple[Notice, ...]
+    """What was assumed, such as a column that was recognised by a common name."""
     user_ids: list[Id]
     """The id of each user, by code: those of the interactions and of the users' frame."""
     item_ids: list[Id]
@@ -68,29 +97,44 @@ class Dataset:
 
     def __init__(
         self,
-        interactions: FrameLike | Sequence[Event],
-        items: FrameLike | Sequence[Item] | None = None,
-        users: FrameLike | Sequence[User] | None = None,
+        interactions: FrameLike | Iterable[Event],
+        items: FrameLike | Iterable[Item] | None = None,
+        users: FrameLike | Iterable[User] | None = None,
         schema: Schema | None = None,
         *,
         columns: Columns = _DEFAULT_COLUMNS,
+        feedback: FeedbackPolicy | None = None,
+        order: Literal["rows"] | None = None,
+        ids: IdType = "auto",
+        as_of: Any = None,
         name: str = "data",
         source: str = "",
     ) -> None:
-        self.name = name
-        self.source = source
-        self.columns = columns
-        log = reading.interaction_frame(interactions, columns)
-        item_frame = reading.record_frame(items, Item, columns.item)
-        user_frame = reading.record_frame(users, User, columns.user)
-        self.schema = reading.settle_schema(schema, item_frame, user_frame, columns)
-        item_side = Side.read(log, item_frame, columns.item, "item", self.schema)
-        user_side = Side.read(log, user_frame, columns.user, "user", self.schema)
+        self.name, self.source = name, source
+        if order is not None:
+            choice(order, "order", ("rows",))
+        choice(ids, "ids", ("auto", "text", "integer"))
+        self.feedback = None if feedback is None else instance(feedback, "feedback", FeedbackPolicy)
+        self.as_of = time.time() if as_of is None else seconds(as_of, "as_of")
+        log = reading.read_log(interactions, instance(columns, "columns", Columns, "Columns(item='sku')"))
+        item_frame, of_items = reading.read_side_frame(items, Item, log.columns)
+        user_frame, of_users = reading.read_side_frame(users, User, log.columns)
+        self.columns, self.notices = log.columns, (*log.notices, *of_items, *of_users)
+        self.schema = reading.settle_schema(schema, item_frame, user_frame, log.columns)
+        item_side = Side.read(log, item_frame, "item", self.schema, ids)
+        user_side = Side.read(log, user_frame, "user", self.schema, ids)
         self.item_ids, self.item_records = item_side.ids, item_side.records
         self.user_ids, self.user_records = user_side.ids, user_side.records
-        times, ratings = reading.read_optional(log, columns)
-        self._unused = [column for column in log.columns if column not in columns.names()]
-        self._events = EventLog.of(user_side.codes, item_side.codes, times, ratings, self.n_users)
+        self._unused, self._given = log.frame.unused, (item_frame is not None, user_frame is not None)
+        self._events = EventLog.of(
+            user_side.codes,
+            item_side.codes,
+            self.n_users,
+            times=log.times,
+            ratings=log.ratings,
+            kinds=log.kinds,
+            rows_in_order=order == "rows",
+        )
 
     # -- counts and arrays
 
@@ -121,13 +165,28 @@ class Dataset:
 
     @property
     def times(self) -> NDArray[np.float64] | None:
-        """When each event happened, in seconds since 1970, shape (n_events,); ``None`` where nobody knows."""
+        """When each event happened, in seconds since 1970, shape (n_events,); ``None`` where times are unknown."""
         return self._events.times
 
     @property
     def ratings(self) -> NDArray[np.float32] | None:
-        """How each event was rated, shape (n_events,), NaN where nobody said; ``None`` where nobody ever said."""
+        """How each event was rated, shape (n_events,), NaN where it was not; ``None`` where there are no ratings."""
         return self._events.ratings
+
+    @property
+    def kind_codes(self) -> NDArray[np.int16] | None:
+        """The place of each event's kind in `kind_names`, shape (n_events,), -1 for none; ``None`` without kinds."""
+        return None if self._events.kinds is None else self._events.kinds[0]
+
+    @property
+    def kind_names(self) -> tuple[str, ...]:
+        """The kinds of events that there are, sorted."""
+        return () if self._events.kinds is None else self._events.kinds[1]
+
+    @property
+    def order(self) -> Order:
+        """What the order of a user's events comes from: ``"time"``, ``"rows"`` as declared, or ``"unknown"``."""
+        return self._events.order
 
     @property
     def user_offsets(self) -> NDArray[np.int64]:
@@ -140,9 +199,52 @@ class Dataset:
         records = (self.user_records, self.item_records)
         return self._events.digest(self.user_ids, self.item_ids, *records, self.schema.to_json())
 
+    @cached_property
+    def events_digest(self) -> str:
+        """32 hexadecimal digits of the events and their ids alone, whatever else the data set holds.
+
+        It tells whether an encoder was fitted on the very events that it is to be tested on.
+        """
+        return self._events.digest_of_events(self.user_ids, self.item_ids)
+
+    # -- what the events mean
+
+    @cached_property
+    def signs(self) -> NDArray[np.int8]:
+        """1 for each positive event, -1 for a negative and 0 for a neutral one, shape (n_events,), by the policy."""
+        return self._events.by_policy(self._policy.signs)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32] | None:
+        """What each event counts for, shape (n_events,), 0 where it is not positive; ``None`` where each counts 1."""
+        found = self._events.by_policy(self._policy.event_weights)
+        return None if (found == 1).all() else found
+
+    @cached_property
+    def is_target(self) -> NDArray[np.bool_]:
+        """Which events are to be predicted, shape (n_events,), by the policy."""
+        return self._events.by_policy(self._policy.is_target)
+
+    @cached_property
+    def is_positive(self) -> NDArray[np.bool_]:
+        """Which events are positive, and of items that their users do not dislike in the end, shape (n_events,).
+
+        They are the events in the histories of `FeedbackPolicy.taste`. Of a user's events with one item the latest that
+        is not neutral decides; where the order is unknown, a negative one.
+        """
+        return self._events.positive(self._policy)
+
     def popularity(self) -> NDArray[np.int64]:
-        """How many events each item has, shape (n_items,)."""
-        return np.bincount(self.item_codes, minlength=self.n_items).astype(np.int64)
+        """How many users have a positive event of each item, shape (n_items,)."""
+        return np.array(self._popularity)
+
+    def positive(self) -> Dataset:
+        """The data set with the events of `is_positive` alone; itself where all of them are."""
+        return self if self.is_positive.all() else self.select_events(self.is_positive)
+
+    def with_feedback(self, feedback: FeedbackPolicy) -> Dataset:
+        """The data set with another meaning of kinds and ratings."""
+        return self._copy(feedback=instance(feedback, "feedback", FeedbackPolicy))
 
     # -- single items, users and events
 
@@ -200,42 +302,55 @@ class Dataset:
                 f"the mask has the type {mask.dtype} and the shape {mask.shape}",
                 f"give booleans of shape {(self.n_events,)}",
             )
-        part = object.__new__(Dataset)
-        part.__dict__.update(
-            {name: value for name, value in self.__dict__.items() if name not in ("digest", "warnings")}
-        )
-        part._events = self._events.select(mask)
-        return part
+        return self._copy(_events=self._events.select(mask))
 
     def only_active(self) -> Dataset:
-        """The data set without the users and items that have no event. The others are numbered anew."""
-        part = object.__new__(Dataset)
-        part.__dict__.update({name: self.__dict__[name] for name in ("name", "source", "schema", "columns", "_unused")})
+        """The data set without the users and items that have no event. The others get new codes."""
         users, items = np.unique(self.user_codes), np.unique(self.item_codes)
-        part.user_ids, part.user_records = _pick(self.user_ids, users), _pick(self.user_records, users)
-        part.item_ids, part.item_records = _pick(self.item_ids, items), _pick(self.item_records, items)
-        part._events = self._events.recoded(users, items)
-        return part
+        return self._copy(
+            user_ids=_pick(self.user_ids, users),
+            user_records=_pick(self.user_records, users),
+            item_ids=_pick(self.item_ids, items),
+            item_records=_pick(self.item_records, items),
+            _events=self._events.recoded(users, items),
+        )
 
     # -- how it shows
 
     @cached_property
-    def warnings(self) -> list[str]:
-        """What looks like a mistake in the data, such as times in milliseconds."""
-        return summary.find_warnings(self, self._unused)
+    def warnings(self) -> list[Notice]:
+        """What looks like a mistake in the data, or keeps something from being learnt, each with its cure."""
+        low = self._policy.negative_rating if self.feedback is None else None
+        users = np.diff(self.user_offsets)
+        items = np.bincount(self.item_codes, minlength=self.n_items)
+        return [
+            *notices.time_notices(self.order, self.n_events, self.times, self.as_of),
+            *notices.unrated_notices(self.ratings, low),
+            *notices.unused_notices(self._unused),
+            *notices.record_notices("items", self.item_records, items, self._given[0]),
+            *notices.record_notices("users", self.user_records, users, self._given[1]),
+        ]
 
     def describe(self) -> Record:
-        """The main figures: counts, density, time span, warnings."""
-        return summary.describe(self)
+        """The main figures: counts, density, time span, order, kinds, ratings, notices and warnings."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            **summary.event_figures(self._events, self.n_items),
+            "as of": notices.show_time(self.as_of),
+            "digest": self.digest,
+            "notices": [str(each) for each in self.notices],
+            "warnings": [str(each) for each in self.warnings],
+        }
 
     def __str__(self) -> str:
-        return summary.text_summary(self)
+        return summary.text_summary(self.describe(), self.notices, self.warnings, self.schema)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {self.n_events:,} events, {self.n_users:,} users, {self.n_items:,} items)"
 
     def _repr_html_(self) -> str:
-        return summary.html_summary(self)
+        return summary.html_summary(self.describe(), self.notices, self.warnings, self.schema)
 
     # -- what these need
 
@@ -247,14 +362,35 @@ class Dataset:
     def _user_places(self) -> dict[Id, int]:
         return {user_id: code for code, user_id in enumerate(self.user_ids)}
 
+    @cached_property
+    def _popularity(self) -> NDArray[np.int64]:
+        chosen = self.is_positive
+        pairs = np.unique(self.user_codes[chosen].astype(np.int64) * max(self.n_items, 1) + self.item_codes[chosen])
+        return np.asarray(np.bincount(pairs % max(self.n_items, 1), minlength=self.n_items), np.int64)
+
+    @property
+    def _policy(self) -> FeedbackPolicy:
+        return _DEFAULT_POLICY if self.feedback is None else self.feedback
+
+    def _copy(self, **changes: Any) -> Dataset:
+        """A shallow copy with some attributes changed, and without what was computed from the events."""
+        part = copy.copy(self)
+        for name, value in vars(Dataset).items():
+            if isinstance(value, cached_property):
+                part.__dict__.pop(name, None)
+        part.__dict__.update(changes)
+        return part
+
     def _events_between(self, start: int, end: int) -> Iterator[Event]:
         users = (self.user_ids[code] for code in self.user_codes[start:end].tolist())
         items = (self.item_ids[code] for code in self.item_codes[start:end].tolist())
         times = repeat(None) if self.times is None else self.times[start:end].tolist()
         ratings = repeat(None) if self.ratings is None else self.ratings[start:end].tolist()
-        for user_id, item_id, time, rating in zip(users, items, times, ratings):
-            # NaN is the only value that differs from itself: nobody rated.
-            yield Event(user_id, item_id, time, None if rating != rating else rating)  # noqa: PLR0124
+        names = (*self.kind_names, None)  # of code -1
+        codes = repeat(-1) if self.kind_codes is None else self.kind_codes[start:end].tolist()
+        for user_id, item_id, at, rating, code in zip(users, items, times, ratings, codes):
+            # NaN is the only value that differs from itself: not rated. All were checked when they were read.
+            yield Event.unchecked(user_id, item_id, at, None if rating != rating else rating, names[code])  # noqa: PLR0124
 
 
 def _pick(values: list[_T], codes: NDArray[np.int32]) -> list[_T]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from vecrec._internal.validation import flag
 from vecrec.errors import InvalidDataError
 from vecrec.filters import FieldType, check_field_name
 from vecrec.records import JSON
@@ -85,7 +86,7 @@ class MultiCategorical:
     def check(self, value: JSON, owner: str) -> None:
         """Raise `InvalidDataError` if the field of ``owner``, such as ``"item 42"``, cannot hold ``value``."""
         if not isinstance(value, list):
-            raise InvalidDataError(_complaint(self.name, owner, value, "give a list of values"))
+            raise _unfit(self.name, owner, value, "give a list of values")
         for item in value:
             _check_value(self, item, owner)
 
@@ -120,7 +121,7 @@ class Numeric:
         allowed = int if self.dtype == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             cure = "give a number" if self.dtype == "number" else "give a whole number as an int"
-            raise InvalidDataError(_complaint(self.name, owner, value, cure))
+            raise _unfit(self.name, owner, value, cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Text:
     def check(self, value: JSON, owner: str) -> None:
         """Raise `InvalidDataError` if the field of ``owner``, such as ``"item 42"``, cannot hold ``value``."""
         if not isinstance(value, str):
-            raise InvalidDataError(_complaint(self.name, owner, value, "give a str"))
+            raise _unfit(self.name, owner, value, "give a str")
 
 
 Feature: TypeAlias = Categorical | MultiCategorical | Numeric | Text
@@ -151,10 +152,8 @@ Feature: TypeAlias = Categorical | MultiCategorical | Numeric | Text
 
 def _check_name(name: Any, filterable: Any) -> None:
     if not isinstance(name, str) or not name:
-        raise InvalidDataError(f"a feature's name must be a str that is not empty, got {name!r}")
-    if not isinstance(filterable, bool):
-        raise InvalidDataError(f"filterable of feature {name!r} must be True or False, got {filterable!r}")
-    if filterable and check_field_name(name).startswith("_"):
+        raise InvalidDataError(f"a feature's name must be a str that is not empty, got {name!r}", "name its field")
+    if flag(filterable, f"filterable of feature {name!r}") and check_field_name(name).startswith("_"):
         raise InvalidDataError(f"{name!r} cannot be filterable", "names that begin with an underscore are reserved")
 
 
@@ -172,7 +171,8 @@ def _settle_values(feature: Categorical | MultiCategorical, dtypes: tuple[DType,
     dtype = _common_dtype(feature.name, values, dtypes)
     # "string" is the default, so it says nothing about what was wanted.
     if feature.dtype not in ("string", dtype):
-        raise InvalidDataError(f"feature {feature.name!r} has dtype {feature.dtype!r} and {dtype} values: {values!r}")
+        problem = f"feature {feature.name!r} has dtype {feature.dtype!r} and {dtype} values, {values!r}"
+        raise InvalidDataError(problem, "leave the dtype out, or correct the values")
     object.__setattr__(feature, "values", values)
     object.__setattr__(feature, "dtype", dtype)
     object.__setattr__(feature, "_allowed", frozenset(values))
@@ -180,7 +180,7 @@ def _settle_values(feature: Categorical | MultiCategorical, dtypes: tuple[DType,
 
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"values of feature {name!r} must be a list, got {values!r}")
+        raise InvalidDataError(f"values of feature {name!r} must be a list, got {values!r}", "put them into a list")
     listed = tuple(values)
     if not listed:
         raise InvalidDataError(f"values of feature {name!r} are empty", "name them, or leave them out for an open list")
@@ -191,19 +191,20 @@ def _common_dtype(name: str, values: tuple[Any, ...], dtypes: tuple[DType, ...])
     for dtype in dtypes:
         if all(type(value) is _TYPES[dtype] for value in values):
             if len(set(values)) < len(values):
-                raise InvalidDataError(f"values of feature {name!r} name one of them twice: {values!r}")
+                problem = f"values of feature {name!r} name one of them twice, {values!r}"
+                raise InvalidDataError(problem, "name each once")
             return dtype
     raise InvalidDataError(
-        f"values of feature {name!r} must all be of one type, {' or '.join(_TYPES[d].__name__ for d in dtypes)}",
-        f"got {values!r}",
+        f"values of feature {name!r} are {values!r}",
+        f"they must all be of one type, {' or '.join(_TYPES[d].__name__ for d in dtypes)}",
     )
 
 
 def _check_value(feature: Categorical | MultiCategorical, value: JSON, owner: str) -> None:
     expected = _TYPES[feature.dtype]
-    # Not isinstance: True is an int to Python, and no integer category.
+    # Not isinstance: True is an int to Python, and not an integer category.
     if type(value) is not expected:
-        raise InvalidDataError(_complaint(feature.name, owner, value, f"give {_article(expected.__name__)}"))
+        raise _unfit(feature.name, owner, value, f"give {_article(expected.__name__)}")
     allowed = feature._allowed  # noqa: SLF001 - the function is the two classes' own
     if allowed is not None and value not in allowed:
         raise InvalidDataError(
@@ -211,9 +212,10 @@ def _check_value(feature: Categorical | MultiCategorical, value: JSON, owner: st
         )
 
 
-def _complaint(name: str, owner: str, value: JSON, cure: str) -> str:
+def _unfit(name: str, owner: str, value: JSON, cure: str) -> InvalidDataError:
     shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
-    return f"feature {name!r} of {owner} is {shown} of type {type(value).__name__}: {cure}, or leave it out"
+    problem = f"feature {name!r} of {owner} is {shown} of type {type(value).__name__}"
+    return InvalidDataError(problem, f"{cure}, or leave it out")
 
 
 def _article(word: str) -> str:

@@ -1,28 +1,34 @@
-"""Reading tables of any make: pandas, Polars, PyArrow, DuckDB, Parquet files, columns of plain Python or NumPy."""
+"""Tables of any make: pandas, Polars, PyArrow, DuckDB, files, rows and columns of plain Python or NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from vecrec.data.files import open_file
 from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Column", "Frame", "FrameLike", "read_frame"]
+__all__ = ["Choice", "Column", "Frame", "FrameLike", "as_rows", "plain_array", "read_frame"]
 
 FrameLike: TypeAlias = Any
-"""A pandas or Polars data frame, a PyArrow table, a DuckDB relation or whatever else has ``__arrow_c_stream__``; the
-path of a Parquet file; or a mapping of names to columns, each a list, a NumPy array or an Arrow array."""
+"""A pandas data frame; a Polars data frame or lazy frame; a PyArrow table or dataset; a DuckDB relation or another
+object with ``__arrow_c_stream__``; the path of a file (see `vecrec.data.files.open_file`); a mapping of names to
+columns, each a list, a NumPy array or an Arrow array; or an iterable of rows, each a mapping or a dataclass."""
 
 Column: TypeAlias = "pa.Array | list[Any]"
 """A column as it is kept here: an Arrow array, or a list of Python objects where it came as such, since Arrow would
 change some of them (it gives every object of a column the keys of all)."""
+
+Choice: TypeAlias = "Callable[[list[str]], tuple[list[str], Collection[str]]]"
+"""Says, of a table's columns, which to read and which of those hold ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,68 +41,140 @@ class Frame:
     """The columns, all of one length."""
     n_rows: int
     """That length."""
-
-    def column(self, name: str) -> Column:
-        """The column of that name.
-
-        Raises:
-            InvalidDataError: naming the columns that there are.
-        """
-        if name not in self.columns:
-            there = ", ".join(map(repr, self.columns))
-            raise InvalidDataError(
-                f"{self.what} have no column {name!r}", f"there are {there}; name it with Columns(...)"
-            )
-        return self.columns[name]
+    untyped: bool = False
+    """Whether ids are text because the table has no types, as in a CSV file."""
+    unused: tuple[str, ...] = ()
+    """The columns that were not read."""
 
 
-def read_frame(source: FrameLike, what: str) -> Frame:
-    """The table, whatever it comes as.
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table before its columns are read."""
+
+    names: list[str]
+    load: Callable[[list[str], Collection[str]], dict[str, Column]]
+    untyped: bool = False
+
+
+def read_frame(source: FrameLike, what: str, choose: Choice | None = None) -> Frame:
+    """The table, of whatever make, with the columns that are needed; others are not even read where that can be.
 
     Args:
         source: See `FrameLike`.
         what: What messages call it, such as ``"interactions"``.
+        choose: Which columns to read; all by default.
 
     Raises:
-        InvalidDataError: for something that is no table, an unreadable file, columns of different lengths, or no
-            column.
+        InvalidDataError: for something that is not a table, an unreadable file, columns of different lengths, or no
+            column; and whatever ``choose`` raises.
     """
     if isinstance(source, Frame):
         return source
-    columns = _columns(source, what)
-    if not columns:
-        raise InvalidDataError(f"{what} have no columns", "give at least the ids")
+    table = _open(source, what)
+    _check_names(table.names, what)
+    names, ids = (table.names, ()) if choose is None else choose(table.names)
+    columns = table.load(names, ids)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise InvalidDataError(f"the columns of {what} differ in length: {lengths}")
-    return Frame(what, columns, next(iter(lengths.values())))
+        raise InvalidDataError(f"the columns of {what} differ in length: {lengths}", "give one value a row in each")
+    unused = tuple(name for name in table.names if name not in columns)
+    return Frame(what, columns, next(iter(lengths.values())), table.untyped, unused)
 
 
-def _columns(source: Any, what: str) -> dict[str, Column]:
+def as_rows(source: FrameLike) -> FrameLike:
+    """An iterator of rows as a list, since it can be read only once; anything else as it is."""
+    return list(source) if isinstance(source, Iterator) and not hasattr(source, "__arrow_c_stream__") else source
+
+
+def plain_array(column: pa.Array | pa.ChunkedArray, *, dictionaries: bool = False) -> pa.Array:
+    """One Arrow array without views, decimals, runs and extension types, which few functions take.
+
+    Args:
+        column: Any column.
+        dictionaries: Whether to keep dictionaries of text as they are.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = column
+    if isinstance(array, pa.ChunkedArray):
+        array = array.unify_dictionaries() if pa.types.is_dictionary(array.type) else array
+        array = array.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps a column that is too large for one array
+        array = pa.concat_arrays(array.chunks)
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    if pa.types.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    if pa.types.is_dictionary(array.type):
+        return array if dictionaries else plain_array(array.dictionary).take(array.indices)
+    try:
+        return array.cast(_plain_type(array.type))
+    except pa.ArrowNotImplementedError:
+        # Nested dictionaries and views, for which Arrow lacks some casts: by way of Python, slowly.
+        return pa.array(array.to_pylist())
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    tests = pa.types
+    if tests.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if tests.is_string(kind) or tests.is_string_view(kind):
+        return pa.large_string()
+    if tests.is_decimal(kind):
+        return pa.float64()
+    if tests.is_list(kind) or tests.is_large_list(kind) or tests.is_fixed_size_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    return kind
+
+
+# -- the makes
+
+
+def _open(source: Any, what: str) -> _Table:
     if isinstance(source, (str, Path)):
-        return _arrow_columns(_read_parquet(Path(source), what), what)
+        names, load, untyped = open_file(source, what)
+        return _Table(names, lambda chosen, ids: _arrow_columns(load(chosen, ids), what, ids), untyped)
     if isinstance(source, Mapping):
-        return _mapping_columns(source, what)
+        return _Table(list(source), lambda chosen, ids: {n: _plain_column(source[n], n, what) for n in chosen})
     # Not by __arrow_c_stream__: it fails on the columns of mixed objects that pandas allows.
-    if _is_pandas(source):
-        return _pandas_columns(source, what)
-    if hasattr(source, "__arrow_c_stream__"):
-        return _arrow_columns(_read_stream(source, what), what)
+    if _is_of(source, "pandas", "DataFrame"):
+        return _open_pandas(source, what)
+    if (stream := _open_stream(source, what)) is not None:
+        return stream
+    if isinstance(source, Iterable) and (rows := _rows(source)):
+        return _open_rows(rows, what)
     raise InvalidDataError(
         f"{what} are of type {type(source).__name__}",
-        "give a pandas, Polars or PyArrow table, a DuckDB relation, the path of a Parquet file, or a mapping of names "
-        "to columns",
+        "give a pandas, Polars or PyArrow table, a DuckDB relation, the path of a Parquet, CSV or JSON lines file, a "
+        "mapping of names to columns, or a list of rows",
     )
 
 
-def _read_parquet(path: Path, what: str) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _open_stream(source: Any, what: str) -> _Table | None:
+    if hasattr(source, "to_table") and hasattr(source, "schema"):  # a dataset of PyArrow
+        return _projected(source.schema.names, lambda chosen: source.to_table(columns=chosen), what)
+    if _is_of(source, "polars", "LazyFrame"):
+        return _projected(source.collect_schema().names(), lambda chosen: source.select(chosen).collect(), what)
+    if _is_of(source, "polars", "DataFrame"):
+        return _projected(source.columns, source.select, what)
+    if type(source).__name__ == "DuckDBPyRelation":
+        return _projected(source.columns, lambda chosen: source.project(", ".join(map(_quoted, chosen))), what)
+    if hasattr(source, "__arrow_c_stream__"):
+        table = _read_stream(source, what)
+        return _projected(table.column_names, table.select, what)
+    return None
 
-    try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidDataError(f"{what} cannot be read from the Parquet file {str(path)!r}: {error}") from error
+
+def _projected(names: list[str], select: Callable[[list[str]], Any], what: str) -> _Table:
+    """A table that gives some of its columns without reading the others."""
+    return _Table(list(names), lambda chosen, ids: _arrow_columns(_read_stream(select(chosen), what), what, ids))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _read_stream(source: Any, what: str) -> pa.Table:
@@ -105,20 +183,32 @@ def _read_stream(source: Any, what: str) -> pa.Table:
     try:
         return source if isinstance(source, pa.Table) else pa.table(source)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InvalidDataError(f"{what}, a {type(source).__name__}, cannot be read as a table: {error}") from error
+        problem = f"{what}, a {type(source).__name__}, cannot be read as a table: {error}"
+        raise InvalidDataError(problem, "make a table of it first") from error
 
 
-def _arrow_columns(table: pa.Table, what: str) -> dict[str, Column]:
+def _arrow_columns(table: pa.Table, what: str, ids: Collection[str]) -> dict[str, Column]:
     import pyarrow as pa
 
-    _check_unique(table.column_names, what)
+    _check_names(table.column_names, what)
+    for field in table.schema:
+        if _extension(field) in ("pandas.period", "pandas.interval"):
+            problem = f"column {field.name!r} of {what} holds {_extension(field)}"
+            raise InvalidDataError(problem, "convert it first, a period by .dt.to_timestamp()")
     try:
-        # What is called text in a file need not be any, and would fail much later.
+        # Text in a file need not be valid Unicode, and would fail much later.
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         bad = [name for name in table.column_names if not _is_valid(table[name])]
-        raise InvalidDataError(f"column {bad[0]!r} of {what} is damaged: {error}") from error
-    return {name: plain_array(column) for name, column in zip(table.column_names, table.columns)}
+        problem = f"column {bad[0]!r} of {what} is damaged: {error}"
+        raise InvalidDataError(problem, "write it again, text as UTF-8") from error
+    return {name: plain_array(table[name], dictionaries=name in ids) for name in table.column_names}
+
+
+def _extension(field: pa.Field) -> str:
+    """The name of the extension type, which Arrow knows only where its package was imported."""
+    held = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+    return str(getattr(field.type, "extension_name", held))
 
 
 def _is_valid(column: pa.ChunkedArray) -> bool:
@@ -131,63 +221,34 @@ def _is_valid(column: pa.ChunkedArray) -> bool:
     return True
 
 
-def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One Arrow array without dictionaries, views, decimals and extension types, which few functions take."""
-    import pyarrow as pa
-
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps a column that is too large for one array
-        array = pa.concat_arrays(array.chunks)
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    if pa.types.is_dictionary(array.type):
-        return plain_array(array.dictionary).take(array.indices)
-    try:
-        return array.cast(_plain_type(array.type))
-    except pa.ArrowNotImplementedError:
-        # Nested dictionaries and views, for which Arrow lacks some casts: by way of Python, slowly.
-        return pa.array(array.to_pylist())
+def _is_of(source: Any, package: str, name: str) -> bool:
+    # By name, so that the package is not imported for those who do not use it.
+    return type(source).__module__.split(".")[0] == package and type(source).__name__ == name
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    tests = pa.types
-    if tests.is_string(kind) or tests.is_string_view(kind):
-        return pa.large_string()
-    if tests.is_decimal(kind):
-        return pa.float64()
-    if tests.is_list(kind) or tests.is_large_list(kind) or tests.is_fixed_size_list(kind):
-        return pa.large_list(_plain_type(kind.value_type))
-    return kind
-
-
-def _is_pandas(source: Any) -> bool:
-    # By name, so that pandas is not imported for those who do not use it.
-    return type(source).__module__.split(".")[0] == "pandas" and type(source).__name__ == "DataFrame"
-
-
-def _pandas_columns(source: Any, what: str) -> dict[str, Column]:
-    names = [name for name in source.index.names if name is not None and name not in source.columns]
-    frame = source.reset_index(level=names) if names else source
-    _check_unique(list(frame.columns), what)
-    return {_name(name, what): _pandas_column(frame[name], name, what) for name in frame.columns}
+def _open_pandas(source: Any, what: str) -> _Table:
+    named = [name for name in source.index.names if name is not None and name not in source.columns]
+    frame = source.reset_index(level=named) if named else source
+    _check_names(list(frame.columns), what)
+    return _Table(list(frame.columns), lambda chosen, ids: {n: _pandas_column(frame[n], n, what) for n in chosen})
 
 
 def _pandas_column(series: Any, name: str, what: str) -> Column:
     import pyarrow as pa
 
+    kind = type(series.dtype).__name__
+    if kind == "SparseDtype":
+        series = series.sparse.to_dense()
+    if kind == "PeriodDtype":
+        series = series.dt.to_timestamp()  # its start
     if series.dtype == object:
         missing = series.isna().to_numpy()
         return [None if gone else value for value, gone in zip(series.tolist(), missing)]
     try:
         return plain_array(pa.Array.from_pandas(series))
     except (pa.ArrowException, UnicodeEncodeError) as error:
-        raise InvalidDataError(f"column {name!r} of {what}, of type {series.dtype}, cannot be read: {error}") from error
-
-
-def _mapping_columns(source: Mapping[Any, Any], what: str) -> dict[str, Column]:
-    return {_name(name, what): _plain_column(values, name, what) for name, values in source.items()}
+        problem = f"column {name!r} of {what}, of type {series.dtype}, cannot be read: {error}"
+        raise InvalidDataError(problem, "convert it to numbers, text or timestamps") from error
 
 
 def _plain_column(values: Any, name: str, what: str) -> Column:
@@ -198,12 +259,20 @@ def _plain_column(values: Any, name: str, what: str) -> Column:
     if isinstance(values, np.ndarray):
         return _numpy_column(values, name, what)
     if type(values).__module__.split(".")[0] == "pandas" and hasattr(values, "isna"):
-        return _pandas_column(values, name, what)
+        return _pandas_column(values.to_series() if hasattr(values, "to_series") else _series(values), name, what)
     if hasattr(values, "__arrow_c_stream__"):
         return plain_array(pa.chunked_array(values))
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Sequence, Iterable)):
         raise InvalidDataError(f"column {name!r} of {what} is {_short(values)}", "give a list or an array of values")
     return list(values)
+
+
+def _series(values: Any) -> Any:
+    if hasattr(values, "tolist") and hasattr(values, "index"):
+        return values
+    import pandas as pd
+
+    return pd.Series(values)  # an array of pandas' own, such as a SparseArray
 
 
 def _numpy_column(values: Any, name: str, what: str) -> Column:
@@ -219,16 +288,44 @@ def _numpy_column(values: Any, name: str, what: str) -> Column:
         return list(values.tolist())
 
 
-def _name(name: Any, what: str) -> str:
-    if not isinstance(name, str):
-        raise InvalidDataError(
-            f"{what} have a column named {name!r} of type {type(name).__name__}", "names must be str"
-        )
-    return name
+# -- rows
 
 
-def _check_unique(names: Sequence[Any], what: str) -> None:
-    repeated = sorted({repr(name) for name in names if list(names).count(name) > 1})
+def _rows(source: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """The rows as mappings; none where they are not all mappings, dataclasses or named tuples of one class."""
+    rows: list[Mapping[str, Any]] = []
+    kind = None
+    for row in source:
+        kind = type(row) if kind is None else kind
+        if not isinstance(row, (kind, Mapping)):
+            return []
+        if isinstance(row, Mapping):
+            rows.append(row)
+        elif dataclasses.is_dataclass(row) and not isinstance(row, type):
+            rows.append({field.name: getattr(row, field.name) for field in dataclasses.fields(row)})
+        elif isinstance(row, tuple) and hasattr(row, "_asdict"):
+            rows.append(row._asdict())
+        else:
+            return []
+    return rows
+
+
+def _open_rows(rows: list[Mapping[str, Any]], what: str) -> _Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return _Table(names, lambda chosen, ids: {name: [row.get(name) for row in rows] for name in chosen})
+
+
+# -- names
+
+
+def _check_names(names: Sequence[Any], what: str) -> None:
+    if not names:
+        raise InvalidDataError(f"{what} have no columns", "give at least the ids")
+    for name in names:
+        if not isinstance(name, str):
+            problem = f"{what} have a column named {name!r} of type {type(name).__name__}"
+            raise InvalidDataError(problem, "names must be str")
+    repeated = sorted({repr(name) for name in names if names.count(name) > 1})
     if repeated:
         raise InvalidDataError(f"{what} have several columns named {', '.join(repeated)}", "rename them")
 

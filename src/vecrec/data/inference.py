@@ -25,7 +25,7 @@ def infer_features(frame: Frame, exclude: Collection[str], *, filterable: bool) 
 
     Args:
         frame: The table.
-        exclude: Columns that are no features.
+        exclude: Columns that are not features.
         filterable: Whether the features become filterable where their names allow it.
     """
     wanted = [name for name in frame.columns if name and name not in exclude]

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data.columns import read_ids, read_ratings, read_records, read_times, sort_ids
+from vecrec.data.columns import Kinds, as_arrow, read_ids, read_kinds, read_ratings, read_records, read_times, sort_ids
 from vecrec.data.features import Feature, MultiCategorical, Text
-from vecrec.data.frames import Frame, read_frame
+from vecrec.data.frames import Frame, as_rows, read_frame
+from vecrec.data.naming import DEFAULTS, Columns, EventColumns, KeyColumn
+from vecrec.data.notices import Notice
 from vecrec.data.schema import Schema
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id
+from vecrec.ids import Id, written_integer
 from vecrec.records import JSON, Record
 from vecrec.types import Event, Item, User
 
-__all__ = ["Columns", "Side", "interaction_frame", "read_optional", "record_frame", "settle_schema"]
+__all__ = ["IdType", "Log", "Side", "read_log", "read_side_frame", "read_user_ids", "settle_schema"]
+
+IdType: TypeAlias = Literal["auto", "text", "integer"]
+"""What ids are to become."""
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """What the columns of the frames are called.
+class Log:
+    """The interactions."""
 
-    The columns of times and ratings need not be there under these names; under names of your own they must be.
-
-    Raises:
-        InvalidDataError: for a name that is none, or one name for two columns.
-    """
-
-    user: str = "user_id"
-    """The user's id, in the interactions and in the users."""
-    item: str = "item_id"
-    """The item's id, in the interactions and in the items."""
-    time: str = "time"
-    """When it happened."""
-    rating: str = "rating"
-    """How much they liked it."""
-
-    def __post_init__(self) -> None:
-        names = self.names()
-        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            raise InvalidDataError(f"{self!r} must give four different names of columns")
-
-    def names(self) -> tuple[str, str, str, str]:
-        """The four names."""
-        return (self.user, self.item, self.time, self.rating)
+    frame: Frame
+    columns: Columns
+    """The names that were found."""
+    notices: list[Notice]
+    """What was assumed."""
+    times: NDArray[np.float64] | None
+    ratings: NDArray[np.float32] | None
+    kinds: Kinds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,86 +48,189 @@ class Side:
     """By code: sorted."""
     records: list[Record | None]
     """By code; ``None`` for one without a row."""
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int32]
     """By row of the interactions."""
 
     @classmethod
-    def read(cls, log: Frame, frame: Frame | None, column: str, what: Literal["item", "user"], schema: Schema) -> Side:
+    def read(
+        cls, log: Log, frame: tuple[Frame, str] | None, what: Literal["item", "user"], schema: Schema, ids: IdType
+    ) -> Side:
         """One side, out of the interactions and out of its own frame if there is one.
 
+        Args:
+            log: The interactions.
+            frame: The side's own table, and the column of its ids.
+            what: Which side.
+            schema: Checks the records.
+            ids: What ids are to become.
+
         Raises:
-            InvalidDataError: for ids that are none, two rows of one id, or a feature outside the schema.
+            InvalidDataError: for an invalid id, two rows of one id, ids of the two tables that do not join, or a
+                feature outside the schema.
         """
-        seen, positions = read_ids(log, column, f"{what} id")
-        rows, records = ([], []) if frame is None else _rows(frame, column, what, schema)
-        ids = sort_ids([*seen, *rows])
-        place = {value: code for code, value in enumerate(ids)}
-        by_code: list[Record | None] = [None] * len(ids)
+        column = log.columns.item if what == "item" else log.columns.user
+        seen, positions = read_ids(log.frame, str(column), f"{what} id")
+        rows, at = ([], np.zeros(0, np.int32)) if frame is None else read_ids(*frame, f"{what} id")
+        untyped = (log.frame.untyped, frame is not None and frame[0].untyped)
+        seen, rows = _settle_ids((seen, rows), untyped, ids, what)
+        if frame is not None:
+            _check_join(seen, rows, what)
+        records = [] if frame is None else _records(frame, rows, at, what, schema)
+        every = sort_ids([*seen, *rows])
+        place = {value: code for code, value in enumerate(every)}
+        by_code: list[Record | None] = [None] * len(every)
         for owner, record in zip(rows, records):
             by_code[place[owner]] = record
-        return cls(ids, by_code, np.array([place[value] for value in seen], np.int64)[positions])
+        return cls(every, by_code, np.array([place[value] for value in seen], np.int32)[positions])
 
 
-def interaction_frame(source: Any, columns: Columns) -> Frame:
-    """The frame of the interactions, which may come as a sequence of events."""
-    if not _is_list_of(source, Event):
-        return read_frame(source, "interactions")
-    table: dict[str, list[Any]] = {
-        columns.user: [event.user_id for event in source],
-        columns.item: [event.item_id for event in source],
-    }
-    extra = {columns.time: [event.time for event in source], columns.rating: [event.rating for event in source]}
-    known = {name: values for name, values in extra.items() if any(value is not None for value in values)}
-    return read_frame(table | known, "interactions")
+def read_log(source: Any, columns: Columns) -> Log:
+    """The interactions, which may come as events.
+
+    Raises:
+        InvalidDataError: for a frame that cannot be read, a missing column, or an invalid time, rating or kind.
+    """
+    source, choose = as_rows(source), EventColumns(columns)
+    if _is_list_of(source, Event):
+        source, choose = _event_table(source), EventColumns(Columns())
+    frame = read_frame(source, "interactions", choose)
+    for role, fits in (("kind", _is_text), ("rating", _is_number)):
+        name, named = getattr(choose.found, role), getattr(columns, role)
+        if name is not None and named is None and name != DEFAULTS[role] and not fits(frame, name):
+            choose.drop(role, f"it does not hold a {role}")
+    found = choose.found
+    times = None if found.time is None else read_times(frame, found.time)
+    if (
+        times is not None
+        and _is_number(frame, str(found.time))
+        and _were_converted(frame.columns[str(found.time)], times)
+    ):
+        problem = f"column {found.time!r} of interactions does not hold seconds, and was converted"
+        choose.notices.append(Notice(problem, "give seconds since 1970 if that is wrong"))
+    ratings = None if found.rating is None else read_ratings(frame, found.rating)
+    kinds = None if found.kind is None else read_kinds(frame, found.kind)
+    return Log(frame, found, choose.notices, times, ratings, kinds)
 
 
-def record_frame(source: Any, kind: type[Item] | type[User], column: str) -> Frame | None:
-    """The frame of the items or users, which may come as a sequence of them."""
-    what = "items" if kind is Item else "users"
+def read_side_frame(
+    source: Any, kind: type[Item] | type[User], columns: Columns
+) -> tuple[tuple[Frame, str] | None, list[Notice]]:
+    """The frame of the items or users, which may come as a sequence of them, the column of its ids, and notices."""
+    what: Literal["item", "user"] = "item" if kind is Item else "user"
+    source, choose = as_rows(source), KeyColumn(what, columns)
     if source is None:
-        return None
+        return None, []
     if not _is_list_of(source, kind):
-        return read_frame(source, what)
-    fields = dict.fromkeys(name for owner in source for name in owner.features)
-    if column in fields:
+        frame = read_frame(source, f"{what}s", choose)
+        return (frame, choose.name), choose.notices
+    name = str(getattr(columns, what))
+    names = dict.fromkeys(name for owner in source for name in owner.features)
+    if name in names:
         raise InvalidDataError(
-            f"{what} have a feature named {column!r} like the column of their ids", "rename one of them"
+            f"{what}s have a feature named {name!r} like the column of their ids", "rename one of them"
         )
-    table = {column: [owner.id for owner in source]}
-    return read_frame(table | {name: [owner.features.get(name) for owner in source] for name in fields}, what)
+    table = {name: [owner.id for owner in source]}
+    table |= {field: [owner.features.get(field) for owner in source] for field in names}
+    return (read_frame(table, f"{what}s"), name), []
 
 
-def settle_schema(schema: Schema | None, items: Frame | None, users: Frame | None, columns: Columns) -> Schema:
+def read_user_ids(source: Any, ids: IdType = "auto") -> list[Id]:
+    """The different ids of a table of users, in the order of its rows.
+
+    Raises:
+        InvalidDataError: for a frame that cannot be read, or an invalid id.
+    """
+    choose = KeyColumn("user", Columns())
+    frame = read_frame(as_rows(source), "users", lambda names: (list(choose(names)[1]), [choose.name]))
+    found, _ = read_ids(frame, choose.name, "user id")
+    return _settle_ids(([], found), (False, frame.untyped), ids, "user")[1]
+
+
+def settle_schema(
+    schema: Any, items: tuple[Frame, str] | None, users: tuple[Frame, str] | None, columns: Columns
+) -> Schema:
     """The given schema, or the one that the frames suggest.
 
     Raises:
         InvalidDataError: for something else than a schema.
     """
     if schema is None:
-        return Schema.infer(items, users, exclude=columns.names())
+        keys = {frame[1] for frame in (items, users) if frame is not None}
+        exclude = keys | {DEFAULTS[role] for role in ("user", "item", "time", "rating")}
+        named = {name for name in columns.names() if name != columns.kind}
+        return Schema.infer(items and items[0], users and users[0], exclude=exclude | named)
     if not isinstance(schema, Schema):
-        raise InvalidDataError(
-            f"schema is {schema!r} of type {type(schema).__name__}", "give a Schema, or leave it out"
-        )
+        problem = f"schema is {schema!r} of type {type(schema).__name__}"
+        raise InvalidDataError(problem, "give a Schema, or leave it out")
     return schema
 
 
-def _optional_column(log: Frame, name: str, default: str) -> str | None:
-    """The column's name, or ``None`` where nobody asked for it and it is not there.
+# -- ids
 
-    Raises:
-        InvalidDataError: when a column is missing that was named.
+
+def _settle_ids(
+    sides: tuple[list[Id], list[Id]], untyped: tuple[bool, bool], ids: IdType, what: str
+) -> tuple[list[Id], list[Id]]:
+    """The ids of the interactions and of the side's own table, alike.
+
+    Those of files without types are integers where the ids of the other table are, or, without a typed table, where
+    every one of them is a plain integer.
     """
-    if name != default:
-        log.column(name)
-    return name if name in log.columns else None
+    if ids == "text":
+        return [str(value) for value in sides[0]], [str(value) for value in sides[1]]
+    bare = tuple(each or ids == "integer" for each in untyped)
+    texts = [value for values, each in zip(sides, bare) if each for value in values]
+    typed = [value for values, each in zip(sides, bare) if not each for value in values]
+    wrong = next((value for value in texts if not _is_plain_integer(value)), None)
+    if wrong is not None and ids == "integer":
+        raise InvalidDataError(f'{what} id {wrong!r} is not an integer of 64 bits, but ids="integer"', 'use ids="text"')
+    if not texts or wrong is not None or any(isinstance(value, str) for value in typed):
+        return sides
+    first, second = (list(map(_as_integer, values)) if each else values for values, each in zip(sides, bare))
+    return first, second
 
 
-def read_optional(log: Frame, columns: Columns) -> tuple[NDArray[np.float64] | None, NDArray[np.float32] | None]:
-    """The times and the ratings of the interactions, as far as they are there."""
-    time = _optional_column(log, columns.time, "time")
-    rating = _optional_column(log, columns.rating, "rating")
-    return (None if time is None else read_times(log, time)), (None if rating is None else read_ratings(log, rating))
+def _as_integer(value: Id) -> Id:
+    return int(value)
+
+
+def _is_plain_integer(value: Id) -> bool:
+    return isinstance(value, int) or written_integer(value) is not None
+
+
+def _check_join(seen: Sequence[Id], rows: Sequence[Id], what: str) -> None:
+    """Refuse two tables without a common id whose ids are the same but for type, case, blanks or leading zeros."""
+    if not seen or not rows or not {*seen}.isdisjoint(rows):
+        return
+    loose = {_loose(value): value for value in rows}
+    pairs = [(value, loose[key]) for value in seen if (key := _loose(value)) in loose]
+    if pairs:
+        one, other = pairs[0]
+        raise InvalidDataError(
+            f"no {what} id of the interactions is among the {what}s, but {len(pairs):,} of {len(seen):,} differ in "
+            f"nothing but type, case, blanks or leading zeros, such as {one!r} and {other!r}",
+            'make them alike; ids="text" or ids="integer" does so for types',
+        )
+
+
+def _loose(value: Id) -> str:
+    text = str(value).strip().casefold()
+    return text.lstrip("0") or text
+
+
+# -- rows
+
+
+def _event_table(events: Sequence[Event]) -> dict[str, list[Any]]:
+    table: dict[str, list[Any]] = {
+        DEFAULTS["user"]: [event.user_id for event in events],
+        DEFAULTS["item"]: [event.item_id for event in events],
+    }
+    for role in ("time", "rating", "kind"):
+        values = [getattr(event, role) for event in events]
+        if any(value is not None for value in values):
+            table[DEFAULTS[role]] = values
+    return table
 
 
 def _is_list_of(source: Any, kind: type) -> bool:
@@ -149,22 +242,30 @@ def _is_list_of(source: Any, kind: type) -> bool:
     )
 
 
-def _rows(frame: Frame, column: str, what: Literal["item", "user"], schema: Schema) -> tuple[list[Id], list[Record]]:
-    ids, positions = read_ids(frame, column, f"{what} id")
-    if len(ids) < frame.n_rows:
+def _records(
+    table: tuple[Frame, str],
+    ids: list[Id],
+    positions: NDArray[np.int32],
+    what: Literal["item", "user"],
+    schema: Schema,
+) -> list[Record]:
+    frame, column = table
+    if len(set(ids)) < frame.n_rows:
         first = ids[int(np.bincount(positions).argmax())]
         raise InvalidDataError(
             f"{frame.what} have {frame.n_rows:,} rows for {len(ids):,} ids, {first!r} more than once",
             "keep one row of each",
         )
     features = schema.items if what == "item" else schema.users
-    records = read_records(frame, column, ids, {f.name for f in features if _is_whole(f)}, what)
-    for owner, record in zip(ids, records):
+    owners = [ids[place] for place in positions.tolist()]
+    records = read_records(frame, column, owners, {f.name for f in features if _is_whole(f)}, what)
+    by_id = dict(zip(owners, records))
+    for owner, record in by_id.items():
         _check_record(features, record, what, owner)
-    return ids, records
+    return [by_id[key] for key in ids]
 
 
-def _check_record(features: Sequence[Feature], record: dict[str, JSON], what: str, owner: Id) -> None:
+def _check_record(features: Iterable[Feature], record: dict[str, JSON], what: str, owner: Id) -> None:
     for feature in features:
         value = record.get(feature.name)
         if value is not None:
@@ -173,3 +274,28 @@ def _check_record(features: Sequence[Feature], record: dict[str, JSON], what: st
 
 def _is_whole(feature: Feature) -> bool:
     return not isinstance(feature, (Text, MultiCategorical)) and feature.dtype == "integer"
+
+
+def _were_converted(column: Any, times: NDArray[np.float64]) -> bool:
+    first = column[0] if len(column) else 0.0
+    return bool(len(times)) and float(first.as_py() if hasattr(first, "as_py") else first) != times[0]
+
+
+def _is_text(frame: Frame, name: str) -> bool:
+    import pyarrow as pa
+
+    try:
+        kind = as_arrow(frame.columns[name], name).type
+    except InvalidDataError:
+        return False
+    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_null(kind))
+
+
+def _is_number(frame: Frame, name: str) -> bool:
+    import pyarrow as pa
+
+    try:
+        kind = as_arrow(frame.columns[name], name).type
+    except InvalidDataError:
+        return False
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
+from vecrec.data.frames import FrameLike, read_frame
+from vecrec.data.inference import infer_features
 from vecrec.errors import InvalidDataError
 from vecrec.filters import FieldType
 from vecrec.records import JSON, Record
 from vecrec.types import Item, User
-
-if TYPE_CHECKING:
-    from vecrec.data.frames import FrameLike
 
 __all__ = ["Schema"]
 
@@ -70,14 +69,11 @@ class Schema:
         Args:
             items: The items' frame, in any form that `Dataset` takes.
             users: The users' frame.
-            exclude: Columns that are no features, such as the ids.
+            exclude: Columns that are not features, such as the ids.
 
         Raises:
             InvalidDataError: for a frame that cannot be read.
         """
-        from vecrec.data.frames import read_frame
-        from vecrec.data.inference import infer_features
-
         skip = frozenset(exclude)
         frames = [
             None if frame is None else read_frame(frame, what) for frame, what in ((items, "items"), (users, "users"))
@@ -127,7 +123,9 @@ class Schema:
             InvalidDataError: for anything else.
         """
         if not isinstance(value, Mapping) or value.get("format") != _FORMAT:
-            raise InvalidDataError(f"expected a schema of format {_FORMAT}, got {str(value)[:200]}", "write it anew")
+            raise InvalidDataError(
+                f"expected a schema of format {_FORMAT}, got {str(value)[:200]}", "write it by Schema.to_json"
+            )
         return cls(_from_json(value.get("items")), _from_json(value.get("users")))
 
     def __str__(self) -> str:
@@ -151,14 +149,14 @@ class Schema:
 
 def _features(values: object, side: str) -> tuple[Feature, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"the features of {side} must be a list of features, got {values!r}")
+        raise InvalidDataError(f"the features of {side} must be a list of features, got {values!r}", "put them in one")
     features = tuple(values)
     seen: set[str] = set()
     for feature in features:
         if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Text)):
             raise InvalidDataError(f"the features of {side} contain {feature!r}", "use Categorical, Numeric, Text, ...")
         if feature.name in seen:
-            raise InvalidDataError(f"the features of {side} name {feature.name!r} twice")
+            raise InvalidDataError(f"the features of {side} name {feature.name!r} twice", "name each once")
         seen.add(feature.name)
     return features
 
@@ -191,7 +189,7 @@ def _to_json(feature: Feature) -> JSON:
 
 def _from_json(entries: JSON) -> tuple[Feature, ...]:
     if not isinstance(entries, list):
-        raise InvalidDataError(f"a schema's features must be a list, got {entries!r}")
+        raise InvalidDataError(f"a schema's features must be a list, got {entries!r}", "write it by Schema.to_json")
     return tuple(map(_feature, entries))
 
 
@@ -202,7 +200,8 @@ def _feature(entry: JSON) -> Feature:
     try:
         return _KINDS[str(entry["kind"])](**settings)
     except TypeError as error:
-        raise InvalidDataError(f"a schema names the feature {entry!r}, which cannot be read: {error}") from error
+        problem = f"a schema names the feature {entry!r}, which cannot be read: {error}"
+        raise InvalidDataError(problem, "write it by Schema.to_json") from error
 
 
 def _describe(feature: Feature) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.times import seconds
+from vecrec._internal.validation import integer, number
 from vecrec.data.dataset import Dataset
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, encode_id
@@ -54,7 +55,8 @@ class Split:
 def leave_last_out(data: Dataset) -> Split:
     """Test on each user's last event, validate on the last but one, train on the rest.
 
-    Of two events with the same time, the one that came later in the data is the later. A user with a single event is
+    Events of a user that times do not tell apart are in the order that `Dataset` describes: drawn, so that the held-out
+    ones are at random, unless it was declared that the rows are in order. A user with a single event is
     in the test only, one with two in test and validation.
     """
     validation, test = _last_two(data)
@@ -114,7 +116,7 @@ def random(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, see
         seed: Equal seeds give equal splits.
 
     Raises:
-        InvalidDataError: for fractions out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for fractions out of range or a seed that is not an integer from 0.
     """
     _check_fractions(fraction, validation)
     # The raw bits: NumPy promises that they stay, and does not promise it of permutation().
@@ -137,7 +139,7 @@ def cold_items(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
         seed: Equal seeds give equal items. Which ones depends on their ids.
 
     Raises:
-        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
     held_out = _draw(data.item_ids, fraction, seed)
     cold = np.isin(data.item_codes, held_out)
@@ -155,7 +157,7 @@ def cold_users(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
         seed: Equal seeds give equal users. Which ones depends on their ids.
 
     Raises:
-        InvalidDataError: for a fraction out of range or a seed that is no integer of at least 0.
+        InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
     held_out = _draw(data.user_ids, fraction, seed)
     test = np.isin(data.user_codes, held_out)
@@ -226,15 +228,11 @@ def _draw(ids: list[Id], fraction: float, seed: int) -> NDArray[np.int32]:
 
 
 def _check_fractions(fraction: object, validation: object) -> None:
-    if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
-        raise InvalidDataError(f"fraction is {fraction!r}", "give a number between 0 and 1")
-    if not isinstance(validation, (int, float)) or not 0 <= validation < fraction:
-        raise InvalidDataError(
-            f"validation is {validation!r}", f"give a number from 0 to below the fraction {fraction!r}"
-        )
+    if number(fraction, "fraction", above=0, high=1) == 1:
+        raise InvalidDataError(f"fraction is {fraction!r}", "give a number below 1")
+    if number(validation, "validation", low=0) >= number(fraction, "fraction"):
+        raise InvalidDataError(f"validation is {validation!r}", f"give a number below the fraction {fraction!r}")
 
 
 def _check_seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise InvalidDataError(f"seed is {seed!r}", "give an int from 0 to 2**64 - 1")
-    return seed
+    return integer(seed, "seed", low=0, high=2**64 - 1)

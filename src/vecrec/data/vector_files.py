@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id, check_id, decode_id, encode_id
+from vecrec.ids import Id, check_id, decode_id, encode_id, written_integer
 
 __all__ = ["Batch", "read_vectors", "write_vectors"]
 
@@ -25,7 +24,6 @@ Batch: TypeAlias = tuple[list[Id], NDArray[np.float32]]
 """Ids and their vectors, shape (n, dim)."""
 
 _AT_A_TIME = 2_000
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]*)\Z")
 _TAGGED = "vecrec.tagged_ids"
 
 
@@ -185,7 +183,12 @@ def _line(line: str, where: str) -> tuple[Id, list[float]]:
             raise ValueError("not a list of finite numbers")
     except (ValueError, OverflowError) as error:
         raise InvalidDataError(f"{where} is {line[:60]!r}", f"write it like 42:[0.1, 0.2] ({error})") from error
-    return check_id(int(key) if _INTEGER.match(key) else key, where), row
+    number = written_integer(key)
+    return check_id(key if number is None else number, where), row
+
+
+def _is_broken(key: str) -> bool:
+    return "\n" in key or "\r" in key or key != key.strip()
 
 
 def _write_text(path: Path, batches: Iterable[Batch]) -> int:
@@ -193,7 +196,7 @@ def _write_text(path: Path, batches: Iterable[Batch]) -> int:
     with path.open("w", encoding="utf-8") as file:
         for ids, matrix in batches:
             for key, row in zip(ids, matrix):
-                if isinstance(key, str) and (_INTEGER.match(key) or "\n" in key or "\r" in key or key != key.strip()):
+                if isinstance(key, str) and (written_integer(key) is not None or _is_broken(key)):
                     raise InvalidDataError(f"lines of text cannot hold the id {key!r}", "export to .parquet or .npz")
                 # The shortest text that gives the same float32 again.
                 file.write(f"{key}:[{', '.join(map(str, row))}]\n")

@@ -79,7 +79,7 @@ class Vocabulary:
         return f"Vocabulary({len(self.values):,} values: {shown})"
 
     def index(self, value: Any) -> int:
-        """The index of a value; `UNKNOWN` for one that is not there, of whatever type."""
+        """The index of a value of any type; `UNKNOWN` for one that is not in the vocabulary."""
         kind = type(value)
         if kind is int or kind is str:
             return self._index.get(value, 1)
@@ -105,7 +105,9 @@ class Vocabulary:
             InvalidDataError: for an index out of range.
         """
         if not 0 <= index < self.size:
-            raise InvalidDataError(f"index {index!r} is outside a vocabulary of {self.size} indexes")
+            raise InvalidDataError(
+                f"index {index!r} is not in the vocabulary", f"give an int from 0 to {self.size - 1}"
+            )
         return None if index < 2 else self.values[index - 2]
 
     def to_json(self) -> Record:
@@ -122,7 +124,7 @@ class Vocabulary:
         values = value.get("values") if isinstance(value, Mapping) and value.get("format") == _FORMAT else None
         if not isinstance(values, list):
             raise InvalidDataError(
-                f"expected a vocabulary of format {_FORMAT}, got {str(value)[:200]}", "write it anew"
+                f"expected a vocabulary of format {_FORMAT}, got {str(value)[:200]}", "write it by Vocabulary.save"
             )
         made = cls(values)
         # Anything else was edited or damaged, and would number values otherwise than the model that came with it.
@@ -139,12 +141,12 @@ class Vocabulary:
         """The vocabulary in a JSON file.
 
         Raises:
-            InvalidDataError: when the file is missing or holds no vocabulary.
+            InvalidDataError: when the file is missing or is not a vocabulary.
         """
         try:
             return cls.from_json(json.loads(Path(path).read_text("utf-8")))
         except (OSError, ValueError) as error:
-            raise InvalidDataError(f"{path} holds no readable vocabulary: {error}") from error
+            raise InvalidDataError(f"{path} is not a readable vocabulary: {error}", "write it by save") from error
 
 
 def _by_type(values: Iterable[Any]) -> tuple[set[bool], set[int], set[str]]:

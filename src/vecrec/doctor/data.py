@@ -1,4 +1,4 @@
-"""Problems of a data set that training does not report."""
+"""Problems of a data set that do not stop a training but spoil what it learns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Categorical, Dataset, Feature, MultiCategorical, Numeric
+from vecrec.data.notices import time_notices, unrated_notices
 from vecrec.doctor.findings import Finding
+from vecrec.feedback import FeedbackPolicy
 
 __all__ = ["diagnose_data"]
 
@@ -21,11 +23,16 @@ _LEAKS = 0.8
 def diagnose_data(data: Dataset) -> list[Finding]:
     """The problems of a data set, the most serious first."""
     checks: Iterable[Callable[[Dataset], Iterable[Finding]]] = (
-        _duplicates, _leakage, _times, _sparse_features, _useless_features, _cold, _ratings,
+        _assumptions, _duplicates, _leakage, _times, _sparse_features, _useless_features, _cold, _ratings,
     )  # fmt: skip
     found = [finding for check in checks for finding in check(data)]
     order = {"error": 0, "warning": 1, "hint": 2}
     return sorted(found, key=lambda finding: order[finding.severity])
+
+
+def _assumptions(data: Dataset) -> Iterator[Finding]:
+    for notice in data.notices:
+        yield Finding("hint", "columns", notice.problem, notice.cure)
 
 
 def _duplicates(data: Dataset) -> Iterator[Finding]:
@@ -41,7 +48,7 @@ def _duplicates(data: Dataset) -> Iterator[Finding]:
             "warning",
             "interactions",
             f"{repeated:,} of {data.n_events:,} events are there twice (same user, item and time)",
-            "remove them before training, e.g. by DISTINCT; stored once, they would count twice in training only",
+            "remove them before training, such as by DISTINCT; they are stored once and count twice in training",
         )
     for what, ids in (("items", data.item_ids), ("users", data.user_ids)):
         names = Counter(str(key).strip().casefold() for key in ids)
@@ -67,11 +74,11 @@ def _duplicates(data: Dataset) -> Iterator[Finding]:
 
 
 def _leakage(data: Dataset) -> Iterator[Finding]:
-    popularity = data.popularity()
+    counts = np.bincount(data.item_codes, minlength=data.n_items)
     for feature in data.schema.items:
         if isinstance(feature, Numeric):
             values = np.array([np.nan if v is None else v for v in data.item_features(feature.name)], np.float64)
-            strength = _rank_correlation(values, popularity)
+            strength = _rank_correlation(values, counts)
             if abs(strength) >= _LEAKS:
                 yield Finding(
                     "error",
@@ -82,23 +89,14 @@ def _leakage(data: Dataset) -> Iterator[Finding]:
 
 
 def _times(data: Dataset) -> Iterator[Finding]:
-    if data.times is None:
+    for notice in time_notices(data.order, data.n_events, data.times, data.as_of):
+        yield Finding("warning", "interactions", notice.problem, notice.cure)
+    tied = _tied(data)
+    if tied > 0.3 and data.order == "time":
         yield Finding(
-            "warning", "interactions", "there are no times, so the order of the rows is taken for the order of events",
-            "give times, or sort the rows; without them no evaluation can tell the past from the future",
+            "warning", "interactions", f"{tied:.0%} of the events have the time of the event before them",
+            "keep finer times where there are some; within a tie the order is drawn, and nothing is learnt from it",
         )  # fmt: skip
-    elif data.n_events:
-        if float(data.times.max()) > 1e11:
-            yield Finding(
-                "error", "interactions", f"times reach {float(data.times.max()):.4g}, which is milliseconds or less",
-                "divide them: vecrec takes seconds since 1970",
-            )  # fmt: skip
-        tied = _tied(data)
-        if tied > 0.3:
-            yield Finding(
-                "warning", "interactions", f"{tied:.0%} of the events have the time of the event before them",
-                "keep finer times where there are some: within a tie, the order of the rows is what is learnt from",
-            )  # fmt: skip
 
 
 def _sparse_features(data: Dataset) -> Iterator[Finding]:
@@ -145,7 +143,7 @@ def _useless_features(data: Dataset) -> Iterator[Finding]:
 
 
 def _cold(data: Dataset) -> Iterator[Finding]:
-    lengths, counts = np.diff(data.user_offsets), data.popularity()
+    lengths, counts = np.diff(data.user_offsets), np.bincount(data.item_codes, minlength=data.n_items)
     short = int(((lengths > 0) & (lengths < 3)).sum())
     active = int((lengths > 0).sum())
     if active and short > _SPARSE * active:
@@ -171,6 +169,9 @@ def _cold(data: Dataset) -> Iterator[Finding]:
 def _ratings(data: Dataset) -> Iterator[Finding]:
     if data.ratings is None or not data.n_events:
         return
+    low = FeedbackPolicy().negative_rating if data.feedback is None else None
+    for notice in unrated_notices(data.ratings, low):
+        yield Finding("warning", "ratings", notice.problem, notice.cure)
     missing = float(np.isnan(data.ratings).mean())
     if 0 < missing < 1 and missing > 0.05:
         yield Finding(

@@ -76,8 +76,22 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
-            self._fit(data, show)
+            self._fit(self._learnable(data), show)
         return self
+
+    def _learnable(self, data: Dataset) -> Dataset:
+        """The data set with the events to learn from: the positive ones.
+
+        An encoder that predicts ratings, or learns from negative events as negative, overrides it.
+
+        Raises:
+            InvalidDataError: when there is no such event.
+        """
+        positive = data.positive()
+        if not positive.n_events:
+            problem = f"none of the {data.n_events:,} events is positive"
+            raise InvalidDataError(problem, "give Dataset a FeedbackPolicy that says which kinds and ratings are")
+        return positive
 
     def encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The items' vectors, shape (n, dim); n may be 0.

@@ -295,8 +295,8 @@ def _reduced(factor: Factor, gram: Array, counts: Codes, dim: int, seed: int) ->
 
     What is small is the difference in the users' scores, popular items' errors weighing less.
     """
-    inverse = factor.solve(np.eye(len(gram), dtype=np.float32))
-    weights = inverse / -np.diag(inverse)
+    inverse: Array = factor.solve(np.eye(len(gram), dtype=np.float32))
+    weights: Array = inverse / -np.diag(inverse)
     weights[np.diag_indices(len(gram))] = 0
     del inverse
     damped = counts[:, None].astype(np.float32) ** np.float32(-_POPULARITY_POWER)

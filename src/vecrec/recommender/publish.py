@@ -12,26 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecrec._internal.batching import batched
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
-from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import (
-    BATCH,
-    EVENT_BATCH,
     JOURNAL,
     PENDING,
-    USER,
     Catalogue,
     Generation,
     claim,
     owner_of,
 )  # fmt: skip
 from vecrec.recommender.live import LiveRelease, LoadedRelease
+from vecrec.recommender.loading import load_dataset
 from vecrec.recommender.release_checks import (
     RecallProbe,
     ReleaseChecks,
@@ -42,7 +38,7 @@ from vecrec.recommender.release_checks import (
 from vecrec.records import Record
 from vecrec.releases import Archive, Golden, Release
 from vecrec.rerankers.base import Reranker
-from vecrec.types import Event, Item
+from vecrec.types import Item
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -77,7 +73,7 @@ class Lifecycle:
                 reranker.fit(data, encoder, progress=progress)
             self._claim()
             serving = self._archive.live()[0] is not None
-            _load_dataset(data, self._metadata, self._catalogue, self._archive, live=serving, progress=progress)
+            load_dataset(data, self._metadata, self._catalogue, self._archive, live=serving, progress=progress)
             sample = ReleaseSample.from_dataset(data, self._policy(), self._sample)
             return self._build(encoder, reranker, sample, progress)
 
@@ -169,48 +165,6 @@ class Lifecycle:
                     self._catalogue.repair(self._live.current(), self._catalogue.marked(PENDING))
         except VecrecError as error:
             _log.warning("the live release does not follow the stored records yet, repair() mends it: %s", error)
-
-
-def _load_dataset(
-    data: Dataset, metadata: MetadataStore, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress
-) -> None:
-    """Write what a data set knows. Records that are equal already, or that it does not name, stay as they are.
-
-    Args:
-        data: Where it comes from.
-        metadata: Where it goes.
-        catalogue: Writes the items.
-        archive: Its lock is held for each batch of items, so that other changes wait for a moment only.
-        live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
-        progress: Receives each step.
-    """
-    done = 0
-    for items in batched(data.items(), BATCH):
-        records: dict[Id, Record] = {item.id: dict(item.features) for item in items if item.id is not None}
-        with archive.catalogue_lock():
-            catalogue.put_records(records, marked=live)
-        done += len(records)
-        progress(Step("items", done, data.n_items))
-    done = 0
-    for users in batched(data.users(), BATCH):
-        metadata.put(USER, {user.id: dict(user.features) for user in users if user.id is not None and user.features})
-        done += len(users)
-        progress(Step("users", done, data.n_users))
-    done = 0
-    for events in batched(_stored(data), EVENT_BATCH):
-        metadata.append_events(events)
-        done += len(events)
-        progress(Step("events", done, data.n_events))
-
-
-def _stored(data: Dataset) -> Iterator[Event]:
-    user, place = None, 0
-    for event in data.events():
-        # Where the data set knows no times, the place in the user's history stands in for them: a data set that has
-        # more events of others gives the same event the same time.
-        place = place + 1 if event.user_id == user else 0
-        user = event.user_id
-        yield event if event.time is not None else replace(event, time=float(place))
 
 
 class _Builder:

@@ -85,7 +85,8 @@ def read_directory(directory: Path, name: str, source: str) -> Dataset:
         if len(places):
             _refuse(path, form.header, places[0], f"{column} {ratings[column][places[0]]} is not in {other}")
     schema = Schema(meanings.ITEM_FEATURES) if users is None else meanings.schema()
-    return Dataset(ratings, items, users, schema, name=name, source=source)
+    # Published protocols settle equal times by the order of the rows, and so do their figures.
+    return Dataset(ratings, items, users, schema, order="rows", name=name, source=source)
 
 
 def _read_ratings(path: Path, separator: str, header: bool) -> dict[str, NDArray[Any]]:

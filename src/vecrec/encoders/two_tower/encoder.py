@@ -112,6 +112,10 @@ class TwoTowerEncoder(Encoder):
         curve.plot(self.learning_curve, path)
 
     @override
+    def _learnable(self, data: Dataset) -> Dataset:
+        return data if self.settings.loss == "rating" else super()._learnable(data)
+
+    @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         training = _training()
         training_data = prepare(data, self.settings, self.seed)

@@ -67,7 +67,8 @@ class RecordTests(MetadataStoreKit):
     def test_python_values_become_json(self, store: MetadataStore, kind: str) -> None:
         """Tuples and arrays become lists, NumPy scalars Python values."""
         record = {"t": (1, (2.0,)), "a": np.array([1, 2]), "i": np.int8(3), "f": np.float64(0.1), "b": np.bool_(False)}
-        store.put(kind, {np.int64(5): record})
+        key: Any = np.int64(5)
+        store.put(kind, {key: record})
         assert same(store.get(kind, [5]), {5: {"t": [1, [2.0]], "a": [1, 2], "i": 3, "f": 0.1, "b": False}})
 
     def test_ids_are_distinct_byte_for_byte(self, store: MetadataStore, kind: str) -> None:

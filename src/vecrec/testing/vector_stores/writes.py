@@ -112,7 +112,8 @@ class WriteTests(VectorStoreKit):
             scratch, [1, 2], frozen, [{"year": np.int32(5), "price": 2}, {"genres": ("a",), "flag": np.bool_(True)}]
         )
         store.upsert(scratch, [3], [list(range(DIM))], [{"codes": np.array([1, 2])}])
-        store.upsert(scratch, [np.int64(4)], np.ones((1, DIM), np.float16), [{"price": np.float32(0.5)}])
+        key: Any = np.int64(4)
+        store.upsert(scratch, [key], np.ones((1, DIM), np.float16), [{"price": np.float32(0.5)}])
 
         found = store.fetch(scratch, [1, 2, 3, 4])
         for key, vector in {1: double, 2: double, 3: np.arange(DIM), 4: np.ones(DIM)}.items():

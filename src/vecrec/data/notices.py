@@ -1,0 +1,92 @@
+"""What a data set says about itself: what it assumes, and what looks like a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Notice", "record_notices", "show_time", "time_notices", "unrated_notices", "unused_notices"]
+
+_DAY = 86_400.0
+_UNRATED_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to know about a data set."""
+
+    problem: str
+    """What is assumed or wrong, with figures."""
+    cure: str
+    """What to do where that is not meant."""
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.cure}"
+
+
+def time_notices(order: str, n_events: int, times: NDArray[np.float64] | None, as_of: float) -> Iterator[Notice]:
+    """An unknown order, and times after the moment that the data is of."""
+    if order == "unknown" and n_events:
+        why = "there are no times" if times is None else "all events have the same time"
+        yield Notice(
+            f"{why}, so the order of the events is unknown, and nothing is learnt from it",
+            'give times, or order="rows" where the rows are in the order of the events',
+        )
+    if times is not None and len(times) and float(times.max()) > as_of + _DAY:
+        late = int((times > as_of + _DAY).sum())
+        yield Notice(
+            f"{late:,} events lie after the moment that the data is of, the last at {show_time(float(times.max()))}",
+            "correct the times, which are seconds since 1970, or as_of",
+        )
+
+
+def unrated_notices(ratings: NDArray[np.float32] | None, negative_rating: float | None) -> Iterator[Notice]:
+    """0 or -1 where it seems to mean "not rated"."""
+    if ratings is None or negative_rating is None:
+        return
+    rated = ratings[~np.isnan(ratings)]
+    low = rated[rated <= negative_rating]
+    if len(low) < _UNRATED_SHARE * len(rated) or not len(low) or low.min() != low.max() or low[0] not in (0.0, -1.0):
+        return
+    yield Notice(
+        f"{len(low) / len(rated):.0%} of the ratings are {low[0]:g} and count as dislikes",
+        f'where {low[0]:g} means "not rated", leave these ratings empty or set FeedbackPolicy(negative_rating=None); '
+        f"where it is a dislike, say so by FeedbackPolicy(negative_rating={negative_rating:g})",
+    )
+
+
+def unused_notices(unused: Sequence[str]) -> Iterator[Notice]:
+    """Columns of the interactions without a meaning."""
+    if unused:
+        names = ", ".join(map(repr, unused))
+        yield Notice(f"columns of the interactions that are not used: {names}", "name them with Columns if they matter")
+
+
+def record_notices(what: str, records: Sequence[Any], counts: NDArray[Any], given: bool) -> Iterator[Notice]:
+    """Items or users without a record, and items without an event.
+
+    Args:
+        what: ``"items"`` or ``"users"``.
+        records: By code, ``None`` for a missing one.
+        counts: How many events each has.
+        given: Whether there is a table of them.
+    """
+    without, total = sum(record is None for record in records), len(records)
+    if given and without:
+        yield Notice(f"{without:,} of {total:,} {what} have no record", f"add their rows to the {what}")
+    cold = int((counts == 0).sum())
+    if cold and what == "items":
+        yield Notice(f"{cold:,} of {total:,} items have no event", "they are recommended by their features alone")
+
+
+def show_time(seconds: float) -> str:
+    """A time as text, in UTC."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g}"

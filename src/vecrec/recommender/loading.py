@@ -1,0 +1,115 @@
+"""Bringing a data set's items, users and events into the metadata store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecrec._internal.batching import batched
+from vecrec.ids import Id, encode_id
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.progress import Progress, Step
+from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, USER, Catalogue
+from vecrec.records import Record
+from vecrec.releases import Archive
+from vecrec.types import Event
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+
+__all__ = ["load_dataset"]
+
+_UNDATED = 10_000_000
+"""Seconds: events of a log without times are stored below it, some months after the beginning of 1970."""
+
+
+def load_dataset(
+    data: Dataset, metadata: MetadataStore, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress
+) -> None:
+    """Write what a data set knows. Records that are equal already stay as they are; those that are not there too.
+
+    Args:
+        data: Where it comes from.
+        metadata: Where it goes.
+        catalogue: Writes the items.
+        archive: Its lock is held for each batch of items, so that other changes wait for a moment only.
+        live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
+        progress: Receives each step.
+    """
+    done = 0
+    for items in batched(data.items(), BATCH):
+        records: dict[Id, Record] = {item.id: dict(item.features) for item in items if item.id is not None}
+        with archive.catalogue_lock():
+            catalogue.put_records(records, marked=live)
+        done += len(records)
+        progress(Step("items", done, data.n_items))
+    done = 0
+    for users in batched(data.users(), BATCH):
+        metadata.put(USER, {user.id: dict(user.features) for user in users if user.id is not None and user.features})
+        done += len(users)
+        progress(Step("users", done, data.n_users))
+    done = 0
+    for events in batched(_stored(data, metadata), EVENT_BATCH):
+        metadata.append_events(events)
+        done += len(events)
+        progress(Step("events", done, data.n_events))
+
+
+def _stored(data: Dataset, metadata: MetadataStore) -> Iterator[Event]:
+    """The events with the times under which they are stored: those of a log without times get times of 1970."""
+    if data.times is not None:
+        yield from data.events()
+        return
+    for users in batched(data.users(history=True), BATCH):
+        known = metadata.recent_events([user.id for user in users if user.id is not None and user.history])
+        for user in users:
+            if user.history and user.id is not None:
+                times = _place(user.history, known[user.id]) if data.order == "rows" else _names(user.history)
+                yield from (replace(event, time=time) for event, time in zip(user.history, times))
+
+
+def _names(history: Sequence[Event]) -> list[float]:
+    """Times that name events by item and occurrence, so that another part of the same log gives them again."""
+    seen: Counter[Id] = Counter()
+    times = []
+    for event in history:
+        digest = blake2b(encode_id(event.item_id).encode(), digest_size=4).digest()
+        times.append(float(int.from_bytes(digest, "big") % _UNDATED) + seen[event.item_id])
+        seen[event.item_id] += 1
+    return times
+
+
+def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
+    """Times in the order of a history that gives the events that are stored already the times that they have.
+
+    Events between two of these get times between theirs, later ones later times, earlier ones earlier times.
+    """
+    undated = [event for event in stored if event.time is not None and event.time < _UNDATED]
+    old, new = [event.item_id for event in undated], [event.item_id for event in history]
+    held = [float(event.time or 0) for event in undated]
+    blocks = [(0, 0, len(old))] if new[: len(old)] == old else _matches(old, new)
+    known = [(there + step, held[here + step]) for here, there, size in blocks for step in range(size)]
+    if not known:
+        return [(held[-1] + 1 if held else 0.0) + place for place in range(len(new))]
+    (first, start), (last, end) = known[0], known[-1]
+    following = min((time for time in held if time > end), default=end + len(new) - last)
+    step = (following - end) / (len(new) - last)
+    places, times = np.array(known).T
+    between = [float(time) for time in np.interp(np.arange(first, last + 1), places, times)]
+    return (
+        [start - first + place for place in range(first)]
+        + between
+        + [end + step * (place - last) for place in range(last + 1, len(new))]
+    )
+
+
+def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
+    """Runs that two sequences have in common, in order: where each begins in both, and its length."""
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    return [(block.a, block.b, block.size) for block in blocks]
