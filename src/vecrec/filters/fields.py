@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from vecrec.errors import InvalidDataError
+from vecrec.filters.operators import Operator
 from vecrec.filters.tree import PARENTHESES, Comparison, Contains, ContainsAny, Filter, IsIn
 from vecrec.filters.values import Scalar, are_comparable, check_field_name
 
-__all__ = ["Field", "field"]
+__all__ = ["Field", "condition", "field"]
 
 
 class Field:
@@ -83,3 +84,20 @@ class Field:
 def field(name: str) -> Field:
     """The field ``name`` of an item's record: ``field("genres").contains("Comedy") & (field("year") >= 1990)``."""
     return Field(name)
+
+
+def condition(column: Field, operator: Operator, value: Any) -> Filter:
+    """The condition that an operator of the table makes of a field and a value.
+
+    Raises:
+        InvalidDataError: for a list in place of one value, or the reverse.
+    """
+    if isinstance(value, list) != (operator.takes != "one") or (operator.takes == "two" and len(value) != 2):
+        cure = {"one": "one value", "two": "a list of two values, [lowest, highest]", "many": "a list of values"}
+        raise InvalidDataError(
+            f"the condition on {column.name!r} has the operator {operator.name!r} and the value {value!r:.80}",
+            f"give {cure[operator.takes]}",
+        )
+    values = value if operator.takes == "two" else [value]
+    where: Filter = getattr(column, operator.method)(*values)
+    return where

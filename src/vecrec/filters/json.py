@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from vecrec.errors import InvalidDataError
-from vecrec.filters.fields import field
+from vecrec.filters.fields import condition, field
 from vecrec.filters.operators import OPERATORS
 from vecrec.filters.tree import Filter
 
@@ -79,7 +79,7 @@ def compile_where(where: Where | None, depth: int = 0) -> Filter | None:
     if depth > _DEEPEST:
         raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels", "make it flatter")
     if isinstance(where, Condition):
-        return OPERATORS[where.op].condition(field(where.field), where.value)
+        return condition(field(where.field), OPERATORS[where.op], where.value)
     if isinstance(where, NotThat):
         inner = compile_where(where.not_, depth + 1)
         return None if inner is None else ~inner

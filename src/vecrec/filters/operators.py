@@ -5,13 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from vecrec.errors import InvalidDataError
-
-if TYPE_CHECKING:
-    from vecrec.filters.fields import Field
-    from vecrec.filters.tree import Filter
+from typing import Any, Literal
 
 __all__ = ["COMPARISONS", "OPERATORS", "Operator"]
 
@@ -34,22 +28,6 @@ class Operator:
     """How many values it takes: one, a list of the lowest and the highest, or a list of any length."""
     of_lists: bool = False
     """Whether it is for fields that hold a list of values."""
-
-    def condition(self, column: Field, value: Any) -> Filter:
-        """The condition on a field.
-
-        Raises:
-            InvalidDataError: for a list in place of one value, or the reverse.
-        """
-        if isinstance(value, list) != (self.takes != "one") or (self.takes == "two" and len(value) != 2):
-            cure = {"one": "one value", "two": "a list of two values, [lowest, highest]", "many": "a list of values"}
-            raise InvalidDataError(
-                f"the condition on {column.name!r} has the operator {self.name!r} and the value {value!r:.80}",
-                f"give {cure[self.takes]}",
-            )
-        values = value if self.takes == "two" else [value]
-        where: Filter = getattr(column, self.method)(*values)
-        return where
 
 
 OPERATORS: Mapping[str, Operator] = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 
 from vecrec.errors import InvalidDataError
-from vecrec.filters.fields import field
+from vecrec.filters.fields import condition, field
 from vecrec.filters.operators import OPERATORS, Operator
 from vecrec.filters.tree import Filter
 from vecrec.filters.values import FieldType, Scalar
@@ -53,8 +53,8 @@ def _parse(text: str, fields: Mapping[str, FieldType]) -> Filter:
     if sign == ":" and kind not in ("strings", "integers"):
         operator = OPERATORS["eq"]
     if operator.takes == "one":
-        return operator.condition(field(name), _typed(name, value, kind))
-    return operator.condition(field(name), [_typed(name, part.strip(), kind) for part in value.split(",")])
+        return condition(field(name), operator, _typed(name, value, kind))
+    return condition(field(name), operator, [_typed(name, part.strip(), kind) for part in value.split(",")])
 
 
 def _typed(name: str, text: str, kind: FieldType) -> Scalar:
