@@ -29,6 +29,7 @@ from vecrec.filters import (
     check_filter,
     value_type,
 )
+from vecrec.filters.fields import condition
 from vecrec.filters.operators import OPERATORS
 from vecrec.filters.text import parse_conditions
 from vecrec.testing.data import FIELDS, HOSTILE_TEXTS, random_filter, random_rows
@@ -447,4 +448,4 @@ def test_bad_texts_are_refused(text: str) -> None:
 def test_an_operator_takes_its_number_of_values(op: str, value: Any) -> None:
     """One value, two or a list: the message says which."""
     with pytest.raises(InvalidDataError, match=r"give (one value|a list)"):
-        OPERATORS[op].condition(year, value)
+        condition(year, OPERATORS[op], value)
