@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +74,8 @@ def _stored(data: Dataset, metadata: MetadataStore) -> Iterator[Event]:
 
 def _names(history: Sequence[Event]) -> list[float]:
     """Times that name events by item and occurrence, so that another part of the same log gives them again."""
+    from hashlib import blake2b  # slow to import, and not needed to serve
+
     seen: Counter[Id] = Counter()
     times = []
     for event in history:
@@ -111,5 +111,7 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
 
 def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
     """Runs that two sequences have in common, in order: where each begins in both, and its length."""
+    from difflib import SequenceMatcher  # slow to import, and not needed to serve
+
     blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     return [(block.a, block.b, block.size) for block in blocks]
