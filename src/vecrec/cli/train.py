@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from rich.markup import escape
+
 from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
@@ -104,6 +106,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
+    for notice in data.notices:  # fit logs the warnings
+        output.text(escape(f"note: {notice}"))
     with compose(settings, encoder, reranker) as recommender:
         # Before hours of training, not after them.
         recommender.vector_store.ping()

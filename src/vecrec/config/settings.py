@@ -63,8 +63,8 @@ class Settings:
     """The URL of the metadata store, as `vecrec.metadata_stores.from_url` takes it; by default a SQLite file,
     ``{artifacts}/{name}.sqlite``."""
     metadata_prefix: str = ""
-    """Begins the names of the metadata store's tables or keys; by default as in Python, ``vecrec``. Recommenders that share
-    a database need one each."""
+    """Begins the names of the metadata store's tables or keys; by default as in Python, ``vecrec``. Recommenders that
+    share a database need one each."""
     max_history: int = 10_000
     """The most events read for one user."""
     refresh_seconds: float = 1.0

@@ -144,8 +144,8 @@ class Catalogue:
         owner, newest = self.ownership.owner(), self._archive.newest()
         if owner is not None and owner.live is not None and newest is not None and owner.live > newest:
             raise ReleaseError(
-                f"the release {owner.live!r} was published from other artifacts than {self._archive.path}, which end with "
-                f"{newest!r}",
+                f"the release {owner.live!r} was published from other artifacts than {self._archive.path}, which "
+                f"end with {newest!r}",
                 "let all processes share one directory of artifacts, or copy it again",
             )
 
@@ -202,7 +202,7 @@ class Catalogue:
         # A deletion that a crash has cut short must not be brought to its end after this.
         to_mark = dict.fromkeys([*(changed if marked else ()), *(key for key in marks if key in stated)])
         if to_mark:
-            self._mark(dict.fromkeys(to_mark, {"op": _UPSERT}))
+            self._mark({key: {"op": _UPSERT} for key in to_mark})
         self.metadata.put(ITEM, changed)
         self.metadata.delete(ITEM_EDIT, [key for key in stated if key in edits])
         return len(changed)

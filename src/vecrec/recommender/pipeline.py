@@ -207,11 +207,10 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     except StoreUnavailableError as error:
         _log.warning("the vector store does not answer, popularity serves: %s", error)
         call.away = error
+        why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
             query.vector, query.missing = None, []
-            query.notes += (
-                f"{'the collection is gone' if call.live.away else 'the vector store does not answer'}, popularity serves",
-            )
+            query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)

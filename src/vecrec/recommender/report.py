@@ -49,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `forget_user` has removed. The user's id is remembered by a keyed hash, so that no older log brings it back."""
+    """What `forget_user` has removed, and what it has kept."""
 
     user_id: Id
     """Whose it was."""
