@@ -12,9 +12,14 @@ from vecrec._internal.exact import cosines
 from vecrec.ids import Id
 from vecrec.types import Hit
 
-__all__ = ["LATEST", "MAX_PENALTY", "NEAR, NEAREST = 1.0, 5.0
-"""How many standard deviations above the mean of the candidates' cosines similarity to a disliked item begins, and where
-it is complete. Chosen on MovieLens 100K for four encoders."""
+__all__ = ["LATEST", "MAX_PENALTY", "NEAR", "NEAREST", "REFERENCES", "demoted", "similarity_to_disliked"]
+
+LATEST = 50
+"""How many of a user's dislikes count, the latest ones; none of the others is recommended either."""
+
+NEAR, NEAREST = 1.0, 5.0
+"""Where similarity to a disliked item begins and where it is complete, in standard deviations above the mean of the
+candidates' cosines. Chosen on MovieLens 100K for four encoders."""
 
 REFERENCES = 100
 """Items at least whose cosines say what is usual; popular ones stand beside fewer candidates."""
