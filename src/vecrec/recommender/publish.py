@@ -19,6 +19,7 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import (
+    ITEM,
     JOURNAL,
     PENDING,
     Catalogue,
