@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +21,9 @@ from vecrec.errors import (
     VecrecError,
 )
 from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id
 from vecrec.recommender.catalogue import Generation
+from vecrec.recommender.neighbours import Neighbours
 from vecrec.registry import find_part
 from vecrec.releases import Archive, Golden, Popularity, Release
 from vecrec.rerankers.base import Reranker
@@ -57,8 +59,16 @@ class LoadedRelease(Generation):
     """The second stage, if it has one."""
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     """What events mean: the release's own policy, unless the recommender was given another one."""
+    neighbours: Neighbours = field(default_factory=Neighbours.none)
+    """The items that the same users choose; without any in a release that has none."""
     away: StoreUnavailableError | None = None
     """Why its vectors cannot be read, where the collection is gone; popularity serves then."""
+    shares: Mapping[Id, float] = field(init=False)
+    """The popularity of each of the popular items."""
+
+    def __post_init__(self) -> None:
+        Generation.__post_init__(self)
+        object.__setattr__(self, "shares", dict(zip(self.popularity.ids, self.popularity.shares)))
 
 
 class LiveRelease:
@@ -219,6 +229,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
+        neighbours = Neighbours.load(directory)
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
         feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
     except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
@@ -228,7 +239,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
             f"the reranker of the release {release_id!r} has another fingerprint than when it was made",
             "its files or its code have changed; roll back or fit again",
         )
-    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback)
+    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours)
 
 
 def _class_of(group: str, name: str, given: type | None) -> Any:

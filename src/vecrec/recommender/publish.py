@@ -19,6 +19,7 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import (
+    ITEM,
     JOURNAL,
     PENDING,
     Catalogue,
@@ -27,6 +28,7 @@ from vecrec.recommender.catalogue import (
 from vecrec.recommender.edits import Forgotten
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
+from vecrec.recommender.neighbours import Neighbours
 from vecrec.recommender.release_checks import (
     RecallProbe,
     ReleaseChecks,
@@ -249,6 +251,8 @@ class _Builder:
         directory = self._archive.directory(release_id)
         self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
+        neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
+        neighbours.save(directory)
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
             manifest = self._manifest(release_id, generation, sample, checks)
@@ -257,7 +261,7 @@ class _Builder:
             release = self._archive.seal(manifest)
             self._catalogue.switch(release_id, pending)
         return LoadedRelease(
-            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy
+            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy, neighbours
         )
 
     def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> dict[Id, Record]:

@@ -293,13 +293,25 @@ class Recommender:
             raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
-    def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
-        """The items whose vectors point in the direction of the item's, itself left out; scores are cosines.
+    def similar_items(
+        self, item_id: Id, k: int = 10, *, where: Filter | None = None, exclude: Iterable[Id] = ()
+    ) -> Recommendations:
+        """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
+
+        The score is the weight of `vecrec.recommender.neighbours` and a small share of the cosine of the vectors; for
+        an item that no user has chosen together with another one, the cosine alone.
+
+        Args:
+            item_id: The item, which is left out.
+            k: How many items.
+            where: A condition on the items.
+            exclude: More items to leave out.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, {"where": where, "rerank": False}))
+        options = {"where": where, "exclude": exclude, "rerank": False}
+        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
 
     def rank(self, user: User | Id, item_ids: Sequence[Id], **options: Unpack[RankOptions]) -> Recommendations:
         """Given items in order for a user: the second stage alone, for candidates that come from elsewhere.

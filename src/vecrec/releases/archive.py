@@ -8,7 +8,7 @@
                      catalogue.lock       held while the catalogue changes
                      build.lock           held while a release is trained and built
                      releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json,
-                                           and reranker/ where it has a second stage
+                                           neighbours*, and reranker/ where it has a second stage
 """
 
 from __future__ import annotations
