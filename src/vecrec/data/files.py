@@ -101,7 +101,7 @@ def _open_parquet(path: Path, what: str) -> FileTable:
 
 
 def _common_schema(files: ds.Dataset, path: Path, what: str) -> tuple[pa.Schema, set[str]]:
-    """The columns of all files, each of the type that holds the values of every file, and those of directories' names."""
+    """The columns of all files, in types that hold every file's values, and those that directories name."""
     import pyarrow as pa
 
     try:
