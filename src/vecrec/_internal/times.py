@@ -94,7 +94,7 @@ def _of_scalar(value: Any, name: str) -> float:
         raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", _CURE)
     if isinstance(value, numbers.Integral) and 0 < int(value) < 10**12 and _digits_of_date(str(value)) is not None:
         raise InvalidDataError(
-            f"{name} is {value!r}, which may be a date or a number of {'milli' if value > _FAR else ''}seconds",
+            f"{name} is {value!r}, which may be a date or a number of {'milli' if int(value) > _FAR else ''}seconds",
             f"give the text {str(value)!r} for the date, or seconds since 1970 as a float for the number",
         )
     try:

@@ -59,12 +59,11 @@ def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileT
 def _existing(path: str | Path, what: str) -> Path:
     try:
         file = Path(path).expanduser()
-        there = file.exists()
-    except (OSError, ValueError, RuntimeError):  # a name that no file can have
-        there = False
-    if not there:
-        raise InvalidDataError(f"{what}: there is no file {str(path)[:200]!r}", "give the path of an existing file")
-    return file
+        if file.exists():
+            return file
+    except (OSError, ValueError, RuntimeError):
+        pass  # a name that no file can have
+    raise InvalidDataError(f"{what}: there is no file {str(path)[:200]!r}", "give the path of an existing file")
 
 
 def _open_parquet(path: Path, what: str) -> FileTable:
