@@ -326,6 +326,8 @@ class Dataset:
         return [
             *notices.time_notices(self.order, self.n_events, self.times, self.as_of),
             *notices.unrated_notices(self.ratings, low),
+            *notices.id_notices("user", self.user_ids),
+            *notices.id_notices("item", self.item_ids),
             *notices.unused_notices(self._unused),
             *notices.record_notices("items", self.item_records, items, self._given[0]),
             *notices.record_notices("users", self.user_records, users, self._given[1]),

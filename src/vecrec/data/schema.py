@@ -76,7 +76,8 @@ class Schema:
         """
         skip = frozenset(exclude)
         frames = [
-            None if frame is None else read_frame(frame, what) for frame, what in ((items, "items"), (users, "users"))
+            None if frame is None else read_frame(frame, what, as_written=True)
+            for frame, what in ((items, "items"), (users, "users"))
         ]
         found = [
             () if frame is None else infer_features(frame, skip, filterable=not at) for at, frame in enumerate(frames)
