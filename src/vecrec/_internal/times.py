@@ -21,7 +21,7 @@ from vecrec.errors import InvalidDataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["check_not_future", "seconds"]
+__all__ = ["check_not_future", "seconds", "written_seconds"]
 
 # Seconds of the year 5138. What is larger can only be a finer unit, or digits of a date.
 _FAR = 1e11
@@ -62,6 +62,18 @@ def seconds(value: Any, name: str = "time") -> Any:
     if type(value).__module__.split(".")[0] == "pyarrow" and hasattr(value, "null_count"):
         return _of_arrow(value, name)
     return _of_scalar(value, name)
+
+
+def written_seconds(text: str) -> float:
+    """The seconds of a time that is written without a type, as in queries and on the command line: a number or ISO."""
+    try:
+        return float(seconds(text))
+    except InvalidDataError:
+        try:
+            return float(seconds(float(text)))
+        except ValueError:
+            pass
+        raise
 
 
 def check_not_future(value: float, name: str, now: float | None = None) -> float:

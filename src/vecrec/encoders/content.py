@@ -128,6 +128,10 @@ class ContentEncoder(Encoder):
             vectors[row] = unit(both) if both.any() else self._mean
         return vectors
 
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._items
+
     def _history(self, history: Iterable[Event]) -> Floats:
         total = np.zeros(self._dim)
         for event in history:

@@ -22,9 +22,9 @@ from vecrec.types import Event
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["load_dataset"]
+__all__ = ["UNDATED", "load_dataset"]
 
-_UNDATED = 10_000_000
+UNDATED = 10_000_000
 """Seconds: events of a log without times are stored below it, some months after the beginning of 1970."""
 
 
@@ -119,7 +119,7 @@ def _names(history: Sequence[Event]) -> list[float]:
     times = []
     for event in history:
         digest = blake2b(encode_id(event.item_id).encode(), digest_size=4).digest()
-        times.append(float(int.from_bytes(digest, "big") % _UNDATED) + seen[event.item_id])
+        times.append(float(int.from_bytes(digest, "big") % UNDATED) + seen[event.item_id])
         seen[event.item_id] += 1
     return times
 
@@ -129,7 +129,7 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
 
     Events between two of these get times between theirs, later ones later times, earlier ones earlier times.
     """
-    undated = [event for event in stored if event.time is not None and event.time < _UNDATED]
+    undated = [event for event in stored if event.time is not None and event.time < UNDATED]
     old, new = [event.item_id for event in undated], [event.item_id for event in history]
     held = [float(event.time or 0) for event in undated]
     blocks = [(0, 0, len(old))] if new[: len(old)] == old else _matches(old, new)

@@ -92,7 +92,7 @@ class Neighbours:
         policy = data.feedback or FeedbackPolicy()
         histories = (list(dict.fromkeys(event.item_id for event in policy.taste(user).user.history)) for user in users)
         return cls.of(
-            histories, ((key, data.item(code).features) for code, key in enumerate(data.item_ids)), data.schema
+            histories, ((key, dict(data.item(code).features)) for code, key in enumerate(data.item_ids)), data.schema
         )
 
     @classmethod
@@ -233,12 +233,12 @@ class _Features:
             if key in codes:
                 item = schema.drop_invalid_features(Item(key, record))
                 found = list(tokens("item", read, item.features, {}))
-                weights = np.array([weight for _, weight in found], np.float32)
-                places = [known.setdefault(token, len(known)) for token, _ in found]
-                rows[codes[key]] = np.array(places, np.int32), unit(weights)
+                held = np.array([weight for _, weight in found], np.float32)
+                own = [known.setdefault(token, len(known)) for token, _ in found]
+                rows[codes[key]] = np.array(own, np.int32), unit(held)
         lengths = np.cumsum([0, *(len(row[0]) for row in rows)])
-        joined = (np.concatenate([empty[part], *(row[part] for row in rows)]) for part in (0, 1))
-        return cls(*joined, lengths, np.zeros(len(known), np.float32))
+        places, weights = (np.concatenate([empty[part], *(row[part] for row in rows)]) for part in (0, 1))
+        return cls(places, weights, lengths, np.zeros(len(known), np.float32))
 
     def cosines(self, item: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
         """The cosines of an item's features with those of others, shape (n,); 0 where one has none."""

@@ -34,7 +34,7 @@ def query_of(call: Call, item_id: Id) -> Query:
     if vector is None:
         raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
     call.limit = max(_GROWTH * call.request.k, _AT_FIRST) + 1
-    return Query(User(), vector, call.request.exclude | {item_id}, call.request.k, ("item",), more=True)
+    return Query(User(), vector, call.request.excluded(None) | {item_id}, call.request.k, ("item",), more=True)
 
 
 def gather(call: Call, query: Query, item_id: Id) -> None:

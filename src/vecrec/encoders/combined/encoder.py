@@ -21,6 +21,7 @@ from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.ids import Id
 from vecrec.progress import Step, showing
 from vecrec.registry import find_part
 from vecrec.types import Item, User
@@ -224,6 +225,10 @@ class CombinedEncoder(Encoder):
             # The root on either side, so that neither users nor items become long.
             parts.append(vectors * np.float32(math.sqrt(weight)))
         return np.concatenate(parts, axis=1)
+
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return any(member.knows(item_id) for member in self.members)
 
     # -- saving
 

@@ -129,6 +129,10 @@ class LinearSequenceEncoder(Encoder):
                     break
         return known[::-1]
 
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._places
+
     # -- saving
 
     @override
