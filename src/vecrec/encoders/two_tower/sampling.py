@@ -36,6 +36,10 @@ class Histories:
     """The step of the time gap before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
+    weights: NDArray[np.float32] | None = None
+    """How much each event counts as one to predict, shape (n,); ``None`` where each counts 1."""
+    ordered: bool = True
+    """Whether a user's events are in the order in which they happened; else nothing may depend on their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Batch:
     """The rows of the items to predict, shape (places, n), places <= length."""
     ratings: NDArray[np.float32] | None
     """How they were rated, shape (places, n), NaN where there is no rating."""
+    weights: NDArray[np.float32]
+    """How much each counts, shape (places, n), 0 where there is nothing to predict."""
 
 
 class Sampler:
@@ -117,13 +123,14 @@ class Sampler:
             wanted = wanted + horizon_offsets(self._horizon, wanted.shape, rng)
             there = there & (wanted < self._histories.offsets[users + 1])
         targets = np.where(there, wanted, 0)
-        rated = self._histories.ratings
+        rated, weights = self._histories.ratings, self._histories.weights
         return Batch(
             users,
             read,
             self._histories.time_gaps[events],
             np.where(there, self._histories.items[targets], 0),
             None if rated is None else np.where(there, rated[targets], np.float32(np.nan)),
+            there.astype(np.float32) if weights is None else np.where(there, weights[targets], np.float32(0)),
         )
 
 
