@@ -45,7 +45,9 @@ def test_the_softmax_loss_is_its_formula() -> None:
     places, negatives = np.array([0, 1, 2, 3, 3, 8, 4]), np.array([1, 3, 5, 6])
     correction, weights = random(4, seed=2), np.array([1, 0.5, 1, 2, 1, 0, 0.1], np.float32)
     loss = softmax_loss(tensor(users), tensor(items), places, negatives, correction, weights=weights)
-    assert float(loss) == pytest.approx(plain_loss(users, items, places, negatives, correction, weights=weights), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        plain_loss(users, items, places, negatives, correction, weights=weights), rel=1e-5
+    )
 
 
 def test_the_softmax_loss_has_the_right_gradients() -> None:

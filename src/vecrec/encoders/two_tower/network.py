@@ -64,7 +64,9 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         rng: Where the first weights come from.
     """
 
-    def __init__(self, sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator) -> None:
+    def __init__(
+        self, sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator
+    ) -> None:
         super().__init__()
         self._settings = settings
         self._decays = np.array(settings.decays, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class Sampler:
         recurrent: bool = False,
         horizon: int = 1,
     ) -> None:
-        self._histories = histories
+        self._given = self._histories = histories
         self._batch = batch
         self._horizon = horizon
         self._context = MOST_CONTEXT if recurrent else _reach(decays)
@@ -93,7 +93,8 @@ class Sampler:
         """Steps an epoch, give or take one or two."""
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Every piece once, in random order."""
+        """Every piece once, in random order. Histories of unknown order are read in an order of this epoch."""
+        self._histories = self._given if self._given.ordered else _shuffled(self._given, rng)
         groups = list(self._groups(rng))
         for place in rng.permutation(len(groups)):
             yield self._build(groups[place], rng)
@@ -183,6 +184,15 @@ def _reach(decays: Sequence[float]) -> int:
     """How many events back something is left: a thousandth."""
     slowest = max(decays, default=0.0)
     return 1 if slowest == 0 else min(MOST_CONTEXT, math.ceil(math.log(1e-3) / math.log(slowest)))
+
+
+def _shuffled(histories: Histories, rng: np.random.Generator) -> Histories:
+    """The histories with the events of each user in a drawn order, so that each is predicted from any of the others."""
+    users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
+    order = np.lexsort((rng.random(len(users)), users))
+    columns = (histories.items, histories.time_gaps, histories.ratings, histories.weights)
+    items, time_gaps, ratings, weights = (None if each is None else each[order] for each in columns)
+    return replace(histories, items=items, time_gaps=time_gaps, ratings=ratings, weights=weights)
 
 
 def _pieces(offsets: Rows) -> tuple[Rows, Rows, Rows]:

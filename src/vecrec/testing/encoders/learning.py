@@ -117,7 +117,9 @@ def _weighed(view: float, purchase: float) -> Dataset:
     """The tastes as views, but for one item, whose events are purchases."""
     data = tastes()
     events = [
-        Event(event.user_id, event.item_id, event.time, event.rating, "purchase" if event.item_id == _BOUGHT else "view")
+        Event(
+            event.user_id, event.item_id, event.time, event.rating, "purchase" if event.item_id == _BOUGHT else "view"
+        )
         for event in data.events()
     ]
     policy = FeedbackPolicy(weights={"view": view, "purchase": purchase})
