@@ -15,6 +15,7 @@ from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
+from vecrec.learning.events import event_weights, weighted_popularity
 from vecrec.learning.tokens import Floats, direction, edges, tokens, unit
 from vecrec.progress import Step
 from vecrec.records import JSON
@@ -40,7 +41,7 @@ class ContentEncoder(Encoder):
       vector is their sum, with a little of the id's own direction, scaled to length 1.
     - **Users.** The mean of the vectors of the items in the history, the latest counting most and those rated below
       the middle against; and for each value of the profile, the mean of what people with that value chose. A visitor
-      gets the mean of everything that was chosen. The id of a user says nothing.
+      gets the mean of everything that was chosen. In these means events count by their weights. The id of a user says nothing.
 
     It needs no training framework, learns in one pass and is the reference that trained encoders are compared with.
 
@@ -91,15 +92,17 @@ class ContentEncoder(Encoder):
         self._item_vectors = self._encode_items(list(data.items()))
         progress(Step("items", data.n_items, data.n_items))
         chosen = self._item_vectors.astype(np.float64)
-        self._mean = unit(data.popularity() @ chosen).astype(np.float32)
+        self._mean = unit(weighted_popularity(data) @ chosen).astype(np.float32)
         self._learn_profiles(data, chosen)
         progress(Step("users", data.n_users, data.n_users))
 
     def _learn_profiles(self, data: Dataset, chosen: Floats) -> None:
         sums: dict[str, Floats] = {}
+        weights = event_weights(data)
         for code, (start, end) in enumerate(zip(data.user_offsets[:-1].tolist(), data.user_offsets[1:].tolist())):
-            if start < end:
-                taste = chosen[data.item_codes[start:end]].mean(axis=0)
+            counted = None if weights is None else weights[start:end]
+            if start < end and (counted is None or counted.any()):
+                taste = np.average(chosen[data.item_codes[start:end]], axis=0, weights=counted)
                 for token, weight in tokens("user", self.schema.users, data.user_records[code] or {}, self._edges):
                     sums[token] = sums.get(token, 0.0) + weight * taste
         self._tokens = {token: row for row, token in enumerate(sorted(sums))}

@@ -14,6 +14,7 @@ from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
+from vecrec.learning.events import weighted_popularity
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -24,16 +25,16 @@ __all__ = ["PopularityEncoder"]
 
 
 class PopularityEncoder(Encoder):
-    """Scores an item by the logarithm of one plus how many events it has, for every user alike.
+    """Scores an item by the logarithm of one plus how many users chose it, for every user alike.
 
     Its vectors have two dimensions, the fewest that every vector store takes: ``(1, 0)`` for every user and
-    ``(log(1 + events), 0)`` for an item.
+    ``(log(1 + users), 0)`` for an item. Each user counts once, by the weight of the heaviest event with the item.
     """
 
     name: ClassVar[str] = "popularity"
 
     def __init__(self) -> None:
-        self._counts: dict[Id, int] = {}
+        self._counts: dict[Id, float] = {}
         self._learnt: Schema | None = None
 
     @property
@@ -48,7 +49,7 @@ class PopularityEncoder(Encoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        self._counts = {key: count for key, count in zip(data.item_ids, data.popularity().tolist()) if count}
+        self._counts = {key: count for key, count in zip(data.item_ids, weighted_popularity(data).tolist()) if count}
         self._learnt = data.schema
 
     @override
@@ -64,7 +65,7 @@ class PopularityEncoder(Encoder):
     @override
     def _save(self, directory: Path) -> None:
         values = {"schema": self.schema.to_json(), "items": list(self._counts)}
-        save_parts(directory, self.name, values, {"counts": np.array(list(self._counts.values()), np.int64)})
+        save_parts(directory, self.name, values, {"counts": np.array(list(self._counts.values()))})
 
     @classmethod
     @override

@@ -1,11 +1,62 @@
-"""How far ahead the event lies that an encoder learns to predict."""
+"""Which events an encoder learns to predict: how much each counts, and how far ahead it lies."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["horizon_offsets"]
+from vecrec.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
+
+__all__ = ["event_weights", "horizon_offsets", "weighted_popularity"]
+
+
+def event_weights(data: Dataset) -> NDArray[np.float32] | None:
+    """How much each event counts as one to predict, by the feedback policy of the data set.
+
+    Args:
+        data: The events to learn from, as `vecrec.encoders.base.Encoder` hands them on.
+
+    Returns:
+        Shape (n_events,); 0 for an event that is not to be predicted, and a mean of 1 over the others, so that the scale
+        of the policy's weights changes nothing. ``None`` where every event counts 1.
+
+    Raises:
+        InvalidDataError: when no event is to be predicted.
+    """
+    weights = np.ones(data.n_events) if data.weights is None else data.weights.astype(np.float64)
+    weights[~data.is_target] = 0
+    counted = np.count_nonzero(weights)
+    if not counted:
+        raise InvalidDataError(
+            f"none of the {data.n_events:,} events to learn from is to be predicted",
+            "let the FeedbackPolicy of Dataset have targets, and weights above 0, that occur in the data",
+        )
+    found: NDArray[np.float32] = (weights * (counted / weights.sum())).astype(np.float32)
+    return None if (found == 1).all() else found
+
+
+def weighted_popularity(data: Dataset) -> NDArray[np.int64] | NDArray[np.float64]:
+    """How many users chose each item, each once by the weight of the heaviest event, shape (n_items,).
+
+    Args:
+        data: The events to learn from.
+
+    Returns:
+        Integers where every event counts 1. See `event_weights`.
+    """
+    weights = event_weights(data)
+    if weights is None:
+        return data.popularity()
+    pairs = data.user_codes.astype(np.int64) * data.n_items + data.item_codes
+    unique, places = np.unique(pairs, return_inverse=True)
+    heaviest = np.zeros(len(unique))
+    np.maximum.at(heaviest, places, weights.astype(np.float64))
+    return np.bincount(unique % data.n_items, weights=heaviest, minlength=data.n_items)
 
 
 def horizon_offsets(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -243,7 +243,7 @@ class SampledSoftmax(PyLayer):  # type: ignore[misc]
             negatives: (m, d).
             correction: (m,), what is taken off a negative's score: logQ, the logarithm of its chance to be drawn.
             hits: Rows and negatives where the negative is the right item, which are left out.
-            weights: (n,), adding up to 1.
+            weights: (n,), by which the cross-entropies are added up.
         """
         user, target, negative = array_of(users), array_of(targets), array_of(negatives)
         scores = user @ negative.T

@@ -28,36 +28,38 @@ def tensor(array: Array) -> Any:
     return made
 
 
-def plain_loss(users: Array, items: Array, places: Any, negatives: Any, correction: Array, *, real: Any) -> float:
+def plain_loss(users: Array, items: Array, places: Any, negatives: Any, correction: Array, *, weights: Array) -> float:
     """The softmax loss, row by row, by the book."""
     losses = []
-    for user, place, counts in zip(users.astype(np.float64), places, real):
+    for user, place, weight in zip(users.astype(np.float64), places, weights):
         others = [n for n in range(len(negatives)) if negatives[n] != place]
         scores = [user @ items[place], *(user @ items[negatives[n]] - correction[n] for n in others)]
-        if counts:
-            losses.append(np.log(np.exp(scores).sum()) - scores[0])
+        if weight:
+            losses.append(weight * (np.log(np.exp(scores).sum()) - scores[0]))
     return float(np.mean(losses))
 
 
 def test_the_softmax_loss_is_its_formula() -> None:
-    """Scores of negatives less logQ, a negative that is the right item left out, padding not counted."""
+    """Scores of negatives less logQ, a negative that is the right item left out, padding not counted, the others by their weights."""
     users, items = random(7, 5), random(9, 5, seed=1)
     places, negatives = np.array([0, 1, 2, 3, 3, 8, 4]), np.array([1, 3, 5, 6])
-    correction, real = random(4, seed=2), np.array([1, 1, 1, 1, 1, 0, 1], bool)
-    loss = softmax_loss(tensor(users), tensor(items), places, negatives, correction, real=real)
-    assert float(loss) == pytest.approx(plain_loss(users, items, places, negatives, correction, real=real), rel=1e-5)
+    correction, weights = random(4, seed=2), np.array([1, 0.5, 1, 2, 1, 0, 0.1], np.float32)
+    loss = softmax_loss(tensor(users), tensor(items), places, negatives, correction, weights=weights)
+    assert float(loss) == pytest.approx(
+        plain_loss(users, items, places, negatives, correction, weights=weights), rel=1e-5
+    )
 
 
 def test_the_softmax_loss_has_the_right_gradients() -> None:
     """Against differences of the formula, for users and items."""
     users, items = random(4, 3), random(6, 3, seed=1)
     places, negatives = np.array([0, 2, 5, 2]), np.array([1, 2, 4])
-    correction, real = random(3, seed=2), np.array([1, 1, 1, 0], bool)
+    correction, weights = random(3, seed=2), np.array([1, 2, 0.5, 0], np.float32)
     left, right = tensor(users), tensor(items)
-    (2 * softmax_loss(left, right, places, negatives, correction, real=real)).backward()
+    (2 * softmax_loss(left, right, places, negatives, correction, weights=weights)).backward()
 
     def loss(users: Array, items: Array) -> float:
-        return 2 * plain_loss(users, items, places, negatives, correction, real=real)
+        return 2 * plain_loss(users, items, places, negatives, correction, weights=weights)
 
     np.testing.assert_allclose(left.grad.numpy(), differences(lambda x: loss(x, items), users), atol=2e-3)
     np.testing.assert_allclose(right.grad.numpy(), differences(lambda x: loss(users, x), items), atol=2e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,17 @@ def test_with_a_horizon_later_events_are_predicted() -> None:
     assert min(ahead) == 0
     assert 0.9 < np.mean(ahead) < 1.05  # a little under one, since the end of a history cuts long ones off
     assert 0 < missing < 0.05 * len(ahead)
+
+
+def test_histories_of_unknown_order_are_read_in_another_order_each_epoch() -> None:
+    """Every event is predicted once an epoch, from other events of its user each time; the same for the same seed."""
+    given = replace(histories(6, 9), ordered=False)
+    sampler = Sampler(given, 100, (0.9,))
+    epochs = [[b.targets.T.tolist() for b in sampler.epoch(np.random.default_rng(seed))] for seed in (0, 1, 0)]
+    assert epochs[0] == epochs[2] != epochs[1]
+    for found in epochs:
+        rows = sorted([sorted(filter(None, user)) for batch in found for user in batch])
+        assert rows == [[*range(2, 8)], [*range(8, 17)]]
 
 
 def test_an_epoch_is_another_order_each_time() -> None:

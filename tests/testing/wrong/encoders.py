@@ -16,6 +16,7 @@ from tests.testing.wrong import caught_by
 from vecrec.data import Dataset, Schema
 from vecrec.encoders import ContentEncoder
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.progress import Progress, ProgressLike, silent
 from vecrec.records import JSON
 from vecrec.types import Item, User
@@ -243,6 +244,22 @@ class FingerprintOfTheName(ContentEncoder):
 class IgnoresItsSeed(ContentEncoder):
     def __init__(self, dim: int = 256, seed: int = 0) -> None:
         super().__init__(dim)
+
+
+@caught_by("test_an_item_whose_events_weigh_more_rises")
+class IgnoresWeights(ContentEncoder):
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        super()._fit(data.with_feedback(FeedbackPolicy()), progress)
+
+
+@caught_by("test_an_item_whose_events_weigh_more_rises")
+class ReadsTheScaleOfWeights(ContentEncoder):
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        super()._fit(data, progress)
+        if data.weights is not None:
+            self._mean = (self._mean * data.weights.max()).astype(np.float32)
 
 
 @caught_by("test_a_loaded_encoder_gives_the_same_vectors")

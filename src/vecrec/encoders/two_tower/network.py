@@ -60,11 +60,13 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     Args:
         sizes: Of the tables.
         settings: Of the encoder.
-        counts: How many events each row of the item table has; the first biases are their logarithms.
+        counts: How much the events of each row of the item table count; the first biases are their logarithms.
         rng: Where the first weights come from.
     """
 
-    def __init__(self, sizes: Sizes, settings: TwoTowerSettings, counts: Rows, rng: np.random.Generator) -> None:
+    def __init__(
+        self, sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator
+    ) -> None:
         super().__init__()
         self._settings = settings
         self._decays = np.array(settings.decays, np.float32)
@@ -190,7 +192,7 @@ def _one_hot(rows: Rows, size: int) -> csr_matrix:
 
 
 def _first_weights(
-    sizes: Sizes, settings: TwoTowerSettings, counts: Rows, rng: np.random.Generator
+    sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, Array]:
     """Small random numbers where symmetry must be broken; zeros elsewhere: what is never trained says nothing."""
     free, blocks = sizes.dim - 1, len(settings.decays)

@@ -51,19 +51,22 @@ class Objective:
             data.preprocessor.item_space.size,
             data.preprocessor.user_space.size,
         )
-        self.network = TwoTowers(sizes, settings, data.counts, rng)
+        self.network = TwoTowers(sizes, settings, data.worth, rng)
         """The towers in training."""
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
         """The loss of a step, a scalar; ``None`` where it has nothing to learn from."""
         if self._settings.loss == "rating":
             return self._rating_loss(batch, rng)
+        weights = batch.weights.ravel()
+        if not weights.any():
+            return None
         negatives, correction = self._negatives.draw(rng)
         targets = batch.targets.ravel()
         rows = np.union1d(negatives, targets[targets > 0])
         places, others = np.searchsorted(rows, np.maximum(targets, rows[0])), np.searchsorted(rows, negatives)
         return softmax_loss(
-            self._noisy_users(batch, rng), self._noisy_items(rows, rng), places, others, correction, real=targets > 0
+            self._noisy_users(batch, rng), self._noisy_items(rows, rng), places, others, correction, weights=weights
         )
 
     def items(self, rows: Rows) -> paddle.Tensor:
@@ -113,7 +116,7 @@ def softmax_loss(
     negatives: Rows,
     correction: NDArray[np.float32],
     *,
-    real: NDArray[np.bool_],
+    weights: NDArray[np.float32],
 ) -> paddle.Tensor:
     """The mean cross-entropy of the next item against negatives that all events of the step share, a scalar.
 
@@ -123,9 +126,10 @@ def softmax_loss(
         places: Where each event's item is among them, shape (n,).
         negatives: Where the negatives are among them, ascending, shape (k,).
         correction: Of each negative's score, shape (k,); see `Negatives.draw`.
-        real: Which of the events are some, the others being padding; shape (n,).
+        weights: How much each event counts, 0 for padding, shape (n,). The mean is over the events that count; with
+            weights whose mean over all steps is 1, a step of heavy events counts more than one of light ones.
     """
-    weights = (real / max(1, int(real.sum()))).astype(np.float32)
+    weights = weights / np.float32(max(1, np.count_nonzero(weights)))
     targets = paddle.index_select(items, paddle.to_tensor(places))
     others = paddle.index_select(items, paddle.to_tensor(negatives))
     return SampledSoftmax.apply(users, targets, others, correction, accidental_hits(places, negatives), weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ class Histories:
     """The step of the time gap before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
+    weights: NDArray[np.float32] | None = None
+    """How much each event counts as one to predict, shape (n,); ``None`` where each counts 1."""
+    ordered: bool = True
+    """Whether a user's events are in the order in which they happened; else nothing may depend on their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Batch:
     """The rows of the items to predict, shape (places, n), places <= length."""
     ratings: NDArray[np.float32] | None
     """How they were rated, shape (places, n), NaN where there is no rating."""
+    weights: NDArray[np.float32]
+    """How much each counts, shape (places, n), 0 where there is nothing to predict."""
 
 
 class Sampler:
@@ -77,7 +83,7 @@ class Sampler:
         recurrent: bool = False,
         horizon: int = 1,
     ) -> None:
-        self._histories = histories
+        self._given = self._histories = histories
         self._batch = batch
         self._horizon = horizon
         self._context = MOST_CONTEXT if recurrent else _reach(decays)
@@ -87,7 +93,8 @@ class Sampler:
         """Steps an epoch, give or take one or two."""
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Every piece once, in random order."""
+        """Every piece once, in random order. Histories of unknown order are read in an order of this epoch."""
+        self._histories = self._given if self._given.ordered else _shuffled(self._given, rng)
         groups = list(self._groups(rng))
         for place in rng.permutation(len(groups)):
             yield self._build(groups[place], rng)
@@ -117,13 +124,14 @@ class Sampler:
             wanted = wanted + horizon_offsets(self._horizon, wanted.shape, rng)
             there = there & (wanted < self._histories.offsets[users + 1])
         targets = np.where(there, wanted, 0)
-        rated = self._histories.ratings
+        rated, weights = self._histories.ratings, self._histories.weights
         return Batch(
             users,
             read,
             self._histories.time_gaps[events],
             np.where(there, self._histories.items[targets], 0),
             None if rated is None else np.where(there, rated[targets], np.float32(np.nan)),
+            there.astype(np.float32) if weights is None else np.where(there, weights[targets], np.float32(0)),
         )
 
 
@@ -176,6 +184,15 @@ def _reach(decays: Sequence[float]) -> int:
     """How many events back something is left: a thousandth."""
     slowest = max(decays, default=0.0)
     return 1 if slowest == 0 else min(MOST_CONTEXT, math.ceil(math.log(1e-3) / math.log(slowest)))
+
+
+def _shuffled(histories: Histories, rng: np.random.Generator) -> Histories:
+    """The histories with the events of each user in a drawn order, so that each is predicted from any of the others."""
+    users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
+    order = np.lexsort((rng.random(len(users)), users))
+    columns = (histories.items, histories.time_gaps, histories.ratings, histories.weights)
+    items, time_gaps, ratings, weights = (None if each is None else each[order] for each in columns)
+    return replace(histories, items=items, time_gaps=time_gaps, ratings=ratings, weights=weights)
 
 
 def _pieces(offsets: Rows) -> tuple[Rows, Rows, Rows]:

@@ -13,7 +13,7 @@ from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, time_gap_steps
 from vecrec.errors import InvalidDataError
-from vecrec.learning.events import horizon_offsets
+from vecrec.learning.events import event_weights, horizon_offsets
 from vecrec.learning.preprocessor import FeatureSpace, Preprocessor, SparseRows
 
 __all__ = ["TrainingData", "Validation", "prepare"]
@@ -52,6 +52,8 @@ class TrainingData:
     """The features of each row of the item table; those of padding and unknown are nothing known."""
     counts: Rows
     """How many events each row of the item table has."""
+    worth: NDArray[np.float64]
+    """How much the events of each row of the item table count as ones to predict."""
     top_rating: float | None
     """The largest rating by its size, which a cosine of 1 stands for; ``None`` where the loss needs none."""
     validation: Validation | None
@@ -64,8 +66,11 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
     Raises:
         InvalidDataError: when the loss needs ratings that are not there.
     """
-    held_out = _held_out(data, settings.validation_users, seed)
-    train = data.select_events(~np.isin(np.arange(data.n_events), data.user_offsets[held_out + 1] - 1))
+    # The rating loss fits every rating, whatever the policy says of it.
+    weights = None if settings.loss == "rating" else event_weights(data)
+    held_out = _held_out(data, weights, settings.validation_users, seed)
+    kept = ~np.isin(np.arange(data.n_events), held_out)
+    train, weights = data.select_events(kept), None if weights is None else weights[kept]
     preprocessor, items = _number(train, settings)
     rows = preprocessor.items.indexes(data.item_ids).astype(np.int64)
     user_rows = preprocessor.users.indexes(data.user_ids).astype(np.int64)
@@ -73,11 +78,19 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
     left_out = horizon_offsets(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
     return TrainingData(
         preprocessor,
-        Histories(rows[train.item_codes], train.ratings, _time_gaps(train), train.user_offsets),
+        Histories(
+            rows[train.item_codes],
+            train.ratings,
+            _time_gaps(train),
+            train.user_offsets,
+            weights,
+            data.order != "unknown",
+        ),
         user_rows,
         profiles,
         preprocessor.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
         np.bincount(rows[train.item_codes], minlength=preprocessor.items.size),
+        np.bincount(rows[train.item_codes], weights, preprocessor.items.size).astype(np.float64),
         _top_rating(train.ratings) if settings.loss == "rating" else None,
         _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
     )
@@ -114,21 +127,28 @@ def _top_rating(ratings: NDArray[np.float32] | None) -> float:
     return top
 
 
-def _held_out(data: Dataset, most: int, seed: int) -> Rows:
-    """The users whose last event is for validation: those who have enough others, or some of them, ascending."""
-    enough = np.flatnonzero(np.diff(data.user_offsets) >= 3)
+def _held_out(data: Dataset, weights: NDArray[np.float32] | None, most: int, seed: int) -> Rows:
+    """The events for validation, ascending: the last one to predict of the users who have two or more before it.
+
+    Where those are too many, some of them: at least two thirds of all events to predict stay for training.
+    """
+    wanted = np.arange(data.n_events) if weights is None else np.flatnonzero(weights)
+    last = np.full(data.n_users, -1)
+    last[data.user_codes[wanted]] = wanted  # of several events of a user the last value stays
+    enough = last[last - data.user_offsets[:-1] >= 2]
+    most = min(most, len(wanted) // 3)
     if len(enough) <= most:
         return enough
     return np.sort(np.random.default_rng((seed, 1)).choice(enough, most, replace=False))
 
 
 def _validation(
-    data: Dataset, users: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
+    data: Dataset, last: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
 ) -> Validation:
-    """The last events of the users; so many of those right before are not known yet, but one event always is."""
-    last = data.user_offsets[users + 1] - 1
+    """The last events to predict; so many of those right before are not known yet, but one event always is."""
+    users = data.user_codes[last]
     items = rows[data.item_codes]
-    ratings = np.full(len(users), np.nan, np.float32) if data.ratings is None else data.ratings[last]
+    ratings = np.full(len(last), np.nan, np.float32) if data.ratings is None else data.ratings[last]
     first = data.user_offsets[users]
     befores = [slice(start, end) for start, end in zip(first, np.maximum(last - left_out, first + 1))]
     return Validation(

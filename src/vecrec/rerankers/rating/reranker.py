@@ -14,15 +14,13 @@ from typing_extensions import Self, override
 from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer
-from vecrec.data import Feature
 from vecrec.errors import DimensionMismatchError, InvalidDataError, NotFittedError
 from vecrec.learning.preprocessor import Preprocessor
 from vecrec.recommendations import Recommendation
-from vecrec.records import JSON
 from vecrec.rerankers.base import Candidates, Reranker
 from vecrec.rerankers.rating.inference import Head, Scale, Statistics, past, statistics
 from vecrec.rerankers.rating.settings import RatingSettings
-from vecrec.types import User
+from vecrec.types import Item, User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -122,7 +120,8 @@ class RatingReranker(Reranker):
         vectors = self._vectors(candidates.vectors, head, "item")
         query = self._vectors(_row(candidates.user_vector, vectors.shape[1]), head, "user")
         rows = preprocessor.items.indexes(item.item_id for item in candidates).astype(np.int64)
-        records = [_readable(preprocessor.schema.items, item.metadata) for item in candidates]
+        valid = preprocessor.schema.drop_invalid_features
+        records = [valid(Item(item.item_id, item.metadata)).features for item in candidates]
         items = head.items(rows, preprocessor.item_space.rows(records), vectors)
         made, numbers = self._user(preprocessor, head, user, query)
         products = vectors @ query[0] / np.float32(head.scale.products)
@@ -139,7 +138,7 @@ class RatingReranker(Reranker):
         given = np.clip([rating for _, rating in rated], head.scale.low, head.scale.top).astype(np.float32)
         histories, numbers = past(rows, given, np.array([len(rated)]), self._items, head.scale.mean)
         ids = preprocessor.users.indexes([user.id]).astype(np.int64)
-        profile = preprocessor.user_space.rows([_readable(preprocessor.schema.users, user.features)])
+        profile = preprocessor.user_space.rows([preprocessor.schema.drop_invalid_features(user).features])
         return head.users(ids, profile, histories, query), numbers
 
     def _vectors(self, vectors: NDArray[np.float32], head: Head, side: str) -> NDArray[np.float32]:
@@ -230,20 +229,6 @@ def _training() -> tuple[Any, Any]:
     from vecrec.rerankers.rating import training_data as preparation
 
     return preparation, training
-
-
-def _readable(features: Sequence[Feature], record: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """The features of a record as far as the schema allows them: it may be older than the schema, or newer."""
-    found: dict[str, JSON] = {}
-    for feature in features:
-        value = record.get(feature.name)
-        try:
-            if value is not None:
-                feature.check(value, "")
-                found[feature.name] = value
-        except InvalidDataError:
-            continue
-    return found
 
 
 def _row(vector: NDArray[np.float32] | None, dim: int) -> NDArray[np.float32]:

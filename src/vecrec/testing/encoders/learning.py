@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset
 from vecrec.encoders.base import Encoder
 from vecrec.errors import NotFittedError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.testing.base import refused
 from vecrec.testing.encoders.base import EncoderKit, answers, learn
 from vecrec.testing.encoders.tastes import SCHEMA, items_to_ask, tastes, users_to_ask
 from vecrec.testing.processes import elsewhere
-from vecrec.types import Item
+from vecrec.types import Event, Item
 
 __all__ = ["LearningTests"]
+
+_BOUGHT = "item 4"
 
 
 class LearningTests(EncoderKit):
@@ -100,6 +103,35 @@ class LearningTests(EncoderKit):
         other = answers(self.make(seed=1).fit(tastes()))
         assert other[0] != fitted.fingerprint
         assert not np.allclose(other[1], answers(fitted)[1], atol=1e-4)
+
+    def test_an_item_whose_events_weigh_more_rises(self) -> None:
+        """Events weigh what the feedback policy says; weights that are all multiplied by one number change nothing."""
+        if not self.reads_weights:
+            pytest.skip("this encoder does not promise to read weights")
+        light, heavy, scaled = (self.make().fit(_weighed(*weights)) for weights in ((1, 1), (1, 16), (4, 64)))
+        assert _standing(heavy) > _standing(light) + 0.05
+        np.testing.assert_allclose(answers(scaled)[1], answers(heavy)[1], atol=1e-4, rtol=1e-4)
+
+
+def _weighed(view: float, purchase: float) -> Dataset:
+    """The tastes as views, but for one item, whose events are purchases."""
+    data = tastes()
+    events = [
+        Event(
+            event.user_id, event.item_id, event.time, event.rating, "purchase" if event.item_id == _BOUGHT else "view"
+        )
+        for event in data.events()
+    ]
+    policy = FeedbackPolicy(weights={"view": view, "purchase": purchase})
+    return Dataset(events, list(data.items()), list(data.users()), SCHEMA, feedback=policy)
+
+
+def _standing(encoder: Encoder) -> float:
+    """How many standard deviations above the mean of all items the bought one is, on average over the users."""
+    items = list(tastes().items())
+    scores = encoder.encode_users(users_to_ask()) @ encoder.encode_items(items).T
+    place = [item.id for item in items].index(_BOUGHT)
+    return float(((scores[:, place] - scores.mean(axis=1)) / scores.std(axis=1)).mean())
 
 
 def _without_last_event() -> Dataset:
