@@ -1,4 +1,4 @@
-"""What a data set says about itself: what it assumes, and what looks like a mistake."""
+"""Notices of a data set: its assumptions, and signs of a mistake in the data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to know about a data set."""
+    """An assumption about a data set, or a sign of a mistake in it."""
 
     problem: str
     """What is assumed or wrong, with figures."""
     cure: str
-    """What to do where that is not meant."""
+    """What to do next where that is not intended."""
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.cure}"
