@@ -256,7 +256,8 @@ class CombinedEncoder(Encoder):
     @override
     def _fingerprint(self) -> str:
         members = [member.fingerprint for member in self.members]
-        return array_digest([self.name, members, self.weights], *self._maps().values())
+        weights = [float(weight) for weight in self.weights]  # 1 and 1.0 weigh alike, and are loaded as 1.0
+        return array_digest([self.name, members, weights], *self._maps().values())
 
     @override
     def _schema(self) -> Schema:
