@@ -215,55 +215,6 @@ class FeedbackPolicy:
             found &= self._among(kinds, {*self.targets, None})
         return found
 
-    def in_histories(
-        self,
-        user_codes: NDArray[Any],
-        item_codes: NDArray[Any],
-        kinds: Sequence[str | None] | None = None,
-        ratings: NDArray[Any] | None = None,
-    ) -> NDArray[np.bool_]:
-        """Which events of a log stay in the histories that encoders read, as `taste` says, shape (n_events,).
-
-        Args:
-            user_codes: Whose each event is, integers; each user's events are in the order in which they happened.
-            item_codes: With which item, integers from 0.
-            kinds: As for `signs`.
-            ratings: As for `signs`.
-        """
-        signs = self.signs(len(item_codes), kinds, ratings)
-        if (signs > 0).all():
-            return np.ones(len(signs), np.bool_)
-        pairs = user_codes.astype(np.int64) * (int(item_codes.max()) + 1) + item_codes
-        unique, place = np.unique(pairs, return_inverse=True)
-        last, decides = np.zeros(len(unique), np.int8), np.flatnonzero(signs)
-        last[place[decides]] = signs[decides]  # of a place that is named twice the last value counts
-        kept: NDArray[np.bool_] = (signs > 0) & (last[place] > 0)
-        return kept
-
-    def people(
-        self,
-        user_codes: NDArray[Any],
-        item_codes: NDArray[Any],
-        n_items: int,
-        kinds: Sequence[str | None] | None = None,
-        ratings: NDArray[Any] | None = None,
-    ) -> NDArray[np.float64]:
-        """How many people chose each item, shape (n_items,): each counts once, by the weight of the heaviest event.
-
-        Args:
-            user_codes: As for `in_histories`.
-            item_codes: As for `in_histories`.
-            n_items: How many items there are.
-            kinds: As for `signs`.
-            ratings: As for `signs`.
-        """
-        kept = np.flatnonzero(self.in_histories(user_codes, item_codes, kinds, ratings))
-        worth = self.event_weights(len(item_codes), kinds, ratings)[kept]
-        pairs, place = np.unique(user_codes[kept].astype(np.int64) * n_items + item_codes[kept], return_inverse=True)
-        heaviest = np.zeros(len(pairs))
-        np.maximum.at(heaviest, place, worth)
-        return np.bincount(pairs % max(n_items, 1), weights=heaviest, minlength=n_items).astype(np.float64)
-
     @staticmethod
     def _among(kinds: Sequence[str | None], chosen: Collection[str | None]) -> NDArray[np.bool_]:
         return np.fromiter((kind in chosen for kind in kinds), np.bool_, len(kinds))

@@ -79,6 +79,7 @@ def _forget(arguments: argparse.Namespace, output: Output) -> int:
         receipt = recommender.forget_user(id_of(arguments.user, arguments))
     output.value(asdict(receipt))
     output.text(f"Removed the profile: {'yes' if receipt.profile else 'there was none'}; events: {receipt.events:,}")
+    output.text("A keyed hash of the id is kept, so that older data does not bring the user back.")
     return 0
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
@@ -57,6 +57,8 @@ class LoadedRelease(Generation):
     """The second stage, if it has one."""
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     """What events mean: the release's own policy, unless the recommender was given another one."""
+    away: StoreUnavailableError | None = None
+    """Why its vectors cannot be read, where the collection is gone; popularity serves then."""
 
 
 class LiveRelease:
@@ -75,6 +77,7 @@ class LiveRelease:
         """The answer of one release, the same one from beginning to end.
 
         Where that one is dropped on the way, because others have gone live meanwhile, the live one answers instead.
+        Where the live one itself has lost its collection, it answers without vectors.
         """
         live = self.get()
         while True:
@@ -82,6 +85,8 @@ class LiveRelease:
                 return question(live)
             except StoreError as error:
                 live = self._replacement(live, error)
+                if live.away is not None:
+                    _log.warning("%s", live.away)
 
     @contextmanager
     def reading(self) -> Iterator[LoadedRelease]:
@@ -90,26 +95,34 @@ class LiveRelease:
         try:
             yield live
         except StoreError as error:
-            self._replacement(live, error)
+            if self._replacement(live, error).away is not None:
+                raise self._gone(live.collection) from error
             raise
 
     def _replacement(self, live: LoadedRelease, error: StoreError) -> LoadedRelease:
-        """The release that is live by now; raises where ``live`` still is, so that the error has another reason."""
+        """The release that is live by now; where ``live`` still is, the same without its collection, if that is gone.
+
+        Raises:
+            StoreError: where the error has another reason.
+        """
         if isinstance(error, StoreUnavailableError):
             raise error
         newer = self.current()
         if newer.release.id != live.release.id:
             return newer
-        if isinstance(error, CollectionNotFoundError):
-            raise self._gone(live.collection) from error
-        raise error
+        if not isinstance(error, CollectionNotFoundError):
+            raise error
+        gone = self._gone(live.collection)
+        if live.away is not None:
+            raise gone from error
+        return replace(live, away=StoreUnavailableError(gone.problem, gone.cure))
 
     def get(self) -> LoadedRelease:
         """The live release as far as this process knows; one that cannot be loaded does not replace one that can.
 
         Raises:
             NotFittedError: when there is none.
-            ReleaseError: when it is damaged or its collection is gone.
+            ReleaseError: when it is damaged.
         """
         # While one thread loads the next release, the others go on with the one that they have.
         if time.monotonic() >= self._next_look and self._lock.acquire(blocking=self._live is None):
@@ -139,7 +152,7 @@ class LiveRelease:
 
         Raises:
             NotFittedError: when there is none.
-            ReleaseError: when it is damaged or its collection is gone.
+            ReleaseError: when it is damaged.
         """
         with self._lock:
             self._look()
@@ -162,7 +175,7 @@ class LiveRelease:
             if release_id is None or (self._live is not None and self._live.release.id == release_id):
                 return
             try:
-                self._live = self.load(release_id)
+                self._live = load_release(self._archive, release_id, self._given)
             except ReleaseError:
                 # It may have been replaced while it was being read.
                 if self._archive.live()[0] == release_id:

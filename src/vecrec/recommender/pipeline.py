@@ -152,7 +152,9 @@ class Pipeline:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
         depth = request.k if stage is None else max(request.k, stage.depth)
-        return Call(live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth)
+        return Call(
+            live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth, away=live.away
+        )
 
     def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
@@ -205,9 +207,10 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     except StoreUnavailableError as error:
         _log.warning("the vector store does not answer, popularity serves: %s", error)
         call.away = error
+        why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
             query.vector, query.missing = None, []
-            query.notes += ("the vector store does not answer, popularity serves",)
+            query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)

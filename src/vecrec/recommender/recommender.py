@@ -16,7 +16,7 @@ from typing_extensions import Self, Unpack
 from vecrec._internal.batching import batched
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
@@ -24,6 +24,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
+from vecrec.recommender.edits import USER_EDIT, edit_record
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.publish import Lifecycle
@@ -160,11 +161,7 @@ class Recommender:
 
     def _check_live(self) -> None:
         self._live.get()
-        if self._lifecycle.owner() is None:
-            raise ReleaseError(
-                f"this metadata store holds nothing of the recommender {self.name!r}",
-                "open the one that it was published with",
-            )
+        self._catalogue.ownership.check()
 
     @property
     def encoder(self) -> Encoder:
@@ -193,7 +190,10 @@ class Recommender:
         """Train the encoder, store the data's items, users and events, and make a release of it that goes live.
 
         The catalogue is what the metadata store holds afterwards: items that are not in ``data`` stay, and get vectors
-        from their features. Fitting the same data again changes no record and adds no event.
+        from their features. Where ``data`` has items, those that only occur in its events are learnt from and not
+        served. Fitting the same data again changes no record and adds no event.
+
+        Newest wins: what was deleted, edited or forgotten since the moment ``data.as_of`` stays so.
 
         Args:
             data: Interactions, items and users.
@@ -344,11 +344,11 @@ class Recommender:
 
     def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
         """The items of those ids that are in the catalogue, in the order of ``ids``."""
-        return {key: Item(key, record) for key, record in self.metadata_store.get(ITEM, ids).items()}
+        return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
 
     def get_users(self, ids: Sequence[Id]) -> dict[Id, User]:
         """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``."""
-        users = stored_users(self.metadata_store, check_ids(ids, "user id"), self._max_history)
+        users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
         return {user.id: user for user in users if user.id is not None and (user.features or user.history)}
 
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
@@ -401,9 +401,9 @@ class Recommender:
                 ),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: [
-                    as_encoded(live, user) for user in stored_users(self.metadata_store, ids, self._max_history)
+                    as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
-                with_record=lambda ids: self.metadata_store.get(ITEM, ids),
+                with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
                 where=where,
                 exclude_seen=exclude_seen,
             )
@@ -461,7 +461,10 @@ class Recommender:
             schema.check_user(user)
             if user.history:
                 raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
-        self.metadata_store.put(USER, {check_id(user.id, "user id"): user.features for user in checked})
+        profiles = {check_id(user.id, "user id"): user.features for user in checked}
+        edit = edit_record("upsert", time.time())
+        self._catalogue.metadata.put(USER_EDIT, dict.fromkeys(profiles, edit))
+        self._catalogue.metadata.put(USER, profiles)
 
     def record(self, events: Event | Iterable[Event]) -> None:
         """Add events to the histories of their users; the next recommendation reads them, without retraining.
@@ -472,20 +475,26 @@ class Recommender:
         """
         checked = sequence_of(events, Event, one=True)
         now = time.time()
-        self.metadata_store.append_events(
+        self._catalogue.metadata.append_events(
             [event if event.time is not None else replace(event, time=now) for event in checked]
         )
 
     def forget_user(self, user_id: Id) -> Receipt:
         """Remove a user's profile and events. What an encoder has learnt from them goes with the next `fit`.
 
+        A keyed hash of the id stays, whose key lies with the artifacts. By it `fit` leaves out what a data set says
+        about the user, except for events after this moment.
+
         Returns:
             What was removed.
         """
         key = check_id(user_id, "user id")
-        profiles, events = self.metadata_store.read_users(USER, [key])
-        self.metadata_store.delete_events([key])
-        self.metadata_store.delete(USER, [key])
+        metadata = self._catalogue.metadata
+        profiles, events = metadata.read_users(USER, [key])
+        self._lifecycle.forgotten().remember(key, time.time())
+        metadata.delete_events([key])
+        for kind in (USER, USER_EDIT):
+            metadata.delete(kind, [key])
         return Receipt(key, key in profiles, len(events[key]))
 
     # -- consistency
@@ -502,19 +511,23 @@ class Recommender:
         with self._archive.catalogue_lock():
             return self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
 
-    def repair(self, *, full: bool = False) -> list[Id]:
+    def repair(self, *, full: bool = False, allow_deletions: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.
 
         Args:
             full: Compare the whole catalogue, instead of reading the marks, which is quick.
+            allow_deletions: Delete vectors without a record also where these are more than half of all. Without it that
+                is refused, since it is more often a store that has lost its records.
 
         Raises:
             NotFittedError: when there is no live release.
+            ReleaseError: for so many deletions.
         """
+        allowed = flag(allow_deletions, "allow_deletions")
         found = self.verify().ids if flag(full, "full") else None
         with self._archive.catalogue_lock():
             ids = self._catalogue.marked(PENDING) if found is None else found
-            self._live.tell(partial(self._catalogue.repair, ids=ids))
+            self._live.tell(partial(self._catalogue.repair, ids=ids, allow_deletions=allowed))
         return ids
 
     # -- other stores

@@ -160,14 +160,20 @@ class Call:
 
     def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """The ``limit`` items nearest to each query's vector."""
+        self._refuse_where_away()
         vectors = np.stack([query.vector for query in queries if query.vector is not None])
         return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
 
     def fetch(self, ids: Iterable[Id]) -> dict[Id, NDArray[np.float32]]:
         """The vectors of those items that have one, shape (dim,) each."""
+        self._refuse_where_away()
         unique = list(dict.fromkeys(ids))
         entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
         return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
+
+    def _refuse_where_away(self) -> None:
+        if self.away is not None:
+            raise self.away
 
 
 def _where(value: Any) -> Filter | None:

@@ -140,6 +140,7 @@ class ReceiptOut(BaseModel):
     user_id: Id
     profile: bool
     events: int
+    remembered: bool
 
 
 class ItemOut(BaseModel):

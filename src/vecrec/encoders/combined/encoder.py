@@ -256,7 +256,7 @@ class CombinedEncoder(Encoder):
     @override
     def _fingerprint(self) -> str:
         members = [member.fingerprint for member in self.members]
-        weights = [float(weight) for weight in self.weights]  # 1 and 1.0 weigh alike, and are loaded as 1.0
+        weights = [float(weight) for weight in self.weights]  # 1 and 1.0 are one weight, but not one text
         return array_digest([self.name, members, weights], *self._maps().values())
 
     @override

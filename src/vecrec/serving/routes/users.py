@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from fastapi import APIRouter
 
@@ -69,7 +69,7 @@ def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdT
 def forget_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> ReceiptOut:
     """Removes the profile and all events; says what there was."""
     receipt = service.recommender.forget_user(path_id(user_id, id_type, "user id"))
-    return ReceiptOut(user_id=receipt.user_id, profile=receipt.profile, events=receipt.events)
+    return ReceiptOut(**asdict(receipt))
 
 
 @router.post("/users/{user_id}/likes", summary="Like an item", tags=["events"])
