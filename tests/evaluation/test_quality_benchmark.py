@@ -86,13 +86,17 @@ def test_the_order_of_a_line_is_the_order_of_time(directory: Path) -> None:
     assert (data.name, data.order, data.n_events) == ("Walks", "rows", N_USERS * N_EVENTS)
     line = (directory / "Walks.txt").read_text().splitlines()[0].split()
     user, *items = map(int, line)
-    assert [event.item_id for event in data.user(data.user_code(user), history=True).history] == items
+    code = data.user_code(user)
+    assert code is not None
+    assert [event.item_id for event in data.user(code, history=True).history] == items
 
 
 def test_attributes_are_features_only_where_they_are_wanted(directory: Path) -> None:
     assert load_sequences(directory).schema.items == ()
     data = load_sequences(directory, attributes=True)
-    assert dict(data.item(data.item_code(9)).features) == {"attributes": ["2", "8"]}
+    code = data.item_code(9)
+    assert code is not None
+    assert dict(data.item(code).features) == {"attributes": ["2", "8"]}
 
 
 def test_a_directory_without_one_text_file_is_refused(tmp_path: Path) -> None:

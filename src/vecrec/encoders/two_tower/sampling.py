@@ -190,8 +190,8 @@ def _shuffled(histories: Histories, rng: np.random.Generator) -> Histories:
     """The histories with the events of each user in a drawn order, so that each is predicted from any of the others."""
     users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
     order = np.lexsort((rng.random(len(users)), users))
-    columns = (histories.items, histories.time_gaps, histories.ratings, histories.weights)
-    items, time_gaps, ratings, weights = (None if each is None else each[order] for each in columns)
+    ratings, weights = (None if each is None else each[order] for each in (histories.ratings, histories.weights))
+    items, time_gaps = histories.items[order], histories.time_gaps[order]
     return replace(histories, items=items, time_gaps=time_gaps, ratings=ratings, weights=weights)
 
 
