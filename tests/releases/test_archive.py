@@ -46,7 +46,15 @@ def test_a_manifest_survives_its_file(rec: Recommender) -> None:
     assert (release.name, release.encoder, release.dim, release.metric) == ("movies", "taste", 5, "ip")
     assert release.checks["index_recall"] == 1.0
     assert release.versions.keys() >= {"python", "vecrec", "numpy"}
-    assert set(release.checksums) == {"encoder/taste.json", "golden.json", "golden.npz", "popularity.json"}
+    assert set(release.checksums) == {
+        "encoder/taste.json",
+        "golden.json",
+        "golden.npz",
+        "popularity.json",
+        "neighbours.json",
+        "neighbours.npy",
+        "neighbour_weights.npy",
+    }
 
 
 @pytest.mark.parametrize("name", ["encoder/taste.json", "golden.json", "golden.npz", "popularity.json"])

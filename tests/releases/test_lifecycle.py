@@ -59,7 +59,7 @@ def test_a_fit_reports_its_stages(unfitted: Recommender) -> None:
     """Whoever watches sees each stage begin and end, and the release's id at the end."""
     steps: list[Step] = []
     release = unfitted.fit(world(), progress=steps.append)
-    assert list(dict.fromkeys(step.stage for step in steps)) == ["items", "users", "events", "index", "check"]
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["data", "items", "users", "events", "index", "check"]
     assert all(step.total is None or step.done <= step.total for step in steps)
     assert release.id in steps[-1].detail
 
@@ -372,12 +372,14 @@ def test_an_older_schema_takes_what_fits_it(rec: Recommender) -> None:
 
 
 def test_opening_needs_the_stores_that_belong_together(rec: Recommender) -> None:
-    """An empty metadata store or a vector store without the collection is a mistake that is told, not served."""
+    """An empty metadata store is refused. Without the collection, popularity serves and says so, as in any outage."""
     artifacts = rec._archive.path.parent
     with pytest.raises(ReleaseError, match="holds nothing of the recommender 'movies'"):
         Recommender.open("movies", rec.vector_store, MemoryMetadataStore(), artifacts, encoder=TasteEncoder)
-    with pytest.raises(ReleaseError, match=r"no collection 'movies__r.*publish again"):
-        Recommender.open("movies", MemoryVectorStore(), rec.metadata_store, artifacts, encoder=TasteEncoder)
+    opened = Recommender.open("movies", MemoryVectorStore(), rec.metadata_store, artifacts, encoder=TasteEncoder)
+    found = opened.recommend(1, 5)
+    assert (found.served_by, len(found)) == ("popularity", 5)
+    assert found.notes
 
 
 def test_an_opened_recommender_can_do_everything(rec: Recommender) -> None:
@@ -392,11 +394,28 @@ def test_an_opened_recommender_can_do_everything(rec: Recommender) -> None:
 
 
 def test_a_collection_that_is_gone_is_told_and_publishing_brings_it_back(rec: Recommender) -> None:
-    """Somebody has emptied the vector store: readers get the cure, and the cure works."""
+    """Popularity serves until then; what needs the vectors gets the cure, and the cure works."""
     rec.vector_store.drop(rec.releases()[0].collection)
-    calls = lambda: rec.recommend(1), lambda: rec.similar_items(1), rec.verify, lambda: rec.upsert_items([Item(1)])
-    for call in calls:
-        with pytest.raises(ReleaseError, match="publish again"):
+    assert rec.recommend(1).served_by == "popularity"
+    for call in (lambda: rec.similar_items(1), rec.verify, lambda: rec.upsert_items([Item(1)])):
+        with pytest.raises((ReleaseError, StoreUnavailableError), match="publish again"):
             call()
     rec.publish()
     assert rec.recommend(1, 1)[0].item_id == 57
+
+
+@pytest.mark.parametrize("drop", [(), ("year",)], ids=["unnamed", "named"])
+def test_a_filterable_field_is_not_lost_by_accident(rec: Recommender, drop: tuple[str, ...]) -> None:
+    """Requests that filter by it would fail, so data without it is refused before the training, unless it is named."""
+    with rec.live() as live:
+        held = set(live.filter_fields)
+    assert held
+    before, log = rec.releases(), {"user_id": [n // 4 for n in range(80)], "item_id": [n % 40 for n in range(80)]}
+    bare = Dataset({**log, "time": list(range(80))}, items={"item_id": list(range(40))})
+    if drop:
+        rec = make(rec, checks=ReleaseChecks(beat_popularity=False))
+        assert rec.fit(bare, drop_fields=held).id not in {each.id for each in before}
+    else:
+        with pytest.raises(InvalidDataError, match="drop_fields"):
+            rec.fit(bare)
+        assert rec.releases() == before

@@ -100,6 +100,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--reranker-option", action="append", default=[], metavar="NAME=VALUE",
         help="an argument of it, its value as JSON; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--drop-field", action="append", default=[], metavar="NAME",
+        help="a filterable field of the live release that the new one may lack; may be repeated",
+    )  # fmt: skip
     add_stores(parser)
 
 
@@ -112,7 +116,11 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()
-        show_release(recommender.fit(data, progress=output.progress), output, f"{data.name} is trained and live")
+        show_release(
+            recommender.fit(data, drop_fields=arguments.drop_field, progress=output.progress),
+            output,
+            f"{data.name} is trained and live",
+        )
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,7 +14,7 @@ import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
-from vecrec.errors import ReleaseError, VecrecError
+from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.progress import Progress, Step
@@ -64,14 +64,23 @@ class Lifecycle:
         self._builder = _Builder(archive, catalogue, checks)
         self._sample, self._feedback = checks.sampled_users, feedback
 
-    def fit(self, encoder: Encoder, reranker: Reranker | None, data: Dataset, progress: Progress) -> Release:
+    def fit(
+        self,
+        encoder: Encoder,
+        reranker: Reranker | None,
+        data: Dataset,
+        progress: Progress,
+        drop_fields: Collection[str] = (),
+    ) -> Release:
         """Train, store the data, build a release and make it live."""
         # Held from the beginning, so that a second fit is refused before hours of training and not after them.
         with self._archive.build_lock():
             self._catalogue.ownership.owner()
+            self._refuse_to_lose_fields(data, drop_fields)
             policy = self._policy(data.feedback)
+            # Some warnings are about a policy that is not declared, so they are read before the default is set.
+            _show_notices(data if policy == FeedbackPolicy() else data.with_feedback(policy), progress)
             data = self._known_of(data.with_feedback(policy))
-            _show_notices(data, progress)
             encoder.fit(data, progress=progress)
             if reranker is not None:
                 reranker.fit(data, encoder, progress=progress)
@@ -93,6 +102,21 @@ class Lifecycle:
                 self._refuse_to_empty()
             sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._sample)
             return self._build(encoder, reranker, sample, progress)
+
+    def _refuse_to_lose_fields(self, data: Dataset, drop_fields: Collection[str]) -> None:
+        """Refuse data without a filterable field that the live release has: requests that filter by it would fail."""
+        live = self._archive.live()[0]
+        if live is None:
+            return
+        from vecrec.data import Schema  # only training needs it
+
+        held = Schema.from_json(self._archive.read(live).schema).filter_fields()
+        lost = sorted(held.keys() - data.schema.filter_fields().keys() - set(drop_fields))
+        if lost:
+            raise InvalidDataError(
+                f"the live release {live!r} can be filtered by {lost}, and {data.name!r} has no such field",
+                "add it to the items and mark it filterable, or name it in drop_fields",
+            )
 
     def _refuse_to_empty(self) -> None:
         live = self._archive.live()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -190,7 +190,7 @@ class Recommender:
 
     # -- releases
 
-    def fit(self, data: Dataset, *, progress: ProgressLike = None) -> Release:
+    def fit(self, data: Dataset, *, drop_fields: Collection[str] = (), progress: ProgressLike = None) -> Release:
         """Train the encoder, store the data's items, users and events, and make a release of it that goes live.
 
         The catalogue is what the metadata store holds afterwards: items that are not in ``data`` stay, and get vectors
@@ -201,9 +201,12 @@ class Recommender:
 
         Args:
             data: Interactions, items and users.
+            drop_fields: Filterable fields of the live release that the new one may lack. Any other one that ``data``
+                lacks is an error before the training, since requests that filter by it would fail.
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
+            InvalidDataError: when a filterable field would be lost.
             ReleaseError: when the new release does not pass its checks, or another process is building; the live
                 release goes on serving.
         """
@@ -214,7 +217,7 @@ class Recommender:
                 f"fit takes a Dataset, got {data!r}", "Dataset(interactions, items, users) makes one"
             )
         with showing(progress) as show:
-            return self._lifecycle.fit(self.encoder, self.reranker, data, show)
+            return self._lifecycle.fit(self.encoder, self.reranker, data, show, drop_fields)
 
     def publish(self, *, allow_empty: bool = False, progress: ProgressLike = None) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
