@@ -22,8 +22,8 @@ def event_weights(data: Dataset) -> NDArray[np.float32] | None:
         data: The events to learn from, as `vecrec.encoders.base.Encoder` hands them on.
 
     Returns:
-        Shape (n_events,); 0 for an event that is not to be predicted, and a mean of 1 over the others, so that the scale
-        of the policy's weights changes nothing. ``None`` where every event counts 1.
+        Shape (n_events,); 0 for an event that is not to be predicted, and a mean of 1 over the others, so that the
+        scale of the policy's weights changes nothing. ``None`` where every event counts 1.
 
     Raises:
         InvalidDataError: when no event is to be predicted.
