@@ -9,6 +9,7 @@ METRICS = {
     "P2": ("hit_rate@10", "ndcg@10"),
     "P3": ("ndcg@10",),
     "P4": ("hit_rate@10", "ndcg@10"),
+    "P5": ("hit_rate@10", "ndcg@10"),
 }
 """What a protocol's table shows."""
 
@@ -30,5 +31,13 @@ PUBLISHED: dict[str, dict[str, tuple[float | None, ...]]] = {
     },
     "P3": {"ItemKNN": (0.258,), "ALS": (0.265,)},
     "P4": {},
+    "P5": {
+        "BSARec": (0.1008, 0.0611),
+        "HSTU": (0.0945, 0.0543),
+        "eSASRec": (0.0928, 0.0523),
+        "SASRec with sampled softmax": (0.0921, 0.0531),
+        "ActionPiece": (0.0775, 0.0424),
+        "TIGER": (0.0704, 0.0388),
+    },
 }
 """By protocol and model, in the order of `METRICS`."""

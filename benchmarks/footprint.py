@@ -92,7 +92,7 @@ def move(source: Settings, target: Settings) -> dict[str, int]:
     """What `Recommender.migrate` moves from one to the other."""
     with (
         contextlib.closing(open_vector_store(target.vector_store_uri)) as vectors,
-        contextlib.closing(open_metadata_store(target.metadata_store_url, target.prefix)) as metadata,
+        contextlib.closing(open_metadata_store(target.metadata_store_url, target.metadata_prefix)) as metadata,
         compose(source) as recommender,
     ):
         return recommender.migrate(vectors, metadata, progress=True).to_json()

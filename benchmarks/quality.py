@@ -5,6 +5,8 @@ Each model is trained and measured in a process of its own, so that its time and
 last, and before it one file of JSON in ``benchmarks/results/`` with all figures, seeds, settings, times and versions.
 
 - P1: leave last out, full ranking. P3: global temporal split, ratings of 3 and more. P4: new items and new users.
+- P5: as P1, on a directory with a text file in which a line is a user and then the items in order of time, such as
+  ``Beauty.txt``. ``--attributes`` reads the items' attributes too.
 - P2: leave last out among 99 given negatives; needs ``--ncf DIR`` with ``ml-1m.test.rating`` and
   ``ml-1m.test.negative``, and ``ratings.dat`` in the data's directory.
 """
@@ -27,6 +29,7 @@ import numpy as np
 from benchmarks._jobs import apart
 from benchmarks._published import METRICS, PUBLISHED
 from benchmarks._report import report, versions
+from benchmarks._sequences import load_sequences
 from vecrec.data import Dataset, Split, splits
 from vecrec.datasets import movielens
 from vecrec.encoders import (
@@ -37,6 +40,7 @@ from vecrec.encoders import (
     LinearSequenceEncoder,
     LinearSequenceSettings,
     PopularityEncoder,
+    ensemble,
 )
 from vecrec.evaluation import Task, cold_items, cold_users, evaluate, from_split, sampled_negatives
 from vecrec.ids import Id
@@ -69,6 +73,7 @@ def _linear(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
 
 
 MAKERS: dict[str, Callable[[int, int, dict[str, Any]], Encoder]] = {
+    "ensemble": lambda dim, seed, options: ensemble(dim, seed, **options),
     "popularity": lambda dim, seed, options: PopularityEncoder(),
     "content": lambda dim, seed, options: ContentEncoder(dim=dim, seed=seed),
     "ease": lambda dim, seed, options: EASEEncoder(dim=dim, seed=seed, settings=options),
@@ -124,8 +129,8 @@ def _shown(label: str) -> Callable[[Step], None]:
 
 def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Split, Task]]:
     """What is measured: a name, the split to learn from, the one to choose weights by, and the task."""
-    data = movielens.load(args.data)
-    if args.protocol == "P1":
+    data = _data(args)
+    if args.protocol in ("P1", "P5"):
         split = splits.leave_last_out(data)
         yield "", split, split, from_split(split, args.part)
     elif args.protocol == "P2":
@@ -146,6 +151,12 @@ def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Split, Task]]:
             what = "next" if first is None else "later ones"
             for n_events in (0, 1, 5, 20):
                 yield f"{what} of new users after {n_events}", users, inner, cold_users(users, n_events, first=first)
+
+
+def _data(args: argparse.Namespace) -> Dataset:
+    if args.protocol == "P5":
+        return load_sequences(args.data, attributes=args.attributes)
+    return movielens.load(args.data)
 
 
 def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[Split, Task]:
@@ -258,6 +269,7 @@ def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]
         "protocol": args.protocol,
         "part": args.part,
         "dim": args.dim,
+        "attributes": args.attributes,
         "options": args.options,
         "jobs": args.jobs,
         "seeds": max(run["seed"] for run in runs) + 1,
@@ -266,6 +278,7 @@ def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]
     }
     args.out.mkdir(parents=True, exist_ok=True)
     suffix = "" if args.part == "test" else f"-{args.part}"
+    suffix += "-attributes" if args.attributes else ""
     file = args.out / f"quality-{args.protocol.lower()}{suffix}-{'-'.join(args.encoder)}-{args.dim}.json"
     file.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
     return figures
@@ -295,7 +308,8 @@ def _name(text: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocol", choices=METRICS, default="P1")
-    parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
+    parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files or, for P5, a text")
+    parser.add_argument("--attributes", action="store_true", help="read the items' attributes, in protocol P5")
     parser.add_argument("--ncf", default="ncf", help="the directory with the files of protocol P2")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--encoder", action="append", type=_name, help=f"{', '.join(MAKERS)}, or several joined by +")

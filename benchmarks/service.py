@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def published(settings: Settings) -> Recommender:
     """The catalogue in both stores."""
     vectors = open_vector_store(settings.vector_store_uri)
-    metadata = open_metadata_store(settings.metadata_store_url, settings.prefix)
+    metadata = open_metadata_store(settings.metadata_store_url, settings.metadata_prefix)
     checks = ReleaseChecks(beat_popularity=False)
     recommender = Recommender(
         ContentEncoder(dim=256), vectors, metadata, name=NAME, artifacts=settings.artifacts, checks=checks

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Event, FeedbackPolicy, Recommender, ReleaseChecks, User
 from vecrec.data import Dataset
 from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.types import MAX_KIND
 from vecrec.vector_stores import MemoryVectorStore
@@ -216,30 +219,28 @@ def test_columns_may_be_missing(name: str) -> None:
     assert policy.is_target(3).tolist() == [True, True, True]
     assert policy.signs(2, ["view", "impression"]).tolist() == [1, 0]
     assert policy.signs(0).tolist() == policy.is_target(0, [], np.zeros(0)).tolist() == []
-    none = np.zeros(0, np.int64)
-    assert policy.in_histories(none, none).tolist() == policy.people(none, none, 0).tolist() == []
 
 
 _LOGS = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 4), st.sampled_from(KINDS), st.sampled_from(RATINGS)), max_size=30
+    st.tuples(st.integers(0, 3), st.integers(0, 4), st.sampled_from(KINDS), st.sampled_from(RATINGS)),
+    min_size=1,
+    max_size=30,
 )
 
 
 @given(rows=_LOGS, name=st.sampled_from(sorted(POLICIES)))
 def test_a_log_has_the_histories_and_the_people_that_tastes_have(rows: list[Any], name: str) -> None:
     """The columns of a whole log against one taste for each user."""
-    policy, rows = POLICIES[name], sorted(rows, key=lambda row: row[0])
-    kinds, ratings = _columns([row[2:] for row in rows])
-    users, items = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
-    kept = policy.in_histories(users, items, kinds, ratings)
-    people = np.zeros(5)
-    for user in range(4):
-        events = [_event(item, kind, rating) for who, item, kind, rating in rows if who == user]
-        history = policy.taste(_user(*events)).user.history
-        assert [event.item_id for event in history] == items[kept & (users == user)].tolist()
-        for item in {event.item_id for event in history}:
-            people[int(item)] += max(policy.weight(event) for event in history if event.item_id == item)
-    assert policy.people(users, items, 5, kinds, ratings) == pytest.approx(people)
+    policy = POLICIES[name]
+    log = [replace(_event(item, kind, rating), user_id=user, time=None) for user, item, kind, rating in rows]
+    data = Dataset(log, feedback=policy, order="rows")
+    people: Counter[Id] = Counter()
+    for code, user in enumerate(data.user_ids):
+        history = policy.taste(_user(*(event for event in log if event.user_id == user))).user.history
+        kept = data.item_codes[data.is_positive & (data.user_codes == code)]
+        assert [event.item_id for event in history] == [data.item_ids[item] for item in kept]
+        people.update({event.item_id for event in history})
+    assert dict(zip(data.item_ids, data.popularity().tolist())) == {key: people[key] for key in data.item_ids}
 
 
 # -- what is not a policy

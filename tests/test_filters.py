@@ -322,9 +322,9 @@ def test_values_become_plain(value: Any, plain: Any) -> None:
         (genres == "a", "use .contains"),
         (genres.is_in(["a"]), "use .contains"),
         (lang.contains("a"), "use ==, .between or .is_in"),
-        ("year > 1990", "built from fields"),
-        (year, "built from fields"),
-        (True, "built from fields"),
+        ("year > 1990", "build it from fields"),
+        (year, "build it from fields"),
+        (True, "build it from fields"),
     ],
 )
 def test_filters_fit_their_fields(where: Any, message: str) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(vecrec.__file__).parent
 
 # The package of each engine, and the rooms whose files may import it.
 OWNERS = {
+    "anyio": ("serving",),
     "fastapi": ("serving",),
     "grpc": ("vector_stores/milvus",),
     "matplotlib": ("evaluation/results.py", "encoders/two_tower/learning_curve.py"),

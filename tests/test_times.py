@@ -56,7 +56,8 @@ def test_seconds_stay_what_they_are(value: float) -> None:
     assert Event(1, 1, value).time == value
 
 
-@given(st.integers(110_000_000, 4_000_000_000), st.sampled_from([1, 10**3, 10**6]))
+# From 1976-09 on: the milliseconds before that may have the digits of a date.
+@given(st.integers(211_000_000, 4_000_000_000), st.sampled_from([1, 10**3, 10**6]))
 def test_every_unit_gives_the_moment(exact: int, unit: int) -> None:
     assert seconds(exact * unit) == exact
     assert seconds(np.array([exact * unit, exact * unit])).tolist() == [exact, exact]

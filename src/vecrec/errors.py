@@ -1,20 +1,20 @@
-"""Every error that vecrec raises, drawn once.
+"""The errors that vecrec raises.
 
 ::
 
     VecrecError
-    ├── InvalidDataError (ValueError)          a value handed in cannot be used; nothing was written
-    │   └── DimensionMismatchError             a vector has another length than its collection or encoder
+    ├── InvalidDataError (ValueError)          an argument cannot be used; nothing was written
+    │   └── DimensionMismatchError             the length of a vector is not the dimension
     ├── NotFittedError (RuntimeError)          there is no trained encoder or live release yet
-    ├── ItemNotFoundError (KeyError)           an item that a call is about is not in the catalogue
+    ├── ItemNotFoundError (KeyError)           the item of the call is not in the catalogue
     ├── ReleaseError (RuntimeError)            a release cannot be built, checked, read or switched to
-    ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message says where else it comes from
+    ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message names other sources
     ├── MissingDependencyError (ImportError)   an optional package is not installed or does not load
     └── StoreError (RuntimeError)              a store refused or failed an operation
-        ├── StoreUnavailableError (ConnectionError)   nobody answers at the store's address
+        ├── StoreUnavailableError (ConnectionError)   no server answers at the store's address
         │   └── StoreTimeoutError (TimeoutError)      no answer within the store's timeout
-        ├── CollectionNotFoundError (KeyError)        no collection of that name
-        └── CollectionExistsError                     a collection of that name is there already
+        ├── CollectionNotFoundError (KeyError)        no collection has that name
+        └── CollectionExistsError                     a collection of that name exists already
 
 Each one is also the builtin error that it resembles, so ``except ValueError`` keeps working. An error that comes from
 an engine keeps the engine's own error as its ``__cause__``.
@@ -40,17 +40,19 @@ __all__ = [
 
 
 class VecrecError(Exception):
-    """Base of every error raised by vecrec: what is wrong, and what to do next.
+    """Base class of the errors of vecrec. ``str(error)`` is the problem and the cure, separated by a colon.
 
-    ``str(error)`` is both, with a colon between them.
+    Args:
+        problem: What is wrong, with the value.
+        cure: What to do next.
     """
 
     def __init__(self, problem: str, cure: str = "") -> None:
         super().__init__(f"{problem}: {cure}" if cure else problem)
         self.problem = problem
-        """What is wrong, with the value that is."""
+        """What is wrong, with the value."""
         self.cure = cure
-        """What to do next; empty where the problem says it all."""
+        """What to do next; empty where the problem says enough."""
 
     def __str__(self) -> str:
         # KeyError would show the repr of the message, quotes and escapes included.
@@ -61,11 +63,11 @@ class VecrecError(Exception):
 
 
 class InvalidDataError(VecrecError, ValueError):
-    """A value handed in cannot be used. Nothing was written."""
+    """An argument cannot be used. Nothing was written."""
 
 
 class DimensionMismatchError(InvalidDataError):
-    """A vector has another length than the collection or the encoder that it meets."""
+    """The length of a vector is not the dimension of the collection or the encoder."""
 
 
 class NotFittedError(VecrecError, RuntimeError):
@@ -73,19 +75,19 @@ class NotFittedError(VecrecError, RuntimeError):
 
 
 class ItemNotFoundError(VecrecError, KeyError):
-    """The item that the call is about is not in the catalogue."""
+    """The item of the call is not in the catalogue."""
 
 
 class ReleaseError(VecrecError, RuntimeError):
-    """A release cannot be built, checked, read or switched to. The live release is untouched."""
+    """A release cannot be built, checked, read or switched to. The live release is unchanged."""
 
 
 class DownloadError(VecrecError, ConnectionError):
-    """A data set cannot be fetched. What was there before is untouched."""
+    """A data set cannot be fetched. The cache is unchanged."""
 
 
 class MissingDependencyError(VecrecError, ImportError):
-    """An optional package is not installed, or is installed and does not load; the message says which."""
+    """An optional package is not installed, or it is installed and does not load."""
 
 
 class StoreError(VecrecError, RuntimeError):
@@ -93,7 +95,7 @@ class StoreError(VecrecError, RuntimeError):
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """Nobody answers at the store's address, or the connection was lost."""
+    """No server answers at the store's address, or the connection was lost."""
 
 
 class StoreTimeoutError(StoreUnavailableError, TimeoutError):
@@ -101,8 +103,8 @@ class StoreTimeoutError(StoreUnavailableError, TimeoutError):
 
 
 class CollectionNotFoundError(StoreError, KeyError):
-    """The vector store has no collection of that name."""
+    """No collection of the vector store has that name."""
 
 
 class CollectionExistsError(StoreError):
-    """The vector store has a collection of that name already."""
+    """A collection of that name exists already in the vector store."""

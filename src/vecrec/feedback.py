@@ -1,7 +1,7 @@
-"""What people's events mean: which are positive and how much they weigh, which are negative, which mean consumed.
+"""The meaning of events: which are positive and with which weight, which are negative, which mean consumed.
 
-This is the only place that reads a rating or a kind. Training, popularity, release checks, dislikes, exclusion,
-evaluation, the service and the command line ask it.
+This is the only module that interprets a rating or a kind. Training, popularity, release checks, dislikes, exclusion,
+evaluation, the service and the command line use it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["FeedbackPolicy", "Taste"]
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """A user as encoders read them, and what else their events say."""
+    """A user as encoders read them, with the items that they dislike or have consumed."""
 
     user: User
-    """Profile and history: the positive events of items that the user does not dislike."""
+    """The user with profile and history: the positive events of items that the user does not dislike."""
     disliked: tuple[Id, ...]
     """The items that the user dislikes, the latest last."""
     consumed: frozenset[Id]
@@ -36,10 +36,10 @@ class Taste:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackPolicy:
-    """What the events of one recommender mean. It is kept in the release.
+    """The meaning of the events of a recommender. It is stored in the release.
 
     An event is **neutral** by its kind, else **negative** by its kind or rating, else **positive**. Of several events
-    of a user with one item the latest that is not neutral decides; neutral ones, such as impressions, decide nothing.
+    of a user with one item, the latest that is not neutral decides. Neutral events, such as impressions, do not count.
 
     ::
 
@@ -48,31 +48,30 @@ class FeedbackPolicy:
         FeedbackPolicy(negative_rating=None)  # where 0 means "not rated"
 
     Raises:
-        InvalidDataError: for an invalid kind, a kind with two meanings (weighed, negative, neutral; or to be predicted
-            and not positive; or consumed and neutral), a weight that is not a positive number, or points of
+        InvalidDataError: for an invalid kind, a kind with two meanings (weighted, negative, neutral; or a target that
+            is not positive; or consumed and neutral), a weight that is not a positive number, or points of
             ``rating_weights`` that do not ascend.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
-    """What a positive event of a kind counts for, as a factor; 1 for a kind that is not named and for events without a
-    kind."""
+    """The weight of a positive event by its kind; 1 for a kind that is not named and for events without a kind."""
     negative: Collection[str] = frozenset({"dislike"})
     """Kinds that say "not this"."""
     neutral: Collection[str] = frozenset({"impression"})
-    """Kinds that say nothing about taste. They are stored, and nothing is learnt from them or excluded by them."""
+    """Kinds that say nothing about taste. They are stored, and neither training nor exclusion uses them."""
     consumed: Collection[str] | None = None
     """Kinds whose items ``exclude_seen`` leaves out; events without a kind always count. ``None`` for all kinds
     that are not neutral."""
     targets: Collection[str] | None = None
-    """Kinds that are to be predicted; ``None`` for all positive ones."""
+    """Kinds that models predict; ``None`` for all positive ones."""
     states: Collection[str] = frozenset({"like", "dislike"})
-    """Kinds that are a state and not an occurrence: recorded again for the same item, they replace the earlier one."""
+    """Kinds that are a state and not an occurrence: a new event of a user with an item replaces the earlier one."""
     negative_rating: float | None = 0.0
-    """Events rated so or lower are negative, whatever their kind; ``None`` where no rating means that. Set it to 2 for
-    stars from 1 to 5."""
+    """Events with this rating or a lower one are negative, for every kind; ``None`` where no rating is negative. Set it
+    to 2 for stars from 1 to 5."""
     rating_weights: Sequence[tuple[float, float]] = ()
-    """Points of rating and weight, ascending by rating, between which a positive event's weight is interpolated; empty
-    where ratings do not weigh. It is multiplied with the weight of the kind."""
+    """Points (rating, weight), ascending by rating, between which the weight of a positive event is interpolated; empty
+    where ratings do not change the weight. It is multiplied by the weight of the kind."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _weights(self.weights))
@@ -95,7 +94,7 @@ class FeedbackPolicy:
     # -- one event
 
     def sign(self, event: Event) -> int:
-        """1 for a positive event, -1 for a negative one, 0 for a neutral one."""
+        """Return 1 for a positive event, -1 for a negative one, 0 for a neutral one."""
         return self._signs((event,))[0]
 
     def _signs(self, events: Iterable[Event]) -> list[int]:
@@ -109,7 +108,7 @@ class FeedbackPolicy:
         ]  # fmt: skip
 
     def weight(self, event: Event) -> float:
-        """What an event counts for: 0 where it is not positive."""
+        """Return the weight of an event: 0 where it is not positive."""
         if self.sign(event) <= 0:
             return 0.0
         worth = 1.0 if event.kind is None else self.weights.get(event.kind, 1.0)
@@ -119,12 +118,12 @@ class FeedbackPolicy:
         return worth
 
     def predicts(self, event: Event) -> bool:
-        """Whether an event is to be predicted: a positive one of a kind of ``targets``, or without a kind."""
+        """Whether an event is a target: positive, and of a kind in ``targets`` or without a kind."""
         wanted = self.targets is None or event.kind is None or event.kind in self.targets
         return wanted and self.sign(event) > 0
 
     def negative_event(self, user_id: Id | None, item_id: Id) -> Event:
-        """An event without a time that says "not this" under this policy."""
+        """Return an event without a time that is negative under this policy."""
         kind = "dislike" if "dislike" in self.negative else min(self.negative, default=None)
         return Event(user_id, item_id, rating=self.negative_rating, kind=kind)
 
@@ -137,14 +136,18 @@ class FeedbackPolicy:
         *,
         consumed: Collection[str] | None = None,
     ) -> Taste:
-        """A user as encoders read them, apart from what they dislike and what is not to be recommended again.
+        """Split a user into what encoders read, the disliked items and the consumed items.
 
-        Where an item is disliked, all its events leave the history; where it is not, only those that said otherwise.
+        All events of a disliked item leave the history; of the other items, only the events that are not positive.
 
         Args:
-            user: With history.
-            disliked: More items that they dislike, whatever the events say.
+            user: A user with history.
+            disliked: Further items that the user dislikes, in addition to the events.
             consumed: Kinds whose items count as consumed, instead of the policy's.
+
+        Example:
+            >>> FeedbackPolicy().taste(User(1, history=[Event(1, 7), Event(1, 8, kind="dislike")])).disliked
+            (8,)
         """
         said = dict.fromkeys(disliked)
         signs = self._signs(user.history)
@@ -178,12 +181,12 @@ class FeedbackPolicy:
     def signs(
         self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
     ) -> NDArray[np.int8]:
-        """The sign of each event of a log, shape (n_events,): 1, -1 or 0, as `sign` says.
+        """Return the `sign` of each event of a log, shape (n_events,): 1, -1 or 0.
 
         Args:
             n_events: How many events there are.
-            kinds: Their kinds; ``None`` where events have none.
-            ratings: Their ratings, NaN where there is none; ``None`` where events have none.
+            kinds: Their kinds; ``None`` where events have no kinds.
+            ratings: Their ratings, NaN for an event without one; ``None`` where events have no ratings.
         """
         found = np.ones(n_events, np.int8)
         if ratings is not None and self.negative_rating is not None:
@@ -196,7 +199,13 @@ class FeedbackPolicy:
     def event_weights(
         self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
     ) -> NDArray[np.float32]:
-        """What each event of a log counts for, shape (n_events,): 0 where it is not positive. See `signs`."""
+        """Return the `weight` of each event of a log, shape (n_events,): 0 where it is not positive.
+
+        Args:
+            n_events: As for `signs`.
+            kinds: As for `signs`.
+            ratings: As for `signs`.
+        """
         found = (self.signs(n_events, kinds, ratings) > 0).astype(np.float32)
         if kinds is not None and self.weights:
             found *= np.array([1.0 if kind is None else self.weights.get(kind, 1.0) for kind in kinds], np.float32)
@@ -209,60 +218,17 @@ class FeedbackPolicy:
     def is_target(
         self, n_events: int, kinds: Sequence[str | None] | None = None, ratings: NDArray[Any] | None = None
     ) -> NDArray[np.bool_]:
-        """Which events of a log are to be predicted, shape (n_events,): positive ones of the kinds of ``targets``."""
+        """Return which events of a log are targets, shape (n_events,): positive ones of the kinds in ``targets``.
+
+        Args:
+            n_events: As for `signs`.
+            kinds: As for `signs`.
+            ratings: As for `signs`.
+        """
         found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) > 0
         if kinds is not None and self.targets is not None:
             found &= self._among(kinds, {*self.targets, None})
         return found
-
-    def in_histories(
-        self,
-        user_codes: NDArray[Any],
-        item_codes: NDArray[Any],
-        kinds: Sequence[str | None] | None = None,
-        ratings: NDArray[Any] | None = None,
-    ) -> NDArray[np.bool_]:
-        """Which events of a log stay in the histories that encoders read, as `taste` says, shape (n_events,).
-
-        Args:
-            user_codes: Whose each event is, integers; each user's events are in the order in which they happened.
-            item_codes: With which item, integers from 0.
-            kinds: As for `signs`.
-            ratings: As for `signs`.
-        """
-        signs = self.signs(len(item_codes), kinds, ratings)
-        if (signs > 0).all():
-            return np.ones(len(signs), np.bool_)
-        pairs = user_codes.astype(np.int64) * (int(item_codes.max()) + 1) + item_codes
-        unique, place = np.unique(pairs, return_inverse=True)
-        last, decides = np.zeros(len(unique), np.int8), np.flatnonzero(signs)
-        last[place[decides]] = signs[decides]  # of a place that is named twice the last value counts
-        kept: NDArray[np.bool_] = (signs > 0) & (last[place] > 0)
-        return kept
-
-    def people(
-        self,
-        user_codes: NDArray[Any],
-        item_codes: NDArray[Any],
-        n_items: int,
-        kinds: Sequence[str | None] | None = None,
-        ratings: NDArray[Any] | None = None,
-    ) -> NDArray[np.float64]:
-        """How many people chose each item, shape (n_items,): each counts once, by the weight of the heaviest event.
-
-        Args:
-            user_codes: As for `in_histories`.
-            item_codes: As for `in_histories`.
-            n_items: How many items there are.
-            kinds: As for `signs`.
-            ratings: As for `signs`.
-        """
-        kept = np.flatnonzero(self.in_histories(user_codes, item_codes, kinds, ratings))
-        worth = self.event_weights(len(item_codes), kinds, ratings)[kept]
-        pairs, place = np.unique(user_codes[kept].astype(np.int64) * n_items + item_codes[kept], return_inverse=True)
-        heaviest = np.zeros(len(pairs))
-        np.maximum.at(heaviest, place, worth)
-        return np.bincount(pairs % max(n_items, 1), weights=heaviest, minlength=n_items).astype(np.float64)
 
     @staticmethod
     def _among(kinds: Sequence[str | None], chosen: Collection[str | None]) -> NDArray[np.bool_]:
@@ -271,17 +237,17 @@ class FeedbackPolicy:
     # -- kept in a release
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+        """Return the policy as a JSON object, which `from_json` reads."""
         value = {each.name: getattr(self, each.name) for each in fields(self)}
         plain = {name: sorted(held) if isinstance(held, frozenset) else held for name, held in value.items()}
         return {**plain, "rating_weights": [list(point) for point in self.rating_weights]}
 
     @classmethod
     def from_json(cls, value: Any) -> FeedbackPolicy:
-        """The policy that `to_json` wrote.
+        """Return the policy that `to_json` wrote.
 
         Raises:
-            InvalidDataError: for an unknown name, which a later version may have written, or a value of another kind.
+            InvalidDataError: for an unknown name, which a later version may have written, or a value of another type.
         """
         known = {each.name for each in fields(cls)}
         if not isinstance(value, Mapping) or not {*value} <= known:

@@ -1,7 +1,7 @@
-"""Ids of items and users: an ``int`` or a ``str``, kept with its type from end to end.
+"""Ids of items and users: an ``int`` or a ``str``, stored and returned with its type.
 
-``1`` and ``"1"`` are two ids. Stores that know only one key type use the tagged text form of `encode_id`, which loses
-nothing and whose order has no meaning.
+``1`` and ``"1"`` are two ids. Stores with one key type use the tagged text form of `encode_id`, which is lossless and
+whose order has no meaning.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ Id: TypeAlias = int | str
 """An item's or a user's id."""
 
 MAX_ID_BYTES = 512
-"""The longest string id, in UTF-8 bytes: what the key columns of every supported engine hold with room to spare."""
+"""The longest string id, in UTF-8 bytes. The key columns of every supported engine hold it."""
 
 _INT64 = range(-(2**63), 2**63)
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
 
 
 def check_id(value: Any, what: str = "id") -> Id:
-    """The id as a plain ``int`` or ``str``.
+    """Return the id as a plain ``int`` or ``str``.
 
     Args:
         value: An ``int`` (a NumPy integer too) of 64 bits, or a ``str`` of at most `MAX_ID_BYTES` bytes.
-        what: How the message calls it, such as ``"item id"``.
+        what: Its name in messages, such as ``"item id"``.
 
     Raises:
-        InvalidDataError: for anything else; ``None``, ``bool``, ``float`` and ``bytes`` among them.
+        InvalidDataError: for any other value, such as ``None`` or a ``bool``, ``float`` or ``bytes``.
     """
     if type(value) is int:
         return _check_int(value, what)
@@ -58,10 +58,14 @@ def check_id(value: Any, what: str = "id") -> Id:
 
 
 def check_ids(values: Iterable[Any], what: str = "id") -> list[Id]:
-    """Every value through `check_id`, in order, duplicates kept.
+    """Return every value checked by `check_id`, in order, with duplicates.
+
+    Args:
+        values: Any iterable of ids, but not a text.
+        what: The name of one id in messages.
 
     Raises:
-        InvalidDataError: for an invalid id, or when ``values`` is itself one string instead of a sequence of ids.
+        InvalidDataError: for an invalid id, or when ``values`` is one string instead of a sequence of ids.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidDataError(f"expected a sequence of {what}s, got {values!r}", "put it into a list")
@@ -69,12 +73,12 @@ def check_ids(values: Iterable[Any], what: str = "id") -> list[Id]:
 
 
 def encode_id(value: Id) -> str:
-    """The tagged text form of an id: ``i42`` for ``42``, ``s42`` for ``"42"``."""
+    """Return the tagged text form of an id: ``i42`` for ``42``, ``s42`` for ``"42"``."""
     return f"s{value}" if isinstance(value, str) else f"i{value}"
 
 
 def decode_id(text: str) -> Id:
-    """The id of a text made by `encode_id`.
+    """Return the id of a text that `encode_id` returned.
 
     Raises:
         InvalidDataError: for any other text.
@@ -90,22 +94,23 @@ def decode_id(text: str) -> Id:
 
 
 def written_integer(text: str) -> int | None:
-    """The integer that a text without a type writes, as in CSV files, paths and on the command line.
+    """Return the integer that an untyped text stands for, as in CSV files, paths and on the command line.
 
-    ``None`` where it is text: with leading zeros or a plus sign, as customer numbers and EANs have them, or beyond 64
-    bits.
+    Returns:
+        The integer; ``None`` for a text id: with leading zeros or a plus sign, as in customer numbers and EANs, or
+        beyond 64 bits.
     """
     value = int(text) if _INTEGER.match(text) else None
     return value if value is not None and value in _INT64 else None
 
 
 def check_text(value: str, what: str) -> str:
-    """A text as a plain ``str``.
+    """Return a text as a plain ``str``.
 
     Raises:
         InvalidDataError: when it is not valid Unicode, which no engine accepts.
     """
-    plain = str.__str__(value)  # not str(value), which gives a member of an enumeration its name
+    plain = str.__str__(value)  # not str(value), which returns the name of a member of an enumeration
     try:
         plain.encode()
     except UnicodeEncodeError as error:
@@ -116,7 +121,7 @@ def check_text(value: str, what: str) -> str:
 
 
 def id_order(value: Id) -> tuple[bool, int, str]:
-    """A sort key that puts integers before strings, each by its value: the order that settles equal scores."""
+    """Return a sort key that puts integers before strings, each by value. It orders entries with equal scores."""
     return (True, 0, value) if isinstance(value, str) else (False, value, "")
 
 

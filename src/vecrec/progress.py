@@ -1,4 +1,4 @@
-"""Progress of long work, as plain values that anybody can show.
+"""Progress of long calls, as plain values that any caller can display.
 
 Long calls take ``progress``: ``True`` draws bars on stderr, ``None`` or ``False`` is silent, a callable receives every
 `Step`.
@@ -16,20 +16,20 @@ __all__ = ["Progress", "ProgressLike", "Step", "showing", "silent"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one stage of the work has come."""
+    """The progress of one stage of a call."""
 
     stage: str
-    """What is being done, such as ``"train"``; a new name starts a new bar."""
+    """The name of the stage, such as ``"train"``; a new name starts a new bar."""
     done: int
     """Units finished so far."""
     total: int | None
-    """Units in all, or ``None`` where nobody knows."""
+    """Units in all; ``None`` where the number is unknown."""
     detail: str = ""
     """A short text beside the bar, such as ``"loss 4.21, recall@10 .171"``."""
 
 
 Progress: TypeAlias = Callable[[Step], None]
-"""Receives each step as it happens."""
+"""A callable that receives each step."""
 
 ProgressLike: TypeAlias = "Progress | bool | None"
 
@@ -40,7 +40,11 @@ def silent(step: Step) -> None:
 
 @contextmanager
 def showing(progress: ProgressLike) -> Iterator[Progress]:
-    """The callable that ``progress`` stands for, its bars closed at the end."""
+    """Yield the callable that ``progress`` stands for, and close its bars at the end.
+
+    Args:
+        progress: ``True`` for bars on stderr, a callable for every step, ``None`` or ``False`` for silence.
+    """
     if callable(progress):
         yield progress
     elif not progress:

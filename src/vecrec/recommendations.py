@@ -34,6 +34,9 @@ class Recommendation:
     popularity in [0, 1] where the list was ``served_by`` popularity; the second stage's own score where it has one."""
     metadata: Record
     """The item's record."""
+    source: str = "vectors"
+    """Where it was found: ``"vectors"``, ``"popularity"``, or ``"catalogue"`` for an item that passes the filter and
+    has no popularity, which has the score 0."""
 
     def __getitem__(self, name: str) -> JSON:
         return self.metadata[name]
@@ -54,7 +57,7 @@ class Recommendations(Sequence[Recommendation]):
     release: str
     """The release that answered."""
     served_by: str
-    """What ranked them: ``"vectors"`` or ``"popularity"``."""
+    """What ranked them: ``"vectors"``, ``"popularity"``, or ``"catalogue"`` where none of them is popular."""
     request_id: str
     """A unique id for logs."""
     shortfall: str | None = None

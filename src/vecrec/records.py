@@ -22,33 +22,37 @@ Record: TypeAlias = "dict[str, JSON]"
 
 _MAX_DEPTH = 32
 
-# Made once: making an encoder costs as much as encoding a small record. A checked record refers nowhere back to itself.
+# Created once: that costs as much as encoding a small record. Checked records have no circular references.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def check_record(record: Any, what: str = "record") -> Record:
-    """A deep plain-Python copy of a record: tuples and arrays become lists, NumPy scalars their Python values.
+    """Return a deep copy of a record in plain Python: tuples and arrays become lists, NumPy scalars Python values.
+
+    Args:
+        record: A mapping of names to values.
+        what: Its name in messages, such as ``"item 42"``.
 
     Raises:
-        InvalidDataError: naming the path of the first value that JSON cannot carry (NaN, bytes, dates, sets, ...).
+        InvalidDataError: for a value that JSON cannot represent (NaN, bytes, dates, sets, ...), with its path.
     """
     if type(record) is dict:
         try:
             return {_exact_key(key): _exact(item, 1) for key, item in record.items()}
         except ValueError:
-            pass  # the slow way below converts it, or says what is wrong with it
+            pass  # the slower code below converts it or raises the error
     if not isinstance(record, Mapping):
         raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}", "give a dict")
     return _plain_object(record, what, 0)
 
 
 def dump_record(record: Mapping[str, JSON]) -> str:
-    """The compact JSON text of a checked record, non-ASCII characters kept."""
+    """Return the compact JSON text of a checked record. Non-ASCII characters are not escaped."""
     return _encode(record)
 
 
 def record_digest(record: Mapping[str, JSON]) -> str:
-    """32 hexadecimal digits that are equal for equal records, whatever the order of their keys."""
+    """Return 32 hexadecimal digits that are equal for equal records. The order of the keys does not count."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     from hashlib import blake2b  # slow to import, and not needed to read
 
@@ -56,10 +60,10 @@ def record_digest(record: Mapping[str, JSON]) -> str:
 
 
 def _exact(value: Any, depth: int) -> JSON:
-    """A copy of a plain value, without the paths for messages, whose texts would cost most of the time.
+    """Return a copy of a plain value, without the paths for messages, whose texts would cost most of the time.
 
     Raises:
-        ValueError: for any other value, whether it is convertible or wrong.
+        ValueError: for any other value, convertible or not.
     """
     kind = type(value)
     if kind is str:
@@ -116,7 +120,8 @@ def _plain_scalar(value: Any, path: str) -> JSON:
     if isinstance(value, float):
         return _number(float(value), path)
     raise InvalidDataError(
-        f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot carry", "convert it to text or a number"
+        f"{path} is {value!r} of type {type(value).__name__}, which JSON cannot represent",
+        "convert it to text or a number",
     )
 
 

@@ -1,4 +1,4 @@
-"""Finding parts of vecrec and of third parties by the names that they are registered under."""
+"""Look-up of parts of vecrec and of third parties by their registered names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["find_part", "registered"]
 
 
 def registered(group: str, name: str) -> Any | None:
-    """What is registered as ``name`` in an entry point group such as ``"vecrec.metadata_stores"``.
+    """Load what is registered as ``name`` in an entry point group such as ``"vecrec.metadata_stores"``.
 
     Returns:
         The loaded class or callable; ``None`` when no installed package registers one.
@@ -23,7 +23,7 @@ def registered(group: str, name: str) -> Any | None:
 
 
 def find_part(group: str, name: str) -> type:
-    """The class registered as ``name`` in an entry point group such as ``"vecrec.encoders"``.
+    """Return the class that is registered as ``name`` in an entry point group such as ``"vecrec.encoders"``.
 
     Raises:
         InvalidDataError: when no installed package registers one.
@@ -34,7 +34,7 @@ def find_part(group: str, name: str) -> type:
     if part is None:
         known = sorted(entry.name for entry in entry_points(group=group))
         raise InvalidDataError(
-            f"no installed package registers {name!r} in {group!r} (there are {known or 'none'})",
-            "install the package that has it, or hand in the class itself",
+            f"no installed package registers {name!r} in {group!r} (registered: {known or 'none'})",
+            "install the package that registers it, or pass the class itself",
         )
     return part

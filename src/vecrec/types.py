@@ -1,4 +1,4 @@
-"""The values that go in and come out: items, users, events and hits."""
+"""The values of the interface: items, users, events and hits."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ MAX_KIND = 64
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that a user did with an item: one row of the event log.
+    """An interaction of a user with an item: one row of the event log.
 
-    A user, an item, a time and a kind together name one event: recorded again, it replaces the first, say with another
-    rating. What a kind or a rating means is declared by a `FeedbackPolicy`.
+    A user, an item, a time and a kind together identify an event: recorded again, it replaces the first, for example
+    with another rating. A `FeedbackPolicy` declares what a kind or a rating means.
+
+    Example:
+        >>> Event(42, 7, time="2026-01-02T10:00:00Z", kind="purchase")
 
     Raises:
         InvalidDataError: for an id, a kind, a time or a rating that is not valid.
     """
 
     user_id: Id | None
-    """Who; ``None`` only inside the history of a user without an id."""
+    """The user's id; ``None`` only in the history of a user without an id."""
     item_id: Id
-    """With what."""
+    """The item's id."""
     time: float | None = None
-    """When, in seconds since 1970; ``None`` where only the order is known. A ``datetime``, ``numpy.datetime64``,
+    """The time in seconds since 1970; ``None`` where only the order is known. A ``datetime``, ``numpy.datetime64``,
     ``Timestamp`` or ISO text is converted; without a zone it counts as UTC."""
     rating: float | None = None
-    """How much they liked it, on the application's own scale; ``None`` where it is unknown."""
+    """The rating, on the application's scale; ``None`` where it is unknown."""
     kind: str | None = None
-    """What they did, such as ``"view"``, ``"purchase"``, ``"like"`` or ``"dislike"``: any text of 1 to 64 characters;
-    ``None`` where events have no kinds."""
+    """The kind of interaction, such as ``"view"``, ``"purchase"``, ``"like"`` or ``"dislike"``: any text of 1 to 64
+    characters; ``None`` where events have no kinds."""
 
     def __post_init__(self) -> None:
         if self.user_id is not None:
@@ -56,22 +59,22 @@ class Event:
     def unchecked(
         cls, user_id: Id | None, item_id: Id, time: float | None, rating: float | None, kind: str | None
     ) -> Event:
-        """An event of values that were checked when they were stored, since the checks cost more than reading it."""
+        """Create an event without checks, from values that were checked when they were stored."""
         event = object.__new__(cls)
         for put, value in zip(_EVENT_SLOTS, (user_id, item_id, time, rating, kind)):
             put(event, value)
         return event
 
 
-# What sets each field of a frozen object, in the order of the fields.
+# The setters of the fields of a frozen object, in the order of the fields.
 _EVENT_SLOTS = tuple(Event.__dict__[each.name].__set__ for each in fields(Event))
 
 
 def check_kind(value: Any) -> str:
-    """A kind of event as a plain ``str``.
+    """Return a kind of event as a plain ``str``.
 
     Raises:
-        InvalidDataError: for anything but a text of 1 to 64 characters without control characters.
+        InvalidDataError: when it is not a text of 1 to 64 characters without control characters.
     """
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_KIND or not value.isprintable():
         raise InvalidDataError(
@@ -82,16 +85,19 @@ def check_kind(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to recommend: an id and a record of features and whatever else the application shows.
+    """An item: an id and a record of features and of the other fields that the application shows.
 
     Raises:
-        InvalidDataError: for an invalid id or a feature that JSON cannot carry.
+        InvalidDataError: for an invalid id or a feature that JSON cannot represent.
+
+    Example:
+        >>> Item(7, {"title": "Fargo", "genres": ["Crime"], "year": 1996})
     """
 
     id: Id | None = None
-    """The item's id; ``None`` for one that is known by its features only."""
+    """The item's id; ``None`` for an item that is described by its features only."""
     features: Mapping[str, JSON] = field(default_factory=dict)
-    """Its record. The encoder reads the fields that the schema names; all of it comes back with a recommendation."""
+    """Its record. The encoder reads the fields that the schema names; a recommendation returns all of them."""
 
     def __post_init__(self) -> None:
         if self.id is not None:
@@ -101,11 +107,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user to recommend to: an id, a profile and a history, each of which may be missing.
+    """A user: an id, a profile and a history, each of which may be missing.
 
     Raises:
-        InvalidDataError: for an invalid id, a feature that JSON cannot carry, or a history of anything but events and
-            ids.
+        InvalidDataError: for an invalid id, a feature that JSON cannot represent, or a history of other values than
+            events and ids.
+
+    Example:
+        >>> User(42, {"age": 25}, history=[7, Event(42, 9, rating=4)])
     """
 
     id: Id | None = None
@@ -113,7 +122,7 @@ class User:
     features: Mapping[str, JSON] = field(default_factory=dict)
     """The profile, such as ``{"gender": "F", "age": 25}``."""
     history: Sequence[Event] = ()
-    """What they did, oldest first. Bare item ids are accepted and become events without a time."""
+    """The user's events, oldest first. Item ids are accepted and become events without a time."""
 
     def __init__(
         self,
@@ -129,7 +138,7 @@ class User:
 
     @classmethod
     def unchecked(cls, user_id: Id | None, features: Mapping[str, JSON], history: Sequence[Event]) -> User:
-        """A user of values that were checked when they were stored, since the checks cost more than reading them."""
+        """Create a user without checks, from values that were checked when they were stored."""
         user = object.__new__(cls)
         for put, value in zip(_USER_SLOTS, (user_id, features, history)):
             put(user, value)
@@ -144,7 +153,7 @@ class Hit:
     """One result of a vector search."""
 
     id: Id
-    """The item found."""
+    """The item's id."""
     score: float
     """Its similarity to the query: higher is better."""
 
@@ -175,7 +184,9 @@ def _finite(value: Any, what: str) -> float | None:
     try:
         number = float(value)
     except OverflowError as error:
-        raise InvalidDataError(f"{what} is {value!r}, beyond what a float holds", "is it in the right unit?") from error
+        raise InvalidDataError(
+            f"{what} is {value!r}, beyond what a float holds", "convert it to a smaller unit"
+        ) from error
     if not math.isfinite(number):
         raise InvalidDataError(f"{what} is {value!r}", "leave it out or use None where it is unknown")
     return number

@@ -93,7 +93,7 @@ def test_popular(run: Run) -> None:
         ["record", "--file", "BAD"],
         ["record", "anna", "4", "--kind", ""],
         ["record", "anna", "4", "--rating", "nan"],
-        ["record", "9" * 30, "4"],
+        ["record", "x" * 600, "4"],
         ["history", "anna", "-k", "0"],
         ["upsert", "items"],
         ["upsert", "items", "7"],

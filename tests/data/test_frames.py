@@ -162,7 +162,7 @@ BAD_IDS: list[tuple[Any, str]] = [
     (pd.Series([1, None], dtype="Int64"), "missing"),
     (pl.Series([1, None]), "row 1"),
     (pa.array([1, None]), "row 1"),
-    (pa.array([Decimal(1), Decimal(2)]), "float"),
+    (pa.array([Decimal("1.5"), Decimal(2)]), "float"),
     ("ab", "'ab'"),
     (5, "5"),
     (None, "None"),

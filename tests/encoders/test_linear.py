@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_settings_are_kept_and_told_by_the_fingerprint(data: Dataset, tmp_path: 
     [
         ("decays", [(), (1.0,), (-0.1,), (0.5, 0.5), "0.5", 0.5, (True,), (float("nan"),)]),
         ("window", [0, -1, 1.5, True, "10"]),
-        ("exact_items", [0, None]),
+        ("exact_items", [0, -1, 1.5, True]),
         ("rounds", [-1, 0.5]),
         ("horizon", [0, 1.5, True]),
         ("ridge", [0, -1, float("inf"), "1", True]),
@@ -210,3 +211,17 @@ def test_rings_are_what_the_vectors_know(fitted: LinearSequenceEncoder, data: Da
     inside = [value for place, value in enumerate(neighbours, 1) if place % LENGTH]
     assert len(inside) == RINGS * (LENGTH - 1)
     assert np.mean(inside) > np.mean(unit @ unit.T)
+
+
+def test_decays_that_follow_from_the_data_are_saved(tmp_path: Path) -> None:
+    """5,000 items that occur alike leave no room for three blocks."""
+    rows = [(user, 5 * user + step) for user in range(1_000) for step in range(5)]
+    data = Dataset({"user_id": [user for user, _ in rows], "item_id": [item for _, item in rows]}, order="rows")
+    made = LinearSequenceEncoder(dim=4, settings={"rounds": 0}).fit(data)
+    made.save(tmp_path)
+    loaded = LinearSequenceEncoder.load(tmp_path)
+    assert loaded.settings.decays is None
+    assert loaded.fingerprint == made.fingerprint
+    users = [User(None, {}, [3, 4, 5])]
+    np.testing.assert_array_equal(loaded.encode_users(users), made.encode_users(users))
+    assert json.loads((tmp_path / "encoder.json").read_text())["decays"] == [0.7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from vecrec.data import Categorical, MultiCategorical, Numeric
 from vecrec.encoders.linear_sequence import closed_form, least_squares
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm, feature_products, next_sums
 from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
+from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings, Shape
 from vecrec.learning.algebra import Factor, leading_vectors
 from vecrec.learning.feature_map import FeatureMap
 from vecrec.records import JSON, Record
@@ -221,3 +223,20 @@ def test_a_feature_map_finds_what_features_add() -> None:
     np.testing.assert_array_equal(again(records[5]), learnt(records[5]))
     nothing = FeatureMap.learn("item", kinds, [], np.zeros((0, 3), np.float32), ridge=1.0)
     assert nothing({"lang": "x"}).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "given", "decays", "exact_items"),
+    [
+        ([100] * 3_706, {}, (0.0, 0.7, 0.95), 4096),  # all items fit into three blocks
+        ([9] * 12_000, {}, (0.7,), 12_288),  # two thirds of the events would be outside of them
+        ([10_000] * 4_000 + [1] * 20_000, {}, (0.0, 0.7, 0.95), 4096),  # what is outside hardly occurs
+        ([9] * 12_000, {"decays": (0.0, 0.9)}, (0.0, 0.9), 6144),
+        ([9] * 12_000, {"exact_items": 11_000}, (0.7,), 11_000),
+        ([9] * 12_000, {"exact_items": 500}, (0.0, 0.7, 0.95), 500),
+    ],
+)
+def test_the_closed_form_takes_the_shape_of_the_data(
+    counts: list[int], given: dict[str, Any], decays: tuple[float, ...], exact_items: int
+) -> None:
+    assert Shape.of(LinearSequenceSettings(**given), np.array(counts)) == Shape(decays, exact_items)

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import quality
 from benchmarks._published import METRICS
+from benchmarks._sequences import load_sequences
 
 N_USERS, N_ITEMS, N_EVENTS = 40, 60, 25
 
@@ -39,6 +40,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "ratings.dat").write_text("\n".join(ratings) + "\n", "latin-1")
     (path / "ml-1m.test.negative").write_text("\n".join(negatives) + "\n")
     (path / "ml-1m.test.rating").write_text("".join(f"{user}\t{first_seen[items[-1]]}\t5\t0\n" for user, items in rows))
+    (path / "Walks.txt").write_text("".join(f"{user + 1} {' '.join(map(str, items))}\n" for user, items in rows))
+    table = {str(item): [item % 7, 7 + item % 2] for item in range(1, N_ITEMS + 1)}
+    (path / "Walks_item2attributes.json").write_text(json.dumps(table))
     return path
 
 
@@ -46,6 +50,7 @@ def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
     return Namespace(
         protocol=protocol,
         data=str(directory),
+        attributes=False,
         ncf=str(directory),
         part=part,
         dim=16,
@@ -74,6 +79,29 @@ def test_the_given_negatives_are_the_ones_that_are_ranked(directory: Path) -> No
     expected = {"users": N_USERS, "ranked_items": 10, "targets": N_USERS, "targets_seen": 0, "unknown_targets": 0}
     assert run["counts"] == expected
     assert run["protocol"] == "leave last out, as given, among 9 negatives"
+
+
+def test_the_order_of_a_line_is_the_order_of_time(directory: Path) -> None:
+    data = load_sequences(directory)
+    assert (data.name, data.order, data.n_events) == ("Walks", "rows", N_USERS * N_EVENTS)
+    line = (directory / "Walks.txt").read_text().splitlines()[0].split()
+    user, *items = map(int, line)
+    code = data.user_code(user)
+    assert code is not None
+    assert [event.item_id for event in data.user(code, history=True).history] == items
+
+
+def test_attributes_are_features_only_where_they_are_wanted(directory: Path) -> None:
+    assert load_sequences(directory).schema.items == ()
+    data = load_sequences(directory, attributes=True)
+    code = data.item_code(9)
+    assert code is not None
+    assert dict(data.item(code).features) == {"attributes": ["2", "8"]}
+
+
+def test_a_directory_without_one_text_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="0 files"):
+        load_sequences(tmp_path)
 
 
 def test_results_are_printed_and_kept(

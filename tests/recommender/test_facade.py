@@ -31,9 +31,10 @@ def test_unknown_options_are_named(rec: Recommender, call: str) -> None:
         getattr(rec, call)(first, *more, exlude=[1])
 
 
-def test_rank_has_two_options(rec: Recommender) -> None:
-    with pytest.raises(InvalidDataError, match="where"):
-        rec.rank(3, [1], where=None)  # type: ignore[call-arg]
+def test_rank_does_not_exclude_what_was_seen(rec: Recommender) -> None:
+    """The items are given, so it has no such option, and says so."""
+    with pytest.raises(InvalidDataError, match="exclude_seen"):
+        rec.rank(3, [1], exclude_seen=True)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("k", [np.int64(3), np.uint8(3), 3], ids=repr)

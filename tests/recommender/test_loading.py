@@ -11,6 +11,7 @@ from vecrec.data import Dataset
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.progress import Step
 from vecrec.recommender.catalogue import Catalogue
+from vecrec.recommender.edits import Forgotten
 from vecrec.recommender.loading import load_dataset
 from vecrec.releases import Archive
 from vecrec.types import Event
@@ -41,7 +42,7 @@ def _load(windows: list[str], store: MemoryMetadataStore, folder: Path, *, rows:
     for window in windows:
         table = {"user_id": [1] * len(window) + [2], "item_id": [*window, "z"]}
         data = Dataset(table, order="rows" if rows else None)
-        load_dataset(data, store, catalogue, archive, live=False, progress=_quiet)
+        load_dataset(data, catalogue, archive, Forgotten(store, "00" * 32), live=False, progress=_quiet)
     assert [event.item_id for event in store.recent_events([2])[2]] == ["z"]
     return [event.item_id for event in store.recent_events([1])[1]]
 

@@ -1,4 +1,4 @@
-"""Runs chosen tests of a module in a process of their own and tells how each ended."""
+"""Runs chosen tests in a process of their own and tells how each ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def outcomes(module: Path, tests: Sequence[str], scratch: Path) -> dict[tuple[str, str], set[str]]:
+def outcomes(tests: Sequence[str], scratch: Path) -> dict[tuple[str, str], set[str]]:
     """How each test of a class ended, by class and name without parameters: passed, failed, error, skipped.
 
     Args:
-        module: The test file.
-        tests: What to run of it, such as ``"TestX::test_y"``.
+        tests: What to run, such as ``"path/of/module.py::TestX::test_y"``.
         scratch: A directory for the report.
     """
     report = scratch / "report.xml"
@@ -32,7 +31,7 @@ def outcomes(module: Path, tests: Sequence[str], scratch: Path) -> dict[tuple[st
         "-p",
         "no:cacheprovider",
     ]
-    command += [f"{module}::{test}" for test in tests]
+    command += tests
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1_500

@@ -1,4 +1,4 @@
-"""What every store has in common: a connection to an engine, which whoever opens it closes."""
+"""What every store has in common: a connection to an engine, which its owner closes."""
 
 from __future__ import annotations
 

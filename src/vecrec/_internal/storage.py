@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 import zlib
@@ -78,6 +77,8 @@ def load_values(directory: Path, name: str, kind: str) -> dict[str, Any]:
 
 def array_digest(values: Any, *arrays: NDArray[Any]) -> str:
     """32 hexadecimal digits that stand for JSON values and arrays."""
+    import hashlib  # slow to import, and not needed to serve
+
     state = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16)
     for array in arrays:
         state.update(f"{array.dtype.str[1:]}{array.shape}".encode())

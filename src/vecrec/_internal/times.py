@@ -21,14 +21,15 @@ from vecrec.errors import InvalidDataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["check_not_future", "seconds"]
+__all__ = ["check_not_future", "seconds", "written_seconds"]
 
 # Seconds of the year 5138. What is larger can only be a finer unit, or digits of a date.
 _FAR = 1e11
 # Milliseconds, microseconds and nanoseconds of the years 1973 to 2100, and how many make a second.
 _FINER = ((1e11, 4.1e12, 1e3), (1e14, 4.1e15, 1e6), (1e17, 4.1e18, 1e9))
 _DAY = 86_400.0
-_DIGITS = re.compile(r"[0-9]{8}(?:[0-9]{6})?\Z")
+_DIGITS = re.compile(r"[0-9]{8}(?:[0-9]{4}(?:[0-9]{2})?)?\Z")
+_DATE_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _NUMBER = re.compile(r"[0-9]{9,}(?:\.[0-9]*)?\Z")  # shorter ones may be anything
 _CURE = "give seconds since 1970, a datetime, or text such as '2026-11-29T12:00:00Z'"
 
@@ -63,6 +64,18 @@ def seconds(value: Any, name: str = "time") -> Any:
     return _of_scalar(value, name)
 
 
+def written_seconds(text: str) -> float:
+    """The seconds of a time that is written without a type, as in queries and on the command line: a number or ISO."""
+    try:
+        return float(seconds(text))
+    except InvalidDataError:
+        try:
+            return float(seconds(float(text)))
+        except ValueError:
+            pass
+        raise
+
+
 def check_not_future(value: float, name: str, now: float | None = None) -> float:
     """The seconds of something that happens now, refused where they are more than a day ahead of the clock.
 
@@ -91,10 +104,10 @@ def _of_scalar(value: Any, name: str) -> float:
         return _of_scalar(value.start_time, name)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, Decimal)):
         raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", _CURE)
-    if isinstance(value, numbers.Integral) and 0 < int(value) < 10**8 and _digits_of_date(str(value)) is not None:
+    if isinstance(value, numbers.Integral) and 0 < int(value) < 10**12 and _digits_of_date(str(value)) is not None:
         raise InvalidDataError(
-            f"{name} is {value!r}, which may be a date or seconds",
-            f"give the text {str(value)!r} for the date, or the float {value}.0 for seconds",
+            f"{name} is {value!r}, which may be a date or a number of {'milli' if int(value) > _FAR else ''}seconds",
+            f"give the text {str(value)!r} for the date, or seconds since 1970 as a float for the number",
         )
     try:
         number = float(value)
@@ -104,7 +117,7 @@ def _of_scalar(value: Any, name: str) -> float:
 
 
 def _of_text(text: str, name: str) -> float:
-    plain = text.strip()
+    plain = re.sub(r"(?<=[0-9]) ?(?:UTC|GMT)\Z", "Z", text.strip())
     if _DIGITS.match(plain) and (found := _digits_of_date(plain)) is not None:
         return found
     if _NUMBER.match(plain):
@@ -131,7 +144,7 @@ def _digits_of_date(text: str) -> float | None:
     if not _DIGITS.match(text) or not "1900" <= text[:4] <= "2100":
         return None
     try:
-        found = datetime.strptime(text, "%Y%m%d" if len(text) == 8 else "%Y%m%d%H%M%S")  # noqa: DTZ007
+        found = datetime.strptime(text, _DATE_FORMATS[len(text)])  # noqa: DTZ007
     except ValueError:
         return None
     return found.replace(tzinfo=timezone.utc).timestamp()
@@ -151,11 +164,19 @@ def _of_list(values: list[Any], name: str) -> NDArray[np.float64]:
         raise InvalidDataError(f"{name} is missing in row {row}", "give every row a time, or no column of times")
     if all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, (bool, np.bool_)) for value in values):
         return _of_numbers(np.array([float(value) for value in values]), name)
+    if set(map(type, values)) == {str} and (plain := _numbers_of(values)) is not None:
+        return _of_numbers(plain, name)
     known: dict[Any, float] = {}
     for row, value in enumerate(values):
         if not _hashable(value) or value not in known:
             known[value if _hashable(value) else row] = _of_scalar(value, f"{name} in row {row}")
     return np.array([known[value] for value in values], np.float64)
+
+
+def _numbers_of(texts: list[str]) -> NDArray[np.float64] | None:
+    """The numbers of texts that are all numbers of at least 9 digits; ``None`` for any other texts."""
+    plain = [text.strip() for text in texts]
+    return np.array(plain, np.float64) if plain and all(map(_NUMBER.match, plain)) else None
 
 
 def _hashable(value: Any) -> bool:
@@ -200,6 +221,9 @@ def _of_texts(array: pa.Array, name: str) -> NDArray[np.float64]:
         naive = array.cast(pa.timestamp("us"))  # quick; refuses zones, digits and whatever is not ISO
     except pa.ArrowInvalid:
         encoded = array.dictionary_encode()
+        if (plain := _numbers_of(encoded.dictionary.to_pylist())) is not None:
+            array = pa.array(plain).take(encoded.indices)
+            return _of_numbers(array.to_numpy(zero_copy_only=False), name)
         return np.asarray(
             _of_list(encoded.dictionary.to_pylist(), name)[encoded.indices.to_numpy(zero_copy_only=False)]
         )
@@ -235,7 +259,7 @@ def _of_numbers(values: NDArray[np.float64], name: str | list[str]) -> NDArray[n
 def _dates(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The seconds of a column whose every value has the digits of a date; ``None`` for any other column."""
     low, high = values.min(), values.max()
-    if not (low >= 19000101 and high <= 21001231) and not (low >= 19000101000000 and high <= 21001231235959):
+    if not any(19000101 * scale <= low and high < 21001232 * scale for scale in (1, 10**4, 10**6)):
         return None
     different, places = np.unique(values, return_inverse=True)
     found = [_digits_of_date(f"{value:.0f}") if value.is_integer() else None for value in different.tolist()]

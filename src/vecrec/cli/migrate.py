@@ -23,7 +23,7 @@ def _migrate(arguments: argparse.Namespace, output: Output) -> int:
     with (
         compose(settings) as recommender,
         open_vector_store(arguments.to_vector_store, settings.vector_store_token) as vectors,
-        open_metadata_store(arguments.to_metadata_store, settings.prefix) as metadata,
+        open_metadata_store(arguments.to_metadata_store, settings.metadata_prefix) as metadata,
     ):
         done = recommender.migrate(vectors, metadata, progress=output.progress)
     output.value(done.to_json())

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from vecrec._internal.times import written_seconds
 from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, read_rows, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
@@ -22,7 +23,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", nargs="?", help="the item's id")
     parser.add_argument("--kind", help="what they did, such as view, purchase, like or dislike")
     parser.add_argument("--rating", type=float, help="on the application's own scale")
-    parser.add_argument("--time", type=float, metavar="SECONDS", help="since 1970; now by default")
+    parser.add_argument("--time", metavar="TIME", help="seconds since 1970 or an ISO text; now by default")
     parser.add_argument(
         "--file", type=Path, metavar="FILE",
         help="instead: Parquet, CSV or JSON lines with user_id, item_id and optionally time, rating, kind",
@@ -45,12 +46,40 @@ def _events(arguments: argparse.Namespace) -> list[Event]:
         raise InvalidDataError("the event is missing or given twice", "give a user and an item, or --file")
     if arguments.file is None:
         user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
-        return [Event(user, item, arguments.time, arguments.rating, arguments.kind)]
+        return [Event(user, item, _time(arguments), arguments.rating, arguments.kind)]
     rows = read_rows(arguments.file, ("user_id", "item_id"), text=arguments.string_ids)
     unknown = sorted({name for row in rows for name in row} - {*_FIELDS})
     if unknown:
         raise InvalidDataError(f"{arguments.file} has the columns {unknown}", f"events have {', '.join(_FIELDS)}")
     return [Event(**row) for row in rows]
+
+
+def _time(arguments: argparse.Namespace) -> float | None:
+    return None if arguments.time is None else written_seconds(arguments.time)
+
+
+def _add_undo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", help="the user's id")
+    parser.add_argument("item", nargs="?", help="only events with this item")
+    parser.add_argument("--kind", action="append", help="only events of this kind; can be given several times")
+    parser.add_argument("--time", metavar="TIME", help="only events of this time, seconds since 1970 or an ISO text")
+    parser.add_argument("--all", action="store_true", help="all events of the user")
+    add_id_type(parser)
+    add_stores(parser)
+
+
+def _undo(arguments: argparse.Namespace, output: Output) -> int:
+    conditions = (arguments.item, arguments.kind, arguments.time)
+    if arguments.all == any(each is not None for each in conditions):
+        raise InvalidDataError("it is not clear which events to remove", "give an item, --kind or --time; or --all")
+    items = None if arguments.item is None else [id_of(arguments.item, arguments)]
+    with compose(settings_of(arguments)) as recommender:
+        removed = recommender.delete_events(
+            id_of(arguments.user, arguments), items, kinds=arguments.kind, time=_time(arguments)
+        )
+    output.value({"removed": removed})
+    output.text(f"{removed:,} events removed")
+    return 0
 
 
 def _add_user(parser: argparse.ArgumentParser) -> None:
@@ -79,11 +108,13 @@ def _forget(arguments: argparse.Namespace, output: Output) -> int:
         receipt = recommender.forget_user(id_of(arguments.user, arguments))
     output.value(asdict(receipt))
     output.text(f"Removed the profile: {'yes' if receipt.profile else 'there was none'}; events: {receipt.events:,}")
+    output.text("A keyed hash of the id is kept, so that older data does not bring the user back.")
     return 0
 
 
 COMMANDS = (
     Command("record", "Record what users did with items.", _add_record, _record),
+    Command("undo", "Take back events of a user.", _add_undo, _undo),
     Command("history", "Show the latest events of a user.", _add_history, _history),
     Command("forget", "Remove a user's profile and events.", _add_user, _forget),
 )

@@ -106,8 +106,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
-    for note in (*data.notices, *data.warnings):
-        output.text(escape(f"note: {note}"))
+    for notice in data.notices:  # fit logs the warnings
+        output.text(escape(f"note: {notice}"))
     with compose(settings, encoder, reranker) as recommender:
         # Before hours of training, not after them.
         recommender.vector_store.ping()
@@ -116,13 +116,20 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-empty", action="store_true", help="let a release without items replace one with items")
+    add_stores(parser)
+
+
 def _publish(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
-        show_release(recommender.publish(progress=output.progress), output, "Published")
+        show_release(
+            recommender.publish(allow_empty=arguments.allow_empty, progress=output.progress), output, "Published"
+        )
     return 0
 
 
 COMMANDS = (
     Command("train", "Train an encoder, publish it with the data's records, and make it live.", _add_train, _train),
-    Command("publish", "Publish the live encoder again, over what the stores hold now.", add_stores, _publish),
+    Command("publish", "Publish the live encoder again, over what the stores hold now.", _add_publish, _publish),
 )

@@ -22,12 +22,15 @@ def _verify(arguments: argparse.Namespace, output: Output) -> int:
 
 def _add_repair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="compare the whole catalogue, instead of reading the marks")
+    parser.add_argument(
+        "--allow-deletions", action="store_true", help="delete vectors without a record also where they are most of all"
+    )
     add_stores(parser)
 
 
 def _repair(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
-        repaired = recommender.repair(full=arguments.full)
+        repaired = recommender.repair(full=arguments.full, allow_deletions=arguments.allow_deletions)
     output.value({"repaired": repaired})
     output.text(f"{len(repaired):,} items repaired")
     return 0

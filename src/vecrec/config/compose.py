@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecrec.config.settings import Settings
+from vecrec.errors import StoreUnavailableError
 from vecrec.metadata_stores import MetadataStore, from_url
 from vecrec.recommender import Recommender
+from vecrec.recommender.ownership import owner_of
+from vecrec.releases import Archive
 from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
@@ -18,18 +21,51 @@ if TYPE_CHECKING:
 __all__ = ["compose", "open_metadata_store"]
 
 
-def open_metadata_store(url: str, prefix: str) -> MetadataStore:
-    """The metadata store that a URL names, its tables or keys under a prefix; the folder of a SQLite file is made."""
+def open_metadata_store(url: str, prefix: str = "") -> MetadataStore:
+    """The metadata store that a URL names; the folder of a SQLite file is made.
+
+    Args:
+        url: As `vecrec.metadata_stores.from_url` takes it.
+        prefix: What the names of its tables or keys begin with; the store's own default where it is empty.
+    """
     if url.startswith("sqlite:///") and not url.startswith("sqlite:///:memory:"):
         Path(url.removeprefix("sqlite:///").partition("?")[0]).parent.mkdir(parents=True, exist_ok=True)
-    return from_url(url) if url.startswith("memory:") else from_url(url, prefix=prefix)
+    return from_url(url) if not prefix or url.startswith("memory:") else from_url(url, prefix=prefix)
+
+
+def _metadata_store(settings: Settings) -> MetadataStore:
+    """The metadata store of settings, under the prefix that its recommender was published with.
+
+    Earlier versions of the command line and of the service used the recommender's name and an underscore. What they
+    have published stays there.
+    """
+    url, archive = settings.metadata_store_url, Archive(settings.artifacts, settings.name)
+    store = open_metadata_store(url, settings.metadata_prefix)
+    if settings.metadata_prefix or archive.newest() is None or _holds(store, archive):
+        return store
+    named = open_metadata_store(url, f"{settings.name}_")
+    chosen, other = (named, store) if _holds(named, archive) else (store, named)
+    other.close()
+    return chosen
+
+
+def _holds(store: MetadataStore, archive: Archive) -> bool:
+    """Whether a store is of the archive's recommender; true where it does not answer, since then it cannot be told."""
+    try:
+        owner = owner_of(store)
+    except StoreUnavailableError:
+        return True
+    identity = archive.identity()
+    if owner is None or owner.name != archive.name:
+        return False
+    return identity is None or owner.catalogue in (None, identity.id)
 
 
 def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
     """The recommender that settings name; the caller closes it. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
-        metadata = stack.enter_context(open_metadata_store(settings.metadata_store_url, settings.prefix))
+        metadata = stack.enter_context(_metadata_store(settings))
         recommender = Recommender(
             encoder,
             vectors,

@@ -63,7 +63,8 @@ class Settings:
     """The URL of the metadata store, as `vecrec.metadata_stores.from_url` takes it; by default a SQLite file,
     ``{artifacts}/{name}.sqlite``."""
     metadata_prefix: str = ""
-    """Begins the names of the metadata store's tables or keys; by default the recommender's name and an underscore."""
+    """Begins the names of the metadata store's tables or keys; by default as in Python, ``vecrec``. Recommenders that
+    share a database need one each."""
     max_history: int = 10_000
     """The most events read for one user."""
     refresh_seconds: float = 1.0
@@ -156,11 +157,6 @@ class Settings:
     def metadata_store_url(self) -> str:
         """Where the records are."""
         return self.metadata_store or f"sqlite:///{Path(self.artifacts) / self.name}.sqlite"
-
-    @property
-    def prefix(self) -> str:
-        """What the names of the metadata store's tables or keys begin with."""
-        return self.metadata_prefix or f"{self.name}_"
 
 
 _LEAST = {

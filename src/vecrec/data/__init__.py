@@ -1,4 +1,4 @@
-"""Data sets: who did what with which item, what is known about both, and how to split it for training and measuring."""
+"""Data sets of interactions, items and users, and their splits for training and evaluation."""
 
 from vecrec.data import splits
 from vecrec.data.dataset import Columns, Dataset

@@ -53,7 +53,7 @@ def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.i
         return _ids_of_list(column, where, what)
     import pyarrow as pa
 
-    if pa.types.is_floating(column.type):
+    if len(column) and pa.types.is_floating(column.type):
         raise _float_ids(column, where, what)
     _refuse_missing(column, where, f"every row needs a {what}")
     encoded = column if pa.types.is_dictionary(column.type) else None
@@ -84,8 +84,13 @@ def read_kinds(frame: Frame, name: str) -> Kinds | None:
     Raises:
         InvalidDataError: for a kind that is not a text of 1 to 64 characters.
     """
+    import pyarrow as pa
+
     where = f"column {name!r} of {frame.what}"
-    encoded = as_arrow(frame.columns[name], where).dictionary_encode()
+    column = as_arrow(frame.columns[name], where)
+    if frame.untyped and not pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_string())  # codes of kinds, which a file without types gives as integers
+    encoded = column.dictionary_encode()
     places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     found = encoded.dictionary.to_pylist()
     if frame.untyped and "" in found:
@@ -127,7 +132,7 @@ def read_records(frame: Frame, skip: str, ids: Sequence[Id], whole: Collection[s
         InvalidDataError: for a value that JSON cannot carry.
     """
     names = [name for name in frame.columns if name != skip]
-    columns = [_values(frame.columns[name], name in whole) for name in names]
+    columns = [_values(frame.columns[name], name in whole, f"column {name!r} of {frame.what}") for name in names]
     rows = zip(*columns) if columns else iter([()] * frame.n_rows)
     return [
         check_record(
@@ -234,24 +239,39 @@ def _to_numpy(array: pa.Array) -> NDArray[Any]:
     return values
 
 
-def _values(column: Column, whole: bool) -> list[Any]:
+def _values(column: Column, whole: bool, where: str) -> list[Any]:
     """The values as JSON has them, ``None`` where one is missing, and no missing ones within lists."""
-    values = column if isinstance(column, list) else column.to_pylist()
+    try:
+        values = column if isinstance(column, list) else column.to_pylist()
+    except (OverflowError, ValueError) as error:
+        raise InvalidDataError(
+            f"{where} cannot be read: {error}", "give dates of the years 1 to 9999, or text"
+        ) from error
     kinds = set(map(type, values))
     if not kinds <= {str, int, bool, type(None)}:
         values = [_plain(value) for value in values]
-    if whole and any(issubclass(kind, float) for kind in kinds):
+    if whole and not kinds <= {int, type(None)}:
         values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
     return values
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        return [plain for item in value if (plain := _plain(item)) is not None]
+    if isinstance(value, dict):
+        # A float stays, since an object without one of its values would be another object.
+        return {key: item if isinstance(item, float) else _plain(item) for key, item in value.items()}
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
     if isinstance(value, (float, Decimal)):
-        return None if math.isnan(value) else float(value)
+        missing = value.is_nan() if isinstance(value, Decimal) else math.isnan(value)
+        return None if missing else float(value)
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(np.datetime_as_string(value))
     if isinstance(value, (date, datetime)):
         return value.isoformat() if value == value else None  # noqa: PLR0124 - NaT differs from itself
     if isinstance(value, time):
         return value.isoformat()
-    if isinstance(value, (list, tuple)):
-        return [plain for item in value if (plain := _plain(item)) is not None]
-    return value
+    return None if type(value).__name__ == "NAType" else value  # pandas' NA

@@ -1,4 +1,4 @@
-"""A data set: who did what with which item, and what is known about both."""
+"""The data set: interactions with the records of items and users."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ _T = TypeVar("_T")
 
 
 class Dataset:
-    """Interactions, items and users, numbered and in order.
+    """Interactions, items and users, with integer codes and ordered events.
 
     Users and items are numbered by codes from 0, in the order of their sorted ids. Events are sorted by user, and
     those of one user by time. Arrays are read-only.
 
-    Events of a user that times do not tell apart (no times, one time for all, ties) have an **unknown order**, and
-    nothing is to be learnt from the order of their rows, which in a log that is sorted by item gives the answer away.
-    They stand in an order that is drawn from their users and items, the same for the same events. Where the rows are in
-    the order of the events, say so by ``order="rows"``.
+    Events of a user with equal times or without times have an **unknown order**. The order of their rows is not used,
+    since in a log that is sorted by item it would leak the target. Their order is pseudo-random and depends on their
+    users and items only. Where the rows are in the order of the events, pass ``order="rows"``.
 
     ::
 
@@ -51,21 +50,22 @@ class Dataset:
         Dataset([{"user": 1, "asin": "B01", "timestamp": "2026-01-02T10:00:00Z"}])
 
     Args:
-        interactions: One row an event, in any form of `FrameLike`: a pandas, Polars or PyArrow table, a DuckDB
+        interactions: One row for each event, in any form of `FrameLike`: a pandas, Polars or PyArrow table, a DuckDB
             relation, the path of a Parquet, CSV, TSV or JSON lines file, a mapping of names to columns, or an iterable
             of dicts, of dataclasses or of `Event`. Columns without a meaning here are not read.
-        items: One row an item, in any of these forms or as `Item` objects. All columns are kept as the item's record;
-            missing values (null, NaN, NaT) are left out, also within lists, dates become ISO text, decimals floats.
-        users: One row a user, likewise; `User` objects have their histories left out.
+        items: One row for each item, in any of these forms or as `Item` objects. All columns are kept as the item's
+            record; missing values (null, NaN, NaT) are left out, also within lists, dates become ISO text and
+            decimals floats.
+        users: One row for each user, in the same forms; the histories of `User` objects are ignored.
         schema: Which fields are features; inferred from the frames (see `Schema.infer`) where it is not given.
         columns: What the columns are called, where they have neither the default nor a common name.
-        feedback: What kinds and ratings mean; the default `FeedbackPolicy` where it is not given.
-        order: ``"rows"`` where events that times do not tell apart happened in the order of the rows.
+        feedback: The meaning of kinds and ratings; the default `FeedbackPolicy` where it is not given.
+        order: ``"rows"`` where the rows of a user's events with equal or missing times are in order of time.
         ids: What ids become: ``"auto"`` keeps their types, and takes those of files without types (CSV) as integers
             only if every one is a plain integer without leading zeros; ``"text"`` or ``"integer"`` decides.
-        as_of: The moment that the data is of, as any time that `Event` takes; now by default.
-        name: What to call the data set.
-        source: Where it comes from, as far as that is known.
+        as_of: The time at which the data was taken, as any time that `Event` accepts; now by default.
+        name: The name of the data set.
+        source: Its origin, such as a URL; empty where it is unknown.
 
     Raises:
         InvalidDataError: for a frame that cannot be read, a missing column, an invalid id, time, rating or kind, an
@@ -73,19 +73,19 @@ class Dataset:
     """
 
     name: str
-    """What the data set is called."""
+    """The name of the data set."""
     source: str
-    """Where it comes from; empty where that is unknown."""
+    """Its origin; empty where it is unknown."""
     schema: Schema
     """Which fields of the records are features."""
     columns: Columns
-    """What the columns of the interactions are called, the recognised ones included."""
+    """The names of the columns of the interactions, recognised ones included."""
     feedback: FeedbackPolicy | None
-    """What kinds and ratings mean, where that was declared."""
+    """The meaning of kinds and ratings."""
     as_of: float
-    """The moment that the data is of, in seconds since 1970."""
+    """The time at which the data was taken, in seconds since 1970."""
     notices: tuple[Notice, ...]
-    """What was assumed, such as a column that was recognised by a common name."""
+    """Assumptions, such as a column that was recognised by a common name."""
     user_ids: list[Id]
     """The id of each user, by code: those of the interactions and of the users' frame."""
     item_ids: list[Id]
@@ -165,27 +165,27 @@ class Dataset:
 
     @property
     def times(self) -> NDArray[np.float64] | None:
-        """When each event happened, in seconds since 1970, shape (n_events,); ``None`` where times are unknown."""
+        """The time of each event, in seconds since 1970, shape (n_events,); ``None`` where times are unknown."""
         return self._events.times
 
     @property
     def ratings(self) -> NDArray[np.float32] | None:
-        """How each event was rated, shape (n_events,), NaN where it was not; ``None`` where there are no ratings."""
+        """The rating of each event, shape (n_events,), NaN for an event without one; ``None`` without ratings."""
         return self._events.ratings
 
     @property
     def kind_codes(self) -> NDArray[np.int16] | None:
-        """The place of each event's kind in `kind_names`, shape (n_events,), -1 for none; ``None`` without kinds."""
+        """The index of each event's kind in `kind_names`, shape (n_events,), -1 without one; ``None`` without kinds."""
         return None if self._events.kinds is None else self._events.kinds[0]
 
     @property
     def kind_names(self) -> tuple[str, ...]:
-        """The kinds of events that there are, sorted."""
+        """The kinds of the events, sorted."""
         return () if self._events.kinds is None else self._events.kinds[1]
 
     @property
     def order(self) -> Order:
-        """What the order of a user's events comes from: ``"time"``, ``"rows"`` as declared, or ``"unknown"``."""
+        """The origin of the order of a user's events: ``"time"``, ``"rows"`` as declared, or ``"unknown"``."""
         return self._events.order
 
     @property
@@ -203,7 +203,7 @@ class Dataset:
     def events_digest(self) -> str:
         """32 hexadecimal digits of the events and their ids alone, whatever else the data set holds.
 
-        It tells whether an encoder was fitted on the very events that it is to be tested on.
+        It shows whether an encoder was fitted on the events that it is tested on.
         """
         return self._events.digest_of_events(self.user_ids, self.item_ids)
 
@@ -216,13 +216,13 @@ class Dataset:
 
     @cached_property
     def weights(self) -> NDArray[np.float32] | None:
-        """What each event counts for, shape (n_events,), 0 where it is not positive; ``None`` where each counts 1."""
+        """The weight of each event, shape (n_events,), 0 where it is not positive; ``None`` where each weight is 1."""
         found = self._events.by_policy(self._policy.event_weights)
         return None if (found == 1).all() else found
 
     @cached_property
     def is_target(self) -> NDArray[np.bool_]:
-        """Which events are to be predicted, shape (n_events,), by the policy."""
+        """Which events are targets, shape (n_events,), by the policy."""
         return self._events.by_policy(self._policy.is_target)
 
     @cached_property
@@ -326,6 +326,8 @@ class Dataset:
         return [
             *notices.time_notices(self.order, self.n_events, self.times, self.as_of),
             *notices.unrated_notices(self.ratings, low),
+            *notices.id_notices("user", self.user_ids),
+            *notices.id_notices("item", self.item_ids),
             *notices.unused_notices(self._unused),
             *notices.record_notices("items", self.item_records, items, self._given[0]),
             *notices.record_notices("users", self.user_records, users, self._given[1]),

@@ -1,4 +1,4 @@
-"""The four kinds of features, and what each may hold."""
+"""The four kinds of features and their valid values."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Categorical:
     name: str
     """The field in the record."""
     values: tuple[Value, ...] | None = None
-    """All the values there can be, others are refused; ``None`` for an open list, where a new one counts as unknown."""
+    """All valid values, others are refused; ``None`` for an open list, where a new value counts as unknown."""
     dtype: DType = "string"
     """What the values are; taken from ``values`` where they are given."""
     filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
+    """Whether a filter may use it (items only)."""
     _allowed: frozenset[Value] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Categorical:
 
     @property
     def field_type(self) -> FieldType:
-        """What a filter may compare it with."""
+        """The type that a filter compares it with."""
         return self.dtype
 
     def check(self, value: JSON, owner: str) -> None:
@@ -67,11 +67,11 @@ class MultiCategorical:
     name: str
     """The field in the record."""
     values: tuple[Value, ...] | None = None
-    """All the values there can be, others are refused; ``None`` for an open list, where a new one counts as unknown."""
+    """All valid values, others are refused; ``None`` for an open list, where a new value counts as unknown."""
     dtype: DType = "string"
     """What the values are, ``"string"`` or ``"integer"``; taken from ``values`` where they are given."""
     filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
+    """Whether a filter may use it (items only)."""
     _allowed: frozenset[Value] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class MultiCategorical:
 
     @property
     def field_type(self) -> FieldType:
-        """What a filter may compare it with."""
+        """The type that a filter compares it with."""
         return "integers" if self.dtype == "integer" else "strings"
 
     def check(self, value: JSON, owner: str) -> None:
@@ -105,7 +105,7 @@ class Numeric:
     dtype: Literal["number", "integer"] = "number"
     """Whether any number is allowed or whole ones only."""
     filterable: bool = False
-    """Whether ``where`` may ask for it (items only)."""
+    """Whether a filter may use it (items only)."""
 
     def __post_init__(self) -> None:
         _check_name(self.name, self.filterable)
@@ -113,7 +113,7 @@ class Numeric:
 
     @property
     def field_type(self) -> FieldType:
-        """What a filter may compare it with."""
+        """The type that a filter compares it with."""
         return self.dtype
 
     def check(self, value: JSON, owner: str) -> None:

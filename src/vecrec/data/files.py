@@ -10,6 +10,8 @@ from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
+    from pyarrow import csv
 
 __all__ = ["FileTable", "open_file"]
 
@@ -21,26 +23,31 @@ FileTable: TypeAlias = tuple[list[str], Load, bool]
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _LINES = (".jsonl", ".ndjson", ".json")
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+_MARKS = ",;\t|"
+_ZEROS = r"^[+-]?0[0-9]+$"
+_DIGITS = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 _JSON_BLOCK = 16 << 20
 """Bytes read at a time, and the longest line of JSON."""
 
 
-def open_file(path: str | Path, what: str) -> FileTable:
+def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileTable:
     """A table in a file, or in a directory of Parquet files, before its columns are read.
 
     Args:
         path: A Parquet file or a directory of them, or a file that ends in ``.csv``, ``.tsv``, ``.jsonl`` or
             ``.ndjson``, optionally followed by ``.gz``, ``.bz2``, ``.zst`` or ``.lz4``. Text is UTF-8.
         what: What messages call it, such as ``"interactions"``.
+        as_written: Whether a column of a CSV file stays text where it holds numbers with leading zeros or more digits
+            than 64 bits have.
 
     Raises:
         InvalidDataError: for another suffix, or a file that cannot be read; `FileTable`'s reader raises it too.
     """
-    file = Path(path)
+    file = _existing(path, what)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
     if kind in _DELIMITERS:
-        return _open_csv(file, _DELIMITERS[kind], what)
+        return _open_csv(file, _DELIMITERS[kind], what, as_written)
     if kind in _LINES:
         return _open_json(file, what)
     if kind in (".parquet", ".pq") or file.is_dir():
@@ -49,34 +56,72 @@ def open_file(path: str | Path, what: str) -> FileTable:
     raise InvalidDataError(problem, "convert it, or rename it if it is one of these")
 
 
+def _existing(path: str | Path, what: str) -> Path:
+    try:
+        file = Path(path).expanduser()
+        if file.exists():
+            return file
+    except (OSError, ValueError, RuntimeError):
+        pass  # a name that no file can have
+    raise InvalidDataError(f"{what}: there is no file {str(path)[:200]!r}", "give the path of an existing file")
+
+
 def _open_parquet(path: Path, what: str) -> FileTable:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    def opened(ids: Collection[str]) -> ds.Dataset:
+    def opened(ids: Collection[str], schema: pa.Schema | None = None) -> ds.Dataset:
         try:
             # Repeated texts are kept once, as Parquet stores them.
             form = ds.ParquetFileFormat(dictionary_columns=set(ids))  # type: ignore[arg-type, unused-ignore]
-            return ds.dataset(path, format=form, partitioning="hive", exclude_invalid_files=False)
+            return ds.dataset(path, schema, format=form, partitioning="hive", exclude_invalid_files=False)
         except (OSError, pa.ArrowException) as error:
             problem = f"{what} cannot be read from the Parquet file {str(path)!r}: {error}"
             raise InvalidDataError(problem, "give the path of a Parquet file or of a directory of them") from error
 
     def load(names: list[str], ids: Collection[str]) -> pa.Table:
+        untyped = sorted(keys.intersection(ids))
+        if untyped:
+            problem = f"column {untyped[0]!r} of {what} stands in the names of directories, which have no types"
+            raise InvalidDataError(problem, "write it into the files, as text where ids have leading zeros")
         texts = [name for name in ids if _is_text(schema.field(name).type)]
         try:
             # Pieces ahead of the reader cost memory, and save little where the columns are few.
-            scanner = opened(texts).scanner(columns=names, batch_readahead=2, fragment_readahead=1)
+            scanner = opened(texts, _with_dictionaries(schema, texts)).scanner(
+                columns=names, batch_readahead=2, fragment_readahead=1
+            )
             return scanner.to_table()
         except (OSError, pa.ArrowException) as error:
             problem = f"{what} cannot be read from the Parquet file {str(path)!r}: {error}"
             raise InvalidDataError(problem, "write it again") from error
 
-    schema = opened(()).schema
+    schema, keys = _common_schema(opened(()), path, what)
     return list(schema.names), load, False
 
 
-def _open_csv(path: Path, delimiter: str, what: str) -> FileTable:
+def _common_schema(files: ds.Dataset, path: Path, what: str) -> tuple[pa.Schema, set[str]]:
+    """The columns of all files, in types that hold every file's values, and those that directories name."""
+    import pyarrow as pa
+
+    try:
+        schemas = [fragment.physical_schema for fragment in files.get_fragments()]
+        whole = pa.unify_schemas([files.schema, *schemas], promote_options="permissive")
+    except (OSError, pa.ArrowException) as error:
+        problem = f"the Parquet files of {what} in {str(path)!r} do not go together: {error}"
+        raise InvalidDataError(problem, "write a column in one type in all files") from error
+    return whole, set(whole.names).difference(*(schema.names for schema in schemas))
+
+
+def _with_dictionaries(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    for name in names:
+        at = schema.get_field_index(name)
+        schema = schema.set(at, pa.field(name, pa.dictionary(pa.int32(), schema.field(at).type)))
+    return schema
+
+
+def _open_csv(path: Path, delimiter: str, what: str, as_written: bool) -> FileTable:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -87,6 +132,7 @@ def _open_csv(path: Path, delimiter: str, what: str) -> FileTable:
         convert = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(ids, text))
         try:
             table = csv.read_csv(str(path), parse_options=parse, convert_options=convert)
+            table = _as_written(table, str(path), parse, ids) if as_written else table
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, what, error) from error
         _refuse_bytes(table, path, what)
@@ -95,9 +141,36 @@ def _open_csv(path: Path, delimiter: str, what: str) -> FileTable:
     try:
         # Columns of text, so that no value of the first piece can be wrong.
         with csv.open_csv(str(path), parse_options=parse, convert_options=csv.ConvertOptions(check_utf8=False)) as file:
-            return list(file.schema.names), load, True
-    except (OSError, pa.ArrowException) as error:
+            names = list(file.schema.names)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _unreadable(path, what, error) from error
+    other = next((mark for mark in _MARKS if len(names) == 1 and mark != delimiter and mark in names[0]), None)
+    if other is not None:
+        problem = f"{what} in {str(path)!r} are separated by {other!r}, where a {path.suffix} file has {delimiter!r}"
+        raise InvalidDataError(problem, "write it with that separator; .tsv files have tabs")
+    return names, load, True
+
+
+def _as_written(table: pa.Table, path: str, parse: csv.ParseOptions, ids: Collection[str]) -> pa.Table:
+    """The table with numbers that are not written as numbers are, as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    numbers = {
+        field.name: _ZEROS if pa.types.is_integer(field.type) else _DIGITS
+        for field in table.schema
+        if field.name not in ids and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+    }
+    if not numbers:
+        return table
+    text = csv.ConvertOptions(include_columns=list(numbers), column_types=dict.fromkeys(numbers, pa.string()))
+    texts = csv.read_csv(path, parse_options=parse, convert_options=text)
+    for name, pattern in numbers.items():
+        if pc.any(pc.match_substring_regex(texts[name], pattern)).as_py():
+            values = pc.if_else(pc.equal(texts[name], ""), pa.scalar(None, pa.string()), texts[name])
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+    return table
 
 
 def _open_json(path: Path, what: str) -> FileTable:
@@ -125,9 +198,12 @@ def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:
 _ENCODING = "save the file as UTF-8; from Latin-1, `iconv -f latin1 -t utf-8` does so"
 
 
+_LONG = "shorten the rows to less than a megabyte"
+
+
 def _unreadable(path: Path, what: str, error: Exception) -> InvalidDataError:
-    encoding = "utf" in str(error).lower()
-    cure = _ENCODING if encoding else "correct the file"
+    text = str(error).lower()
+    cure = _ENCODING if "utf" in text else _LONG if "straddl" in text else "correct the file"
     return InvalidDataError(f"{what} cannot be read from {str(path)!r}: {error}", cure)
 
 

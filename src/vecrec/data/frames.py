@@ -56,13 +56,15 @@ class _Table:
     untyped: bool = False
 
 
-def read_frame(source: FrameLike, what: str, choose: Choice | None = None) -> Frame:
+def read_frame(source: FrameLike, what: str, choose: Choice | None = None, *, as_written: bool = False) -> Frame:
     """The table, of whatever make, with the columns that are needed; others are not even read where that can be.
 
     Args:
         source: See `FrameLike`.
         what: What messages call it, such as ``"interactions"``.
         choose: Which columns to read; all by default.
+        as_written: Whether a column of a CSV file stays text where it holds numbers with leading zeros or more digits
+            than 64 bits have, such as postcodes and EANs.
 
     Raises:
         InvalidDataError: for something that is not a table, an unreadable file, columns of different lengths, or no
@@ -70,7 +72,7 @@ def read_frame(source: FrameLike, what: str, choose: Choice | None = None) -> Fr
     """
     if isinstance(source, Frame):
         return source
-    table = _open(source, what)
+    table = _open(source, what, as_written)
     _check_names(table.names, what)
     names, ids = (table.names, ()) if choose is None else choose(table.names)
     columns = table.load(names, ids)
@@ -110,6 +112,8 @@ def plain_array(column: pa.Array | pa.ChunkedArray, *, dictionaries: bool = Fals
         return array if dictionaries else plain_array(array.dictionary).take(array.indices)
     try:
         return array.cast(_plain_type(array.type))
+    except pa.ArrowInvalid:
+        return array.cast(pa.float64())  # whole decimals beyond 64 bits
     except pa.ArrowNotImplementedError:
         # Nested dictionaries and views, for which Arrow lacks some casts: by way of Python, slowly.
         return pa.array(array.to_pylist())
@@ -124,7 +128,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if tests.is_string(kind) or tests.is_string_view(kind):
         return pa.large_string()
     if tests.is_decimal(kind):
-        return pa.float64()
+        return pa.float64() if kind.scale else pa.int64()
     if tests.is_list(kind) or tests.is_large_list(kind) or tests.is_fixed_size_list(kind):
         return pa.large_list(_plain_type(kind.value_type))
     return kind
@@ -133,9 +137,9 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 # -- the makes
 
 
-def _open(source: Any, what: str) -> _Table:
+def _open(source: Any, what: str, as_written: bool) -> _Table:
     if isinstance(source, (str, Path)):
-        names, load, untyped = open_file(source, what)
+        names, load, untyped = open_file(source, what, as_written=as_written)
         return _Table(names, lambda chosen, ids: _arrow_columns(load(chosen, ids), what, ids), untyped)
     if isinstance(source, Mapping):
         return _Table(list(source), lambda chosen, ids: {n: _plain_column(source[n], n, what) for n in chosen})
@@ -236,6 +240,7 @@ def _open_pandas(source: Any, what: str) -> _Table:
 def _pandas_column(series: Any, name: str, what: str) -> Column:
     import pyarrow as pa
 
+    series = _without_categories(series)
     kind = type(series.dtype).__name__
     if kind == "SparseDtype":
         series = series.sparse.to_dense()
@@ -251,6 +256,16 @@ def _pandas_column(series: Any, name: str, what: str) -> Column:
         raise InvalidDataError(problem, "convert it to numbers, text or timestamps") from error
 
 
+def _without_categories(series: Any) -> Any:
+    """The values of categories that Arrow does not take, or takes for integers: several types, and periods."""
+    if type(series.dtype).__name__ != "CategoricalDtype":
+        return series
+    held = series.cat.categories
+    if type(held.dtype).__name__ == "PeriodDtype":
+        return series.astype(held.dtype)
+    return series.astype(object) if held.inferred_type.startswith("mixed") else series
+
+
 def _plain_column(values: Any, name: str, what: str) -> Column:
     import pyarrow as pa
 
@@ -261,7 +276,7 @@ def _plain_column(values: Any, name: str, what: str) -> Column:
     if type(values).__module__.split(".")[0] == "pandas" and hasattr(values, "isna"):
         return _pandas_column(values.to_series() if hasattr(values, "to_series") else _series(values), name, what)
     if hasattr(values, "__arrow_c_stream__"):
-        return plain_array(pa.chunked_array(values))
+        return _stream_column(values, name, what)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Sequence, Iterable)):
         raise InvalidDataError(f"column {name!r} of {what} is {_short(values)}", "give a list or an array of values")
     return list(values)
@@ -275,6 +290,16 @@ def _series(values: Any) -> Any:
     return pd.Series(values)  # an array of pandas' own, such as a SparseArray
 
 
+def _stream_column(values: Any, name: str, what: str) -> Column:
+    import pyarrow as pa
+
+    try:
+        return plain_array(pa.chunked_array(values))
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        problem = f"column {name!r} of {what}, a {type(values).__name__}, cannot be read: {error}"
+        raise InvalidDataError(problem, "convert it to numbers, text or timestamps") from error
+
+
 def _numpy_column(values: Any, name: str, what: str) -> Column:
     import pyarrow as pa
 
@@ -282,6 +307,8 @@ def _numpy_column(values: Any, name: str, what: str) -> Column:
         raise InvalidDataError(f"column {name!r} of {what} has the shape {values.shape}", "give one value a row")
     if values.dtype == object:
         return list(values.tolist())
+    if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in ("ps", "fs", "as"):
+        values = values.astype("datetime64[ns]")  # Arrow takes the finer ones for integers
     try:
         return plain_array(pa.array(values, from_pandas=True))
     except (pa.ArrowException, TypeError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""What the columns of tables are called: as the caller says, or by the names that are common in public data."""
+"""The names of the columns of tables: given by the caller, or common in public data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns are called. A given name must be there; ``None`` stands for the default or a common name.
+    """The names of the columns. A given name must exist; ``None`` stands for the default or a common name.
 
     The defaults are ``user_id``, ``item_id``, ``time``, ``rating`` and ``kind``. Where a table lacks one of them, a
     common name such as ``visitorid``, ``asin``, ``timestamp`` or ``event_type`` is taken, with a notice.
@@ -56,15 +56,15 @@ class Columns:
     item: str | None = None
     """The item's id, in the interactions and in the items."""
     time: str | None = None
-    """When it happened."""
+    """The time of the event."""
     rating: str | None = None
-    """How much they liked it."""
+    """The rating."""
     kind: str | None = None
-    """What they did."""
+    """The kind of the event."""
     user_key: str | None = None
-    """The user's id in the users' table, where it is called otherwise there than in the interactions."""
+    """The user's id in the users' table, where its name differs from that in the interactions."""
     item_key: str | None = None
-    """The item's id in the items' table, where it is called otherwise there than in the interactions."""
+    """The item's id in the items' table, where its name differs from that in the interactions."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -1,7 +1,8 @@
-"""What a data set says about itself: what it assumes, and what looks like a mistake."""
+"""Notices of a data set: its assumptions, and signs of a mistake in the data."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -10,20 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Notice", "record_notices", "show_time", "time_notices", "unrated_notices", "unused_notices"]
+from vecrec.ids import Id
+
+__all__ = ["Notice", "id_notices", "record_notices", "show_time", "time_notices", "unrated_notices", "unused_notices"]
 
 _DAY = 86_400.0
 _UNRATED_SHARE = 0.2
+_MISSING = frozenset(("", "nan", "none", "null", "<na>", "n/a", "#n/a", "nat", "undefined"))
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to know about a data set."""
+    """An assumption about a data set, or a sign of a mistake in it."""
 
     problem: str
     """What is assumed or wrong, with figures."""
     cure: str
-    """What to do where that is not meant."""
+    """What to do next where that is not intended."""
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.cure}"
@@ -50,14 +55,28 @@ def unrated_notices(ratings: NDArray[np.float32] | None, negative_rating: float 
     if ratings is None or negative_rating is None:
         return
     rated = ratings[~np.isnan(ratings)]
-    low = rated[rated <= negative_rating]
-    if len(low) < _UNRATED_SHARE * len(rated) or not len(low) or low.min() != low.max() or low[0] not in (0.0, -1.0):
-        return
-    yield Notice(
-        f"{len(low) / len(rated):.0%} of the ratings are {low[0]:g} and count as dislikes",
-        f'where {low[0]:g} means "not rated", leave these ratings empty or set FeedbackPolicy(negative_rating=None); '
-        f"where it is a dislike, say so by FeedbackPolicy(negative_rating={negative_rating:g})",
-    )
+    for value in (0.0, -1.0):
+        share = float((rated == value).mean()) if len(rated) and value <= negative_rating else 0.0
+        if share >= _UNRATED_SHARE:
+            yield Notice(
+                f"{share:.0%} of the ratings are {value:g} and count as dislikes",
+                f'where {value:g} means "not rated", leave these ratings empty or set '
+                "FeedbackPolicy(negative_rating=None); where it is a dislike, say so by "
+                f"FeedbackPolicy(negative_rating={negative_rating:g})",
+            )
+
+
+def id_notices(what: str, ids: Sequence[Id]) -> Iterator[Notice]:
+    """Ids that look like missing values or like numbers that became floats on their way."""
+    texts = [value for value in ids if isinstance(value, str)]
+    missing = [value for value in texts if value.strip().casefold() in _MISSING]
+    if missing:
+        shown = ", ".join(map(repr, missing[:4]))
+        yield Notice(f"{what} ids look like missing values: {shown}", f"remove the rows without a {what} id")
+    floats = [value for value in texts if _WHOLE_FLOAT.match(value)]
+    if floats and 2 * len(floats) > len(ids):
+        problem = f"{len(floats):,} of {len(ids):,} {what} ids look like integers that became floats, as {floats[0]!r}"
+        yield Notice(problem, "convert them to integers before they become text")
 
 
 def unused_notices(unused: Sequence[str]) -> Iterator[Notice]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -121,7 +123,7 @@ def read_side_frame(
     if source is None:
         return None, []
     if not _is_list_of(source, kind):
-        frame = read_frame(source, f"{what}s", choose)
+        frame = read_frame(source, f"{what}s", choose, as_written=True)
         return (frame, choose.name), choose.notices
     name = str(getattr(columns, what))
     names = dict.fromkeys(name for owner in source for name in owner.features)
@@ -199,23 +201,26 @@ def _is_plain_integer(value: Id) -> bool:
 
 
 def _check_join(seen: Sequence[Id], rows: Sequence[Id], what: str) -> None:
-    """Refuse two tables without a common id whose ids are the same but for type, case, blanks or leading zeros."""
-    if not seen or not rows or not {*seen}.isdisjoint(rows):
+    """Refuse two tables of which more ids differ in their form alone than are equal."""
+    missing = {*seen}.difference(rows)
+    if not missing or not rows:
         return
     loose = {_loose(value): value for value in rows}
-    pairs = [(value, loose[key]) for value in seen if (key := _loose(value)) in loose]
-    if pairs:
+    pairs = [(value, loose[key]) for value in seen if value in missing and (key := _loose(value)) in loose]
+    if len(pairs) > len(seen) - len(missing):
         one, other = pairs[0]
         raise InvalidDataError(
-            f"no {what} id of the interactions is among the {what}s, but {len(pairs):,} of {len(seen):,} differ in "
-            f"nothing but type, case, blanks or leading zeros, such as {one!r} and {other!r}",
+            f"{len(missing):,} of {len(seen):,} {what} ids of the interactions are not among the {what}s, but "
+            f"{len(pairs):,} differ in nothing but type, case, blanks or leading zeros, signs or '.0', such as {one!r} "
+            f"and {other!r}",
             'make them alike; ids="text" or ids="integer" does so for types',
         )
 
 
 def _loose(value: Id) -> str:
-    text = str(value).strip().casefold()
-    return text.lstrip("0") or text
+    text = unicodedata.normalize("NFKC", str(value)).casefold().strip()
+    text = re.sub(r"(?<=[0-9])\.0+\Z", "", text)
+    return re.sub(r"[\W_]", "", text).lstrip("0") or text
 
 
 # -- rows

@@ -1,4 +1,4 @@
-"""Which features items and users have."""
+"""The schema: the features of items and users."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Schema:
     """The features of items and of users. Fields of a record that it does not name pass through unread.
 
     Raises:
-        InvalidDataError: for something else than features, two of one name, or a filterable feature of users.
+        InvalidDataError: for a value that is not a feature, two features of one name, or a filterable feature of users.
     """
 
     items: tuple[Feature, ...] = ()
-    """What the encoder reads of an item's record."""
+    """The fields of an item's record that the encoder reads."""
     users: tuple[Feature, ...] = ()
-    """What the encoder reads of a user's profile."""
+    """The fields of a user's profile that the encoder reads."""
     _by_name: dict[str, Feature] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,7 +76,8 @@ class Schema:
         """
         skip = frozenset(exclude)
         frames = [
-            None if frame is None else read_frame(frame, what) for frame, what in ((items, "items"), (users, "users"))
+            None if frame is None else read_frame(frame, what, as_written=True)
+            for frame, what in ((items, "items"), (users, "users"))
         ]
         found = [
             () if frame is None else infer_features(frame, skip, filterable=not at) for at, frame in enumerate(frames)
@@ -84,11 +85,11 @@ class Schema:
         return cls(*found)
 
     def check_item(self, item: Item) -> None:
-        """Raise `InvalidDataError` if a feature is not what the schema says; a missing one or ``None`` is fine."""
+        """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
         _check(self.items, item.features, "item", item.id)
 
     def check_user(self, user: User) -> None:
-        """Raise `InvalidDataError` if a feature is not what the schema says; a missing one or ``None`` is fine."""
+        """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
         _check(self.users, user.features, "user", user.id)
 
     def drop_invalid_features(self, owner: _Owner) -> _Owner:
@@ -117,10 +118,10 @@ class Schema:
 
     @classmethod
     def from_json(cls, value: Any) -> Schema:
-        """The schema that `to_json` has written.
+        """Return the schema that `to_json` wrote.
 
         Raises:
-            InvalidDataError: for anything else.
+            InvalidDataError: for any other value.
         """
         if not isinstance(value, Mapping) or value.get("format") != _FORMAT:
             raise InvalidDataError(

@@ -32,15 +32,15 @@ class Split:
     """A data set in three parts."""
 
     train: Dataset
-    """What to learn from."""
+    """The training part."""
     validation: Dataset
-    """What to choose settings by; without events where the split has no such part."""
+    """The part for the choice of settings; without events where the split has no such part."""
     test: Dataset
-    """What to measure on, once."""
+    """The test part."""
     before_test: Dataset
     """Train and validation together: what is known when the test begins."""
     rule: str
-    """How it was split, in one line."""
+    """The rule of the split, in one line."""
     held_out: NDArray[np.int32] | None = None
     """The codes of the items or users that are kept from training, ascending; ``None`` where the split is one of
     events."""
@@ -110,7 +110,7 @@ def random(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, see
     """Train on a random part of the events, whatever their times. Optimistic: it trains on the future of what it tests.
 
     Args:
-        data: Any.
+        data: Any data set.
         fraction: How much of the events are not in the test, in (0, 1).
         validation: How much of the events become the validation part.
         seed: Equal seeds give equal splits.
@@ -134,9 +134,9 @@ def cold_items(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
     a held-out item: the task is to rank it among the held-out items, which are known by their features alone.
 
     Args:
-        data: Any.
+        data: Any data set.
         fraction: How much of the items to hold out, in (0, 1).
-        seed: Equal seeds give equal items. Which ones depends on their ids.
+        seed: Equal seeds give equal items, which depend on their ids only.
 
     Raises:
         InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
@@ -152,9 +152,9 @@ def cold_users(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
     """Train on all events of most users, test on all events of the others, as if they came after training.
 
     Args:
-        data: Any.
+        data: Any data set.
         fraction: How much of the users to hold out, in (0, 1).
-        seed: Equal seeds give equal users. Which ones depends on their ids.
+        seed: Equal seeds give equal users, which depend on their ids only.
 
     Raises:
         InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data import Categorical, Dataset, Feature, MultiCategorical, Numeric
-from vecrec.data.notices import time_notices, unrated_notices
+from vecrec.data.notices import id_notices, time_notices, unrated_notices
 from vecrec.doctor.findings import Finding
 from vecrec.feedback import FeedbackPolicy
 
@@ -51,6 +51,8 @@ def _duplicates(data: Dataset) -> Iterator[Finding]:
             "remove them before training, such as by DISTINCT; they are stored once and count twice in training",
         )
     for what, ids in (("items", data.item_ids), ("users", data.user_ids)):
+        for notice in id_notices(what[:-1], ids):
+            yield Finding("error", what, notice.problem, notice.cure)
         names = Counter(str(key).strip().casefold() for key in ids)
         twins = [key for key in ids if names[str(key).strip().casefold()] > 1]
         if twins:

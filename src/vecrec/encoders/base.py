@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from vecrec._internal.validation import sequence_of
 from vecrec.errors import InvalidDataError
+from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Item, User
@@ -118,6 +119,13 @@ class Encoder(FittedPart):
         for user in checked:
             self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
+
+    def knows(self, item_id: Id) -> bool:
+        """Whether an event with this item, in a user's history, can change the user's vector.
+
+        An encoder that has learnt which items there are overrides it. By default any item may tell something.
+        """
+        return True
 
     # -- what an encoder implements
 

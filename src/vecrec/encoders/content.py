@@ -41,8 +41,8 @@ class ContentEncoder(Encoder):
       vector is their sum, with a little of the id's own direction, scaled to length 1.
     - **Users.** The mean of the vectors of the items in the history, the latest counting most and those rated below
       the middle against; and for each value of the profile, the mean of what people with that value chose. A visitor
-      gets the mean of everything that was chosen. In these means events count by their weights. The id of a user
-      says nothing.
+      gets the mean of everything that was chosen. In these means events count by their weights. The id of a
+      user says nothing.
 
     It needs no training framework, learns in one pass and is the reference that trained encoders are compared with.
 
@@ -131,6 +131,10 @@ class ContentEncoder(Encoder):
             both = self._history(user.history) + _PROFILE_WEIGHT * self._profile(user.features)
             vectors[row] = unit(both) if both.any() else self._mean
         return vectors
+
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._items
 
     def _history(self, history: Iterable[Event]) -> Floats:
         total = np.zeros(self._dim)

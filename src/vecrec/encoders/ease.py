@@ -150,6 +150,10 @@ class EASEEncoder(Encoder):
         latest = history[-self.settings.history :]
         return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
 
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._places
+
     # -- saving
 
     @override

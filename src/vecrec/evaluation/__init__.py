@@ -1,4 +1,4 @@
-"""Measuring recommendations: metrics, published protocols, a runner, and how certain its figures are."""
+"""Evaluation of recommendations: metrics, published protocols, a runner and confidence intervals."""
 
 from vecrec.evaluation import metrics
 from vecrec.evaluation.live import LiveEvaluation

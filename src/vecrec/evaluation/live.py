@@ -1,4 +1,4 @@
-"""Measuring what a live recommender serves, and at which step a held-out item is lost."""
+"""Evaluation of a live recommender, and the step at which it loses a held-out item."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class LiveEvaluation(Evaluation):
     fates: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     """For each fate and k the share of the held-out items that met it; those of one k add up to 1.
 
-    - ``found``: among the first k that were served.
+    - ``found``: among the first k recommendations.
     - ``missing``: the catalogue has no vector or no record of it.
-    - ``seen``: the user's stored events have it already, so it was excluded; never with ``exclude_seen=False``.
+    - ``seen``: the user's stored events contain it, so it was excluded; never with ``exclude_seen=False``.
     - ``filter``: it does not pass the filter.
     - ``popularity``: popularity served, because the user is unknown or the vector store did not answer.
     - ``index``: an exact search would have had it among the first k, the index did not.

@@ -1,4 +1,4 @@
-"""What is predicted for which users among which items: the tasks of published tables."""
+"""Evaluation tasks of published tables: the targets, the users and the candidate items."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Task", "cold_items", "cold_users", "from_split", "sampled_negatives"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be predicted, from what, among which items."""
+    """An evaluation task: histories, targets and candidate items."""
 
     name: str
     """The protocol in a few words."""
     train: Dataset
-    """What an encoder may learn from."""
+    """The training data."""
     history: Dataset
-    """What each user did before: the history that is handed to the encoder."""
+    """The earlier events of each user: the history that the encoder receives."""
     targets: Dataset
-    """The events that are to be found. Every user with one is measured."""
+    """The target events. Every user with a target is measured."""
     candidates: NDArray[np.bool_]
     """Which items are ranked, shape (n_items,)."""
     findable: NDArray[np.bool_]

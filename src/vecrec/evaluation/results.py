@@ -1,4 +1,4 @@
-"""The result of an evaluation, to be printed, compared, exported and drawn."""
+"""The result of an evaluation, with display, comparison, export and plot."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Evaluation:
     """
 
     model: str
-    """What the model is called."""
+    """The name of the model."""
     protocol: str
-    """What was measured, in one line."""
+    """The task, in one line."""
     metrics: Mapping[str, float]
     """The mean of each metric over the users, by names such as ``"ndcg@10"``."""
     per_user: Mapping[str, NDArray[np.float64]] = field(repr=False)
@@ -53,11 +53,11 @@ class Evaluation:
     - ``unknown_targets``: targets that no model can find, such as items that training does not know.
     """
     seconds: float = 0.0
-    """How long encoding and ranking took."""
+    """The seconds of encoding and ranking."""
     baselines: tuple[Evaluation, ...] = field(default=(), repr=False)
     """The baselines on the same task."""
     notes: Sequence[str] = ()
-    """What a reader must know to read the figures, such as targets that no model can hit."""
+    """Notes on the figures, such as targets that no model can find."""
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[self._known(name, self.metrics)]
@@ -196,7 +196,7 @@ class Evaluation:
 
     def _known(self, name: str, names: Mapping[str, object]) -> str:
         if name not in names:
-            raise InvalidDataError(f"{name!r} was not measured", f"there are {', '.join(names)}")
+            raise InvalidDataError(f"{name!r} was not measured", f"use one of {', '.join(names)}")
         return name
 
 

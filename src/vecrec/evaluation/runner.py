@@ -1,4 +1,4 @@
-"""Measuring an encoder: exact ranking, metrics, baselines."""
+"""Evaluation of an encoder: exact ranking, metrics and baselines."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def evaluate(
     name: str | None = None,
     progress: ProgressLike = None,
 ) -> Evaluation:
-    """Rank all items for every user with something held out, exactly, and say how well the held-out items do.
+    """Rank all items for every user with held-out items, exactly, and measure the ranks of the held-out items.
 
     The encoder gets users as a recommender reads them: id, profile and history. Of equal scores the worst case counts.
     Memory does not grow with the number of users.
 
     Args:
-        encoder: Fitted, on ``split.train`` and nothing else.
+        encoder: An encoder fitted on ``split.train`` only.
         split: What `vecrec.data.splits` gives, or a `Task` for another protocol.
         k: The depths of the metrics.
         part: ``"test"``, or ``"validation"``, by which settings are chosen.
@@ -64,7 +64,7 @@ def evaluate(
         exclude_seen: Whether items that a user has seen are left out of the ranking. A held-out item that the user had
             before is then a miss for every model; ``counts["targets_seen"]`` is their number. ``False`` suits data in
             which people come back to the same items, such as groceries and music.
-        name: What to call the model; by default what its class is registered as.
+        name: The name of the model; by default the registered name of its class.
         progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
     Raises:

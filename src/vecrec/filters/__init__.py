@@ -1,11 +1,12 @@
 """Filters on item fields: ``field("year") >= 1990``, combined with ``&``, ``|`` and ``~``.
 
-`Filter.matches` is the meaning. Each store compiles a filter into its engine's language, and the conformance kit holds
-the answers against this evaluator on random filters and records.
+`Filter.matches` defines the meaning. Each store compiles a filter into its engine's language, and the conformance kit
+compares the answers with this evaluator on random filters and records.
 
 A condition on a field holds only where the record has a value there (not ``None``), of the type that the condition
-compares with; ``!=`` too. Integers and floats compare by value, a ``bool`` is neither, and text compares by code point.
-``~`` is plain negation, so ``~(field("year") >= 1990)`` also finds the items without a year.
+compares with; this holds for ``!=`` too. Integers and floats compare by value, a ``bool`` compares only with a
+``bool``, and text compares by code point. ``~`` is plain negation, so ``~(field("year") >= 1990)`` also finds the items
+without a year.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a filter fits the fields that it is applied to."""
+"""The check that a filter fits the fields of a collection."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _MAX_TEXT = 100_000
 
 
 def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
-    """The filter, if each of its conditions can hold for a field of the type that it names.
+    """Check that each condition of a filter can hold for the type of its field.
 
     Args:
         where: A filter, or ``None`` for no condition.
         fields: The filterable fields with their types.
 
     Raises:
-        InvalidDataError: for anything but a filter, an unknown field, a value of another type than the field's, a
-            filter of more than 500 nodes, or one whose values, written out, take more than 100,000 characters in all.
+        InvalidDataError: for a value that is not a filter, an unknown field, a value of another type than the field's,
+            a filter of more than 500 nodes, or one whose values take more than 100,000 characters as text.
     """
     if where is None:
         return None
     if not isinstance(where, Filter):
-        raise InvalidDataError(f"{where!r} is not a filter", 'it is built from fields, such as field("year") >= 1990')
+        raise InvalidDataError(f"{where!r} is not a filter", 'build it from fields, such as field("year") >= 1990')
     for count, _ in enumerate(nodes(where), 1):
         if count > _MAX_NODES:
             raise InvalidDataError(
-                f"a filter of more than {_MAX_NODES} conditions", "use is_in for long lists of values"
+                f"the filter has more than {_MAX_NODES} conditions", "use is_in for long lists of values"
             )
     left = _MAX_TEXT
     for leaf in where.leaves():
@@ -42,7 +42,7 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
         if left < 0:
             raise InvalidDataError(
                 f"the values of the filter take more than {_MAX_TEXT:,} characters",
-                "give fewer values, or a field that says the same in one",
+                "give fewer values, or use a field that groups them",
             )
         _check_leaf(leaf, fields)
     return where
@@ -56,7 +56,7 @@ def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
     if leaf.name not in fields:
         raise InvalidDataError(
             f"no filterable field {leaf.name!r}",
-            f"there are {sorted(fields) or 'none'}; mark it filterable in the schema",
+            f"use one of {sorted(fields) or 'none'}, or mark it filterable in the schema",
         )
     kind = fields[leaf.name]
     plural = kind in ("integers", "strings")
@@ -68,4 +68,7 @@ def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
     for value in _values(leaf):
         wanted = kind[:-1] if plural else kind
         if value_type(value) not in COMPARABLE[wanted]:  # type: ignore[index]
-            raise InvalidDataError(f"field {leaf.name!r} holds {kind}", f"it cannot be compared with {value!r}")
+            raise InvalidDataError(
+                f"field {leaf.name!r} holds {kind} and cannot be compared with {value!r}",
+                "compare it with a value of that type",
+            )

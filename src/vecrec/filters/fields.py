@@ -1,4 +1,4 @@
-"""Fields, from whose comparisons a filter is built."""
+"""Fields, whose comparisons are filters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Field", "condition", "field"]
 
 
 class Field:
-    """A field of an item's record, to be compared with values."""
+    """A field of an item's record. Its comparisons with values are filters. Create one with `vecrec.field`."""
 
     __slots__ = ("name",)
     __hash__ = None  # type: ignore[assignment]  # == builds a filter, so a Field cannot be a key
@@ -47,7 +47,7 @@ class Field:
         raise InvalidDataError(f"`{value!r} in {self!r}` is not a condition", f"write {self!r}.contains({value!r})")
 
     def __and__(self, other: Any) -> NoReturn:
-        # Without parentheses, & takes 1990 & field("year") out of the middle of two comparisons.
+        # Without parentheses, & binds first: 1990 & field("year").
         raise InvalidDataError(f"{self!r} is not a condition yet", PARENTHESES)
 
     __or__ = __rand__ = __ror__ = __and__
@@ -56,14 +56,21 @@ class Field:
         raise InvalidDataError(f"{self!r} is not a condition yet", f"compare it with a value, such as ~({self!r} == 1)")
 
     def is_in(self, values: Iterable[Scalar]) -> Filter:
-        """The field's value is one of ``values``."""
+        """Return the condition that the field's value is one of ``values``.
+
+        Raises:
+            InvalidDataError: for a value that is not a list of scalars.
+        """
         return IsIn(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
     def between(self, low: float | str, high: float | str) -> Filter:
-        """The field's value is from ``low`` to ``high``, both included: ``field("price").between(1, 5)``.
+        """Return the condition that the field's value is from ``low`` to ``high``, both included.
 
         Raises:
             InvalidDataError: for bounds of different types, or a ``low`` above ``high``.
+
+        Example:
+            >>> field("price").between(1, 5)
         """
         lowest, highest = Comparison(self.name, ">=", low), Comparison(self.name, "<=", high)
         if not are_comparable(lowest.value, highest.value):
@@ -73,21 +80,36 @@ class Field:
         return lowest & highest
 
     def contains(self, value: int | str) -> Filter:
-        """The field, a list of values such as genres, contains ``value``."""
+        """Return the condition that the field, a list such as genres, contains ``value``.
+
+        Raises:
+            InvalidDataError: for a value that is not an ``int`` or ``str``.
+        """
         return Contains(self.name, value)
 
     def contains_any(self, values: Iterable[int | str]) -> Filter:
-        """The field, a list of values such as genres, contains at least one of ``values``."""
+        """Return the condition that the field, a list such as genres, contains at least one of ``values``.
+
+        Raises:
+            InvalidDataError: for values that are not a list of ``int`` or ``str``.
+        """
         return ContainsAny(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
 
 def field(name: str) -> Field:
-    """The field ``name`` of an item's record: ``field("genres").contains("Comedy") & (field("year") >= 1990)``."""
+    """Return the field ``name`` of an item's record, whose comparisons are filters.
+
+    Raises:
+        InvalidDataError: for a name that is not valid.
+
+    Example:
+        >>> field("genres").contains("Comedy") & (field("year") >= 1990)
+    """
     return Field(name)
 
 
 def condition(column: Field, operator: Operator, value: Any) -> Filter:
-    """The condition that an operator of the table makes of a field and a value.
+    """Build the condition of a field, an operator and a value.
 
     Raises:
         InvalidDataError: for a list in place of one value, or the reverse.

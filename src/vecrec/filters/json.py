@@ -69,15 +69,15 @@ for _model in (AllOf, AnyOf, NotThat):
 
 
 def compile_where(where: Where | None, depth: int = 0) -> Filter | None:
-    """The filter that a JSON value means.
+    """Compile a JSON value into a filter.
 
     Raises:
-        InvalidDataError: for a value that does not go with its operator, or too deep a nesting.
+        InvalidDataError: for a value that does not fit its operator, or a filter that is nested too deeply.
     """
     if where is None:
         return None
     if depth > _DEEPEST:
-        raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels", "make it flatter")
+        raise InvalidDataError(f"the filter is nested deeper than {_DEEPEST} levels", "nest it less")
     if isinstance(where, Condition):
         return condition(field(where.field), OPERATORS[where.op], where.value)
     if isinstance(where, NotThat):

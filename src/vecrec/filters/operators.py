@@ -1,4 +1,4 @@
-"""The operators of filters: the one table that the tree, the JSON form, the short texts and the engines read."""
+"""The operators of filters: one table for the tree, the JSON form, the short texts and the engines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["COMPARISONS", "OPERATORS", "Operator"]
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One way to compare a field with a value."""
+    """An operator that compares a field with a value."""
 
     name: str
     """Its name in the JSON form, and in short texts where it has no sign."""

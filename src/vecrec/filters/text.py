@@ -25,13 +25,16 @@ _TEXT = re.compile(rf"([A-Za-z_][A-Za-z0-9_]{{0,63}})(?:({_SIGNS})|\s+({_WORDS})
 
 
 def parse_conditions(texts: Sequence[str], fields: Mapping[str, FieldType]) -> Filter | None:
-    """The filter of conditions that must all hold; ``None`` for none.
+    """Parse conditions that must all hold.
 
     Args:
         texts: A field, one of ``= != < <= > >=`` and a value; or a field, one of the words ``between``, ``in`` and
             ``contains_any``, and values with commas between them, which a value of these cannot contain. With ``:`` in
             the middle, a field that holds a list contains the value, and any other field is equal to it.
         fields: The filterable fields with their types, which are the types of the values.
+
+    Returns:
+        The filter; ``None`` without conditions.
 
     Raises:
         InvalidDataError: for a text that is not a condition, an unknown field, or a value of another type.
@@ -48,7 +51,7 @@ def _parse(text: str, fields: Mapping[str, FieldType]) -> Filter:
         )
     name, sign, word, value = match.groups()
     if name not in fields:
-        raise InvalidDataError(f"no filterable field {name!r}", f"there are {sorted(fields) or 'none'}")
+        raise InvalidDataError(f"no filterable field {name!r}", f"use one of {sorted(fields) or 'none'}")
     kind, operator = fields[name], _BY_SIGN[sign or word]
     if sign == ":" and kind not in ("strings", "integers"):
         operator = OPERATORS["eq"]
@@ -66,5 +69,8 @@ def _typed(name: str, text: str, kind: FieldType) -> Scalar:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
     except (ValueError, KeyError) as error:
-        raise InvalidDataError(f"the field {name!r} holds {kind}", f"it cannot be compared with {text!r}") from error
+        raise InvalidDataError(
+            f"the field {name!r} holds {kind} and cannot be compared with {text!r}",
+            "compare it with a value of that type",
+        ) from error
     return text

@@ -1,4 +1,4 @@
-"""Conditions and how they combine: the tree that a filter is, and its meaning."""
+"""The tree of conditions that is a filter, and its meaning."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ __all__ = [
 ]
 
 PARENTHESES = 'put each comparison into parentheses, (field("year") >= 1990) & (...)'
-"""What a message says where Python has read ``&`` before ``>=``."""
+"""The cure where Python has evaluated ``&`` before ``>=``."""
 
 
 class Filter:
-    """A condition on an item's fields. Build one from `field`."""
+    """A condition on the fields of items. Build it from `vecrec.field`; combine filters with ``&``, ``|`` and ``~``."""
 
     __slots__ = ()
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record meets the condition."""
-        raise NotImplementedError  # each kind of condition in this file says what it means
+        """Whether a record meets the condition.
+
+        Args:
+            record: Values by field; a missing field and ``None`` have no value.
+        """
+        raise NotImplementedError  # each condition in this file implements it
 
     def leaves(self) -> Iterator[Leaf]:
-        """Every condition on a single field, from left to right."""
+        """Iterate over the conditions on single fields, from left to right."""
         for node in nodes(self):
             if isinstance(node, (Comparison, IsIn, Contains, ContainsAny)):
                 yield node
@@ -215,7 +219,7 @@ class Not(Filter):
 
 
 def nodes(where: Filter) -> Iterator[Filter]:
-    """Every part of a filter, itself first, without recursion: filters come from outside, and may be deep."""
+    """Iterate over every part of a filter, itself first, without recursion: filters of callers may be deep."""
     stack = [where]
     while stack:
         node = stack.pop()
@@ -233,13 +237,15 @@ _Key: TypeAlias = tuple[bool, Scalar]
 
 
 def _key(value: Scalar) -> _Key:
-    """What equal values of comparable types have in common: ``True`` equals no number here."""
+    """Return a key that is equal for equal values of comparable types: ``True`` is not equal to a number."""
     return isinstance(value, bool), value
 
 
 def _member(value: Scalar, name: str) -> int | str:
     if isinstance(value, (bool, float)):
-        raise InvalidDataError(f"{name} compares with an int or a str, got {value!r}", "lists hold nothing else")
+        raise InvalidDataError(
+            f"{name} compares with an int or a str, got {value!r}", "compare it with an int or a str"
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a field may hold and what it may be compared with."""
+"""The types of fields, and the values that they compare with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 FieldType: TypeAlias = Literal["boolean", "integer", "number", "string", "integers", "strings"]
-"""What a filterable field holds; the plural ones hold a list of values."""
+"""The type of a filterable field; the plural types hold a list of values."""
 
 Scalar: TypeAlias = bool | int | float | str
 """A value to compare with."""
@@ -35,10 +35,10 @@ COMPARABLE: dict[FieldType, frozenset[FieldType]] = {
 
 
 def check_field_name(name: Any) -> str:
-    """A field's name: a letter or underscore, then letters, digits and underscores, 64 at most.
+    """Check the name of a field: a letter or underscore, then letters, digits and underscores, at most 64 in all.
 
     Raises:
-        InvalidDataError: for anything else.
+        InvalidDataError: for any other name.
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidDataError(
@@ -48,7 +48,7 @@ def check_field_name(name: Any) -> str:
 
 
 def value_type(value: Scalar) -> FieldType:
-    """The type of a scalar: a ``bool`` is not an integer here."""
+    """Return the type of a scalar. A ``bool`` is not an integer."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -64,14 +64,14 @@ def are_comparable(stored: Any, value: Scalar) -> bool:
 
 
 def plain_scalars(values: Any, name: str) -> tuple[Scalar, ...]:
-    """A list of values through `plain_scalar`.
+    """Return each value of a list as `plain_scalar` returns it.
 
     Args:
         values: Any iterable but a text.
         name: The method that takes them.
 
     Raises:
-        InvalidDataError: for something other than a list, or a value that is not a scalar.
+        InvalidDataError: for a value that is not a list, or an element that is not a scalar.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidDataError(f"{name} takes a list of values, got {values!r}", "put it into a list")
@@ -79,7 +79,7 @@ def plain_scalars(values: Any, name: str) -> tuple[Scalar, ...]:
 
 
 def plain_scalar(value: Any) -> Scalar:
-    """The plain Python value, without what it may be besides, such as the member of an enumeration.
+    """Return the plain Python value, such as the ``str`` of a member of an enumeration.
 
     Raises:
         InvalidDataError: for a value that no field can hold.

@@ -1,4 +1,4 @@
-"""Where records and events live. ``base`` is the contract, ``memory`` the plain reference, then one module an engine.
+"""Stores of records and events. ``base`` is the interface, ``memory`` the reference, then one module per engine.
 
 The engines' packages are imported when a store that needs them is made.
 """

@@ -1,4 +1,4 @@
-"""The contract of a metadata store. `vecrec.testing.MetadataStoreTests` holds a test for each promise made here."""
+"""The interface of a metadata store. `vecrec.testing.MetadataStoreTests` has a test for each promise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events of a user a deletion is about: those that agree with everything that is given."""
+    """A condition on the events of a user: an event matches when it meets every condition that is given."""
 
     item_ids: frozenset[Id] | None = None
     """Only events with these items; ``None`` for all items."""
@@ -39,7 +39,7 @@ class EventFilter:
 
     @classmethod
     def of(cls, item_ids: Any, kinds: Any, time: Any) -> EventFilter | None:
-        """The filter of the arguments of `MetadataStore.delete_events`; ``None`` where all of them are ``None``.
+        """Build the filter from the arguments of `MetadataStore.delete_events`; ``None`` when all are ``None``.
 
         Raises:
             InvalidDataError: for an id, a kind or a time that is not valid.
@@ -53,7 +53,7 @@ class EventFilter:
         return cls(items, checked, None if time is None else number(time, "time") + 0.0)
 
     def matches(self, event: Event) -> bool:
-        """Whether an event is one of those."""
+        """Whether an event meets every condition."""
         return (
             (self.item_ids is None or event.item_id in self.item_ids)
             and (self.kinds is None or event.kind in self.kinds)
@@ -64,20 +64,20 @@ class EventFilter:
 class MetadataStore(Connection):
     """Records by kind and id, and the recent events of users.
 
-    The public methods check what they are given, the same way for every store, and hand plain values to the methods
-    with a leading underscore, which a store implements. What they promise:
+    The public methods check their arguments in the same way for every store and pass plain values to the methods with a
+    leading underscore, which a store implements. They promise:
 
-    - A record comes back equal, each value with its type: ``1``, ``1.0``, ``True`` and ``"1"`` stay what they are.
+    - A record is read back equal, each value with its type: ``1``, ``1.0``, ``True`` and ``"1"`` stay distinct.
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id. Ids are distinct byte for byte: ``"abc"``,
-      ``"ABC"`` and ``"abc "`` are three, and ``1`` and ``"1"`` are two.
-    - Batches may have any size, also none. A call costs round trips by the batch, not by the id.
-    - What one call has written, the next call reads, in this process and in any other.
-    - ``put`` and ``append_events`` replace; repeating one changes nothing. Deleting what is missing is not an error.
+      ``"ABC"`` and ``"abc "`` are three ids, ``1`` and ``"1"`` are two.
+    - A batch may have any size and may be empty. The round trips of a call do not grow with the number of ids.
+    - A call reads what earlier calls have written, in this process and in any other.
+    - ``put`` and ``append_events`` are idempotent. Deleting a missing record or event is not an error.
     - A user, an item, a time and a kind together name one event.
-    - All of a batch is written or none of it, where the engine can; a store whose engine cannot says so in its
-      docstring.
-    - Invalid input is refused before anything is written. What the caller passes is neither kept nor changed, and
-      what a call returns is the caller's own.
+    - A batch is written completely or not at all where the engine can do so. A store whose engine cannot says so in
+      its docstring.
+    - Invalid input is refused before anything is written. The store neither keeps nor changes the caller's values, and
+      the caller may change what a call returns.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
@@ -85,15 +85,18 @@ class MetadataStore(Connection):
     # -- records
 
     def put(self, kind: str, records: Mapping[Id, Mapping[str, Any]]) -> None:
-        """Write whole records by id, replacing what was there.
+        """Write whole records by id. They replace the records that the ids had.
 
         Args:
-            kind: The family of records, such as ``"item"``: a lower-case letter, then up to 31 lower-case letters,
-                digits, underscores.
+            kind: The kind of record, such as ``"item"``: a lower-case letter, then up to 31 lower-case letters, digits
+                and underscores.
             records: JSON objects by id. Tuples and arrays in them become lists, NumPy scalars Python values.
 
         Raises:
-            InvalidDataError: for an invalid id or a value that JSON cannot carry.
+            InvalidDataError: for an invalid kind, an invalid id or a value that JSON cannot represent.
+
+        Example:
+            >>> store.put("item", {1: {"title": "Fargo", "genres": ["Crime"]}})
         """
         _check_kind(kind)
         if not isinstance(records, Mapping):
@@ -105,29 +108,56 @@ class MetadataStore(Connection):
             self._put(kind, plain)
 
     def get(self, kind: str, ids: Sequence[Id]) -> dict[Id, Record]:
-        """The records of some ids, in the order of ``ids``, read in one batch; ids without a record are left out."""
+        """Return the records of some ids, read in one batch.
+
+        Args:
+            kind: The kind of record, as for `put`.
+            ids: Any number of ids.
+
+        Returns:
+            The records by id, in the order of ``ids``. Ids without a record are left out.
+
+        Raises:
+            InvalidDataError: for an invalid kind or id.
+        """
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(ids)))
         found = self._get(kind, unique) if unique else {}
         return {key: found[key] for key in unique if key in found}
 
     def delete(self, kind: str, ids: Sequence[Id]) -> None:
-        """Remove records; ids without a record are not an error."""
+        """Remove records. Ids without a record are not an error.
+
+        Raises:
+            InvalidDataError: for an invalid kind or id.
+        """
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(ids)))
         if unique:
             self._delete(kind, unique)
 
     def scan(self, kind: str, batch_size: int = 1000) -> Iterator[tuple[Id, Record]]:
-        """Every id of a kind once with its record, in any order, read ``batch_size`` at a time.
+        """Iterate over every id of a kind once with its record, in any order.
 
-        Records that exist from before the first batch to after the last one are certain to be among them; others may.
+        A record that exists from before the first batch until after the last one is always among them. A record that is
+        written or deleted meanwhile may be missing.
+
+        Args:
+            kind: The kind of record, as for `put`.
+            batch_size: How many records are read at a time, at least 1.
+
+        Raises:
+            InvalidDataError: for an invalid kind or batch size; raised by the call, not by the iteration.
         """
         _check_kind(kind)
         return self._scan(kind, integer(batch_size, "batch_size", low=1))
 
     def count(self, kind: str) -> int:
-        """How many records of a kind there are."""
+        """Return the number of records of a kind.
+
+        Raises:
+            InvalidDataError: for an invalid kind.
+        """
         _check_kind(kind)
         return self._count(kind)
 
@@ -136,15 +166,21 @@ class MetadataStore(Connection):
     def append_events(self, events: Sequence[Event]) -> None:
         """Add events to their users' histories.
 
-        - A user, an item, a time and a kind name one event. Appended again, it takes the new rating and keeps its
-          place. Of an event that stands twice in one call, the last one counts, at the last one's place.
+        - A user, an item, a time and a kind name one event. An event that is appended again takes the new rating and
+          keeps its place. Of an event that is given twice in one call, the last one counts, at the place of the last.
         - A history is ordered by time. Events of equal times keep the order in which they were appended, within a call
           and between calls.
-        - A store may keep only the latest events of each user, as its constructor says. Then the oldest are dropped,
-          but never the latest event of this call: a click from a clock that is behind is read by the next call.
+        - A store may keep only the latest events of each user, as its constructor says. It then drops the oldest, but
+          never the latest event of this call: the next call reads a click even when the client's clock is slow.
+
+        Args:
+            events: Events of any users, each with a user and a time.
 
         Raises:
-            InvalidDataError: for something else than an event, or an event without a user or a time.
+            InvalidDataError: for a value that is not an event, or an event without a user or a time.
+
+        Example:
+            >>> store.append_events([Event(42, 7, time=1_700_000_000, kind="view")])
         """
         checked = [_check_event(event) for event in _check_sequence(events, "events")]
         if checked:
@@ -156,14 +192,17 @@ class MetadataStore(Connection):
             self._append_events(list(last.values()))
 
     def recent_events(self, user_ids: Sequence[Id], limit: int | None = None) -> dict[Id, list[Event]]:
-        """The latest events of each user, oldest first, read in one batch.
+        """Return the latest events of each user, oldest first, read in one batch.
 
         Args:
-            user_ids: Whose events.
-            limit: At most so many for each user; ``None`` for all that are kept.
+            user_ids: The users whose events are read.
+            limit: The most events of each user, at least 1; ``None`` for all that are kept.
 
         Returns:
-            A list for every given user, empty for one without events, in the order of ``user_ids``.
+            A list for every given user, in the order of ``user_ids``; empty for a user without events.
+
+        Raises:
+            InvalidDataError: for an invalid id or limit.
         """
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
         checked = None if limit is None else integer(limit, "limit", low=1)
@@ -173,9 +212,20 @@ class MetadataStore(Connection):
     def read_users(
         self, kind: str, user_ids: Sequence[Id], limit: int | None = None
     ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
-        """What ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` return.
+        """Return what ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` return.
 
-        It costs one round trip where the engine can.
+        It takes one round trip where the engine can answer both at once.
+
+        Args:
+            kind: The kind of the users' records, as for `put`.
+            user_ids: The users to read.
+            limit: The most events of each user, at least 1; ``None`` for all that are kept.
+
+        Returns:
+            The records by id, and a list of events for every given user.
+
+        Raises:
+            InvalidDataError: for an invalid kind, id or limit.
         """
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
@@ -191,20 +241,22 @@ class MetadataStore(Connection):
         kinds: Sequence[str | None] | None = None,
         time: float | None = None,
     ) -> None:
-        """Remove events of some users: all of them, or those that agree with every condition given.
+        """Remove events of some users: all of them, or those that meet every condition given.
 
-        A user whose last event goes is no longer among those of `scan_events`. Users and events that are missing are
-        not an error. ``store.delete_events([42], item_ids=[7], kinds=["like"])`` takes back user 42's like of item 7.
+        A user without events left is no longer returned by `scan_events`. Missing users and events are not an error.
 
         Args:
-            user_ids: Whose events.
+            user_ids: The users whose events are removed.
             item_ids: Only events with these items; ``None`` for all items.
-            kinds: Only events of these kinds; ``None`` among them stands for events without a kind. ``None`` instead of
-                a sequence for all kinds.
+            kinds: Only events of these kinds, where ``None`` stands for events without a kind; ``None`` instead of a
+                sequence for all kinds.
             time: Only events of this time, in seconds since 1970; ``None`` for all times.
 
         Raises:
             InvalidDataError: for an id, a kind or a time that is not valid.
+
+        Example:
+            >>> store.delete_events([42], item_ids=[7], kinds=["like"])  # user 42 no longer likes item 7
         """
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
         only = EventFilter.of(item_ids, kinds, time)
@@ -213,10 +265,15 @@ class MetadataStore(Connection):
             self._delete_events(unique, only)
 
     def scan_events(self, batch_size: int = 1000) -> Iterator[tuple[Id, list[Event]]]:
-        """Every user who has events once, in any order, with the events that are kept, oldest first.
+        """Iterate over every user with events once, in any order, with the kept events, oldest first.
 
-        Users without a record are among them: this is how to find those who have only events. The events are read
-        ``batch_size`` users at a time.
+        Users without a record are included.
+
+        Args:
+            batch_size: How many users are read at a time, at least 1.
+
+        Raises:
+            InvalidDataError: for an invalid batch size; raised by the call, not by the iteration.
         """
         return self._scan_events(integer(batch_size, "batch_size", low=1))
 
@@ -224,49 +281,88 @@ class MetadataStore(Connection):
 
     @abstractmethod
     def _put(self, kind: str, records: dict[Id, Record]) -> None:
-        """The records are copies that the store may keep."""
+        """Write records. They replace the records that the ids had.
+
+        Values must be read back equal and with their types: ``1``, ``1.0`` and ``True`` stay distinct.
+
+        Args:
+            kind: The kind of record.
+            records: JSON objects by id. Copies that the store may keep.
+        """
 
     @abstractmethod
-    def _get(self, kind: str, ids: list[Id]) -> dict[Id, Record]: ...
+    def _get(self, kind: str, ids: list[Id]) -> dict[Id, Record]:
+        """Return the records of the given ids, read in one batch.
+
+        Returns:
+            The records by id, in any order. Ids without a record are left out.
+        """
 
     @abstractmethod
-    def _delete(self, kind: str, ids: list[Id]) -> None: ...
+    def _delete(self, kind: str, ids: list[Id]) -> None:
+        """Remove records. Ids without a record are not an error."""
 
     @abstractmethod
-    def _scan(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]: ...
+    def _scan(self, kind: str, batch_size: int) -> Iterator[tuple[Id, Record]]:
+        """Iterate over every id of a kind once with its record, in any order, read ``batch_size`` at a time.
+
+        Records that exist from the first batch to the last must be among them.
+        """
 
     @abstractmethod
-    def _count(self, kind: str) -> int: ...
+    def _count(self, kind: str) -> int:
+        """Return the number of records of a kind."""
 
     @abstractmethod
     def _append_events(self, events: list[Event]) -> None:
-        """No two of the events have the same user, item, time and kind."""
+        """Add events to their users' histories, ordered by time.
+
+        - Of equal times, the event that was appended first comes first.
+        - An event that exists already takes the new rating and keeps its place.
+        - A store may keep only the latest events of each user.
+
+        Args:
+            events: No two of them have the same user, item, time and kind.
+        """
 
     @abstractmethod
-    def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]: ...
+    def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
+        """Return the latest ``limit`` events of each user, oldest first, read in one batch.
+
+        Args:
+            user_ids: The users to read.
+            limit: At least 1; ``None`` for all events that are kept.
+
+        Returns:
+            The events by user. Users without events may be left out.
+        """
 
     def _read_users(
         self, kind: str, user_ids: list[Id], limit: int | None
     ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
-        """Two batched reads; override it where the engine answers both in one round trip."""
+        """Return what `_get` and `_recent_events` return.
+
+        The default makes two batched reads. Override it where the engine answers both in one round trip.
+        """
         return self._get(kind, user_ids), self._recent_events(user_ids, limit)
 
     @abstractmethod
     def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
-        """Remove the events that ``only`` matches; all of them where it is ``None``."""
+        """Remove the events of the given users that ``only`` matches; all of them where it is ``None``."""
 
     @abstractmethod
-    def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]: ...
+    def _scan_events(self, batch_size: int) -> Iterator[tuple[Id, list[Event]]]:
+        """Iterate over every user with events once, in any order, with the kept events, oldest first."""
 
 
 @dataclass(frozen=True)
 class Risk:
-    """Something about an engine's settings that may lose what was written."""
+    """A setting of an engine that may lose written data."""
 
     problem: str
     """What is wrong, with the engine's address and the setting."""
     cure: str
-    """What to do about it."""
+    """What to do next."""
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.cure}"
@@ -274,10 +370,10 @@ class Risk:
 
 @runtime_checkable
 class ReportsRisks(Protocol):
-    """A store that can report what endangers its data. Optional."""
+    """A store that can report settings of its engine that may lose data. Optional."""
 
     def warnings(self) -> list[Risk]:
-        """Settings of the engine that may lose what was written; empty where there are none."""
+        """Return the settings of the engine that may lose written data; an empty list where all are safe."""
 
 
 # -- what the stores share
@@ -296,21 +392,21 @@ def seconds(value: Any, name: str) -> float:
     """A duration in seconds, more than 0 and at most a day.
 
     Raises:
-        InvalidDataError: for anything else.
+        InvalidDataError: for any other value.
     """
     return number(value, name, above=0, high=86_400)
 
 
 def closed_error() -> StoreError:
     """The error of a call after ``close``."""
-    return StoreError("this metadata store was closed", "make a new one")
+    return StoreError("this metadata store was closed", "create a new one")
 
 
 def read_records(kind: str, ids: Sequence[Id], texts: Sequence[str]) -> dict[Id, Record]:
     """The records of ids from their JSON texts.
 
-    A text that is not a JSON object was changed by another program. It is left out, as if there were no record, and
-    logged: one such record must not fail the reads of others.
+    A text that is not a JSON object was changed by another program. It is logged and left out: one such record
+    must not fail the reads of others.
     """
     try:
         # One call of the parser for all: its start costs as much as a small record.
@@ -351,7 +447,7 @@ def _check_sequence(values: Any, what: str) -> Sequence[Any]:
 def _check_event(event: Any) -> Event:
     if not isinstance(event, Event):
         raise InvalidDataError(
-            f"expected an Event, got {event!r} of type {type(event).__name__}", "make an Event of it, Event(...)"
+            f"expected an Event, got {event!r} of type {type(event).__name__}", "give Event(user_id, item_id, time)"
         )
     if event.user_id is None or event.time is None:
         raise InvalidDataError(

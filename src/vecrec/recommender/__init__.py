@@ -2,7 +2,8 @@
 
 ``recommender`` is the facade. ``request`` checks what is asked, ``pipeline`` answers it step by step with ``users`` and
 ``dislikes``, by the release that ``live`` follows. ``publish`` makes releases and checks them with ``release_checks``,
-``catalogue`` changes the items in both stores. ``batch`` and ``migrate`` work on the whole of it.
+``catalogue`` changes the items in both stores, and ``ownership`` says whose these are. ``loading`` brings in a data
+set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of it.
 """
 
 from vecrec.recommender.live import LoadedRelease

@@ -7,6 +7,7 @@ the marks. What a crash leaves is found by the marks, or by comparing the digest
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from vecrec.errors import InvalidDataError, ReleaseError, StoreError
 from vecrec.filters import FieldType, Filter
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
+from vecrec.recommender.edits import ITEM_EDIT, edit_record, edits_of
+from vecrec.recommender.ownership import Ownership
 from vecrec.recommender.report import Report
 from vecrec.records import Record, record_digest
 from vecrec.releases import Archive
@@ -30,8 +33,7 @@ if TYPE_CHECKING:
     from vecrec.data import Schema
 
 __all__ = [
-    "BATCH", "DIGEST", "EVENT_BATCH", "ITEM", "JOURNAL", "PENDING", "USER", "Catalogue", "Generation", "Rows", "claim",
-    "owner_of",
+    "BATCH", "DIGEST", "EVENT_BATCH", "ITEM", "JOURNAL", "PENDING", "USER", "Catalogue", "Generation", "Rows",
 ]  # fmt: skip
 
 ITEM, USER = "item", "user"
@@ -48,21 +50,12 @@ EVENT_BATCH = 20_000
 DIGEST = "_digest"
 """The attribute beside each vector that says which state of the record it was made from."""
 
-_DELETE = "delete"
-_OWNER_KIND, _OWNER_KEY = "vecrec", "owner"
+MAX_DELETED = 0.5
+"""The share of the vectors that `Catalogue.repair` deletes without being told to."""
+
+_UPSERT, _DELETE = "upsert", "delete"
 
 _log = logging.getLogger("vecrec")
-
-
-def owner_of(metadata: MetadataStore) -> str | None:
-    """The name of the recommender whose metadata store this is; ``None`` for an unclaimed one."""
-    name = metadata.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("name")
-    return None if name is None else str(name)
-
-
-def claim(metadata: MetadataStore, name: str, live: str | None) -> None:
-    """Make a metadata store the recommender's own, and say which release is live on it."""
-    metadata.put(_OWNER_KIND, {_OWNER_KEY: {"name": name, "live": live}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +118,19 @@ class Catalogue:
     """
 
     def __init__(self, vectors: VectorStore, metadata: MetadataStore, archive: Archive) -> None:
-        self.vectors, self.metadata, self._archive = vectors, metadata, archive
+        self.vectors, self._metadata, self._archive = vectors, metadata, archive
+        self.ownership = Ownership(metadata, archive)
+
+    @property
+    def metadata(self) -> MetadataStore:
+        """The metadata store, after it was found to be the recommender's own.
+
+        Raises:
+            InvalidDataError: when it is that of another recommender or another catalogue.
+            ReleaseError: when it holds nothing of a recommender that has a live release.
+        """
+        self.ownership.check()
+        return self._metadata
 
     # -- changing it
 
@@ -136,12 +141,11 @@ class Catalogue:
             ReleaseError: when these artifacts are a copy, and a later release was published elsewhere: what is written
                 to the release that they know would be lost from search.
         """
-        live = self.metadata.get(_OWNER_KIND, [_OWNER_KEY]).get(_OWNER_KEY, {}).get("live")
-        newest = self._archive.newest()
-        if isinstance(live, str) and newest is not None and live > newest:
+        owner, newest = self.ownership.owner(), self._archive.newest()
+        if owner is not None and owner.live is not None and newest is not None and owner.live > newest:
             raise ReleaseError(
-                f"the release {live!r} was published from other artifacts than {self._archive.path}, which end with "
-                f"{newest!r}",
+                f"the release {owner.live!r} was published from other artifacts than {self._archive.path}, which "
+                f"end with {newest!r}",
                 "let all processes share one directory of artifacts, or copy it again",
             )
 
@@ -150,7 +154,7 @@ class Catalogue:
         self.check_artifacts()
         rows = generation.encode(records)  # what cannot be encoded is refused before anything is written
         before = self.metadata.get(ITEM, rows.ids)
-        self._mark(rows.ids, "upsert")
+        edit = self._begin(rows.ids, _UPSERT)
         self.metadata.put(ITEM, records)
         try:
             generation.write(self.vectors, rows)
@@ -160,42 +164,68 @@ class Catalogue:
             self.metadata.delete(ITEM, [key for key in rows.ids if key not in before])
             self.unmark(rows.ids)
             raise
-        self.unmark(rows.ids)
+        self._end(rows.ids, edit)
 
     def delete(self, generation: Generation, ids: Sequence[Id]) -> None:
         """Remove vectors, then records."""
         self.check_artifacts()
-        self._mark(ids, _DELETE)
+        edit = self._begin(ids, _DELETE)
         self.vectors.delete(generation.collection, ids)
         self.metadata.delete(ITEM, ids)
-        self.unmark(ids)
+        self._end(ids, edit)
 
-    def put_records(self, records: Mapping[Id, Record], *, marked: bool) -> int:
-        """Write the records that are new or differ, whose vectors a build will make; returns their number."""
+    def put_records(self, records: Mapping[Id, Record | None], as_of: float, *, marked: bool) -> int:
+        """Write the records of a data set that are new or differ, whose vectors a build will make.
+
+        Args:
+            records: ``None`` for an item that is only mentioned: it gets an empty record, unless it has one or was
+                deleted.
+            as_of: The moment that the data set is of. What was edited at that moment or later stays as it is.
+            marked: Whether to mark the changed items until their vectors have followed.
+
+        Returns:
+            How many were written.
+        """
         ids = list(records)
         held, marks = self.metadata.get(ITEM, ids), self.metadata.get(PENDING, ids)
+        edits = edits_of(self.metadata.get(ITEM_EDIT, ids), marks)
+        stated = {
+            key: record
+            for key, record in records.items()
+            if record is not None and (key not in edits or edits[key].at < as_of)
+        }
         # By digest, since 1, 1.0 and True are equal in Python and not in JSON.
         digests = {key: record_digest(record) for key, record in held.items()}
-        changed = {key: record for key, record in records.items() if digests.get(key) != record_digest(record)}
+        changed = {key: record for key, record in stated.items() if digests.get(key) != record_digest(record)}
+        gone = {key for key, edit in edits.items() if edit.deleted}
+        changed |= {key: {} for key, record in records.items() if record is None and key not in {*held, *gone}}
         # A deletion that a crash has cut short must not be brought to its end after this.
-        to_mark = dict.fromkeys([*(changed if marked else ()), *marks])
+        to_mark = dict.fromkeys([*(changed if marked else ()), *(key for key in marks if key in stated)])
         if to_mark:
-            self._mark(list(to_mark), "upsert")
+            self._mark({key: {"op": _UPSERT} for key in to_mark})
         self.metadata.put(ITEM, changed)
+        self.metadata.delete(ITEM_EDIT, [key for key in stated if key in edits])
         return len(changed)
 
     def mend(self, generation: Generation, ids: Sequence[Id]) -> None:
         """Make the vectors of these items agree with their records, and end what a crash has left half done."""
         for part in batched(ids, BATCH):
             self._journal(part)
-            self._finish_deletes(generation, part)
+            self._finish(generation, part)
             records = self.metadata.get(ITEM, part)
             self.vectors.delete(generation.collection, [key for key in part if key not in records])
             generation.write(self.vectors, generation.encode(records))
 
-    def repair(self, generation: Generation, ids: Sequence[Id]) -> None:
-        """Mend items of the generation that serves, and clear their marks."""
+    def repair(self, generation: Generation, ids: Sequence[Id], *, allow_deletions: bool = False) -> None:
+        """Mend items of the generation that serves, and clear their marks.
+
+        Raises:
+            ReleaseError: when more than a share `MAX_DELETED` of the vectors would be deleted, since their items have
+                no record, and ``allow_deletions`` is false.
+        """
         self.check_artifacts()
+        if not allow_deletions:
+            self._refuse_deletions(generation, ids)
         self.mend(generation, ids)
         self.unmark(ids)
 
@@ -203,7 +233,7 @@ class Catalogue:
         """Make a release the live one, and clear the marks that it settles."""
         self._archive.switch(release_id)
         try:
-            claim(self.metadata, self._archive.name, release_id)
+            self.ownership.claim(release_id)
             # Not before: until the switch, these marks are what finds the other release's unfinished changes.
             self.unmark(settled)
         except StoreError as error:  # it is live already, and repair() clears the marks
@@ -291,17 +321,44 @@ class Catalogue:
 
     # -- the steps of a change
 
-    def _mark(self, ids: Sequence[Id], operation: str) -> None:
-        self._journal(ids)
-        self.metadata.put(PENDING, {key: {"op": operation} for key in ids})
+    def _begin(self, ids: Sequence[Id], operation: str) -> Record:
+        """Mark items that an edit is about to change; returns the edit."""
+        edit = edit_record(operation, time.time())
+        self._mark(dict.fromkeys(ids, edit))
+        return edit
+
+    def _end(self, ids: Sequence[Id], edit: Record) -> None:
+        """Keep the time of an edit that is done, and clear its marks."""
+        self.metadata.put(ITEM_EDIT, dict.fromkeys(ids, edit))
+        self.unmark(ids)
+
+    def _mark(self, marks: Mapping[Id, Record]) -> None:
+        self._journal(list(marks))
+        self.metadata.put(PENDING, marks)
 
     def _journal(self, ids: Sequence[Id]) -> None:
         # Before the stores change, so that a build of a release beside this one cannot miss it.
         if self._archive.building():
             self.metadata.put(JOURNAL, {key: {} for key in ids})
 
-    def _finish_deletes(self, generation: Generation, ids: Sequence[Id]) -> None:
+    def _refuse_deletions(self, generation: Generation, ids: Sequence[Id]) -> None:
+        held = self.vectors.count(generation.collection)
+        doomed = 0
+        for part in batched(ids, BATCH):
+            records, marks = self.metadata.get(ITEM, part), self.metadata.get(PENDING, part)
+            lost = [key for key in part if key not in records and marks.get(key, {}).get("op") != _DELETE]
+            doomed += len(self.vectors.fetch(generation.collection, lost))
+        if doomed > MAX_DELETED * held:
+            raise ReleaseError(
+                f"{doomed:,} of {held:,} vectors would be deleted, since their items have no record",
+                "check that the metadata store has not lost them; repair(allow_deletions=True), or "
+                "vecrec repair --allow-deletions, deletes them",
+            )
+
+    def _finish(self, generation: Generation, ids: Sequence[Id]) -> None:
+        """Bring to their ends the edits of items that a crash has cut short."""
         marks = self.metadata.get(PENDING, ids)
+        self.metadata.put(ITEM_EDIT, {key: mark for key, mark in marks.items() if "at" in mark})
         doomed = [key for key, mark in marks.items() if mark.get("op") == _DELETE]
         if doomed:
             # Where another generation serves still, the items must not be found there without their records either.

@@ -12,38 +12,64 @@ from vecrec._internal.exact import cosines
 from vecrec.ids import Id
 from vecrec.types import Hit
 
-__all__ = ["LATEST", "MAX_PENALTY", "MIN_COSINE", "demoted", "similarity_to_disliked"]
+__all__ = ["LATEST", "MAX_PENALTY", "NEAR", "NEAREST", "REFERENCES", "demoted", "similarity_to_disliked"]
 
 LATEST = 50
 """How many of a user's dislikes count, the latest ones; none of the others is recommended either."""
 
-MIN_COSINE = 0.3
-"""The cosine up to which two items are not similar. Chosen on MovieLens 1M."""
+NEAR, NEAREST = 1.0, 5.0
+"""Where similarity to a disliked item begins and where it is complete, in standard deviations above the mean of the
+candidates' cosines. Chosen on MovieLens 100K for four encoders."""
+
+REFERENCES = 100
+"""Items at least whose cosines say what is usual; popular ones stand beside fewer candidates."""
 
 MAX_PENALTY = 1.01
 """How many spans of the scores an item loses that is equal to a disliked one: enough to rank below all others."""
 
 
 def similarity_to_disliked(
-    ids: Sequence[Id], disliked: Sequence[Id], vectors: Mapping[Id, NDArray[np.float32]]
+    ids: Sequence[Id],
+    disliked: Sequence[Id],
+    vectors: Mapping[Id, NDArray[np.float32]],
+    shares: Mapping[Id, float],
+    references: Sequence[Id] = (),
 ) -> NDArray[np.float32]:
     """How similar each item is to the nearest disliked one, from 0 to 1, shape (n,).
 
-    The largest cosine to one of the latest `LATEST` dislikes, less `MIN_COSINE`, as a share of what is above it; 0
-    where one of the two has no vector.
+    How large a cosine is depends on the encoder, and candidates for one user are all similar to each other. So a cosine
+    to a disliked item counts by its distance from the mean of the candidates, in standard deviations, after what
+    popularity explains of it: 0 up to `NEAR`, 1 from `NEAREST`. The largest over the latest `LATEST` dislikes; 0 where
+    one of the two has no vector.
 
     Args:
         ids: The items.
         disliked: The disliked items, the latest last.
-        vectors: The vectors of both, shape (dim,) each, as far as there are any.
+        vectors: The vectors of all items, shape (dim,) each, as far as there are any.
+        shares: The popularity of items, 0 for those that are not among them.
+        references: More items whose cosines say what is usual.
     """
+    found = np.zeros(len(ids), np.float32)
     away = [vectors[key] for key in disliked[-LATEST:] if key in vectors]
     rows = [row for row, key in enumerate(ids) if key in vectors]
-    found = np.zeros(len(ids), np.float32)
+    given = {*ids, *disliked}
+    keys = [*(ids[row] for row in rows), *(key for key in references if key in vectors and key not in given)]
     if away and rows:
-        nearest = cosines(np.array([vectors[ids[row]] for row in rows]), np.array(away)).max(axis=1)
-        found[rows] = np.clip((nearest - MIN_COSINE) / (1 - MIN_COSINE), 0, 1)
+        popularity = np.log1p(1_000 * np.array([shares.get(key, 0.0) for key in keys]))
+        near = cosines(np.array([vectors[key] for key in keys]), np.array(away))
+        positions = _standardised(near, popularity)[: len(rows)].max(axis=1)
+        found[rows] = np.clip((positions - NEAR) / (NEAREST - NEAR), 0, 1)
     return found
+
+
+def _standardised(near: NDArray[np.float64], popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column in standard deviations from its mean, less what rises with popularity, shape (n, m)."""
+    centred, bias = near - near.mean(axis=0), popularity - popularity.mean()
+    slopes = (bias @ centred / max(float(bias @ bias), 1e-9)).clip(0)
+    rest = centred - np.outer(bias, slopes)
+    deviations = rest.std(axis=0)
+    found: NDArray[np.float64] = rest / np.where(deviations > 1e-6, deviations, np.inf)
+    return np.where(near > 0, found, 0)
 
 
 def demoted(hits: Sequence[Hit], similarity: NDArray[np.float32], *, shares: bool = False) -> list[Hit]:

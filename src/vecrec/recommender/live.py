@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
@@ -21,7 +21,9 @@ from vecrec.errors import (
     VecrecError,
 )
 from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id
 from vecrec.recommender.catalogue import Generation
+from vecrec.recommender.neighbours import Neighbours
 from vecrec.registry import find_part
 from vecrec.releases import Archive, Golden, Popularity, Release
 from vecrec.rerankers.base import Reranker
@@ -57,6 +59,16 @@ class LoadedRelease(Generation):
     """The second stage, if it has one."""
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     """What events mean: the release's own policy, unless the recommender was given another one."""
+    neighbours: Neighbours = field(default_factory=Neighbours.none)
+    """The items that the same users choose; without any in a release that has none."""
+    away: StoreUnavailableError | None = None
+    """Why its vectors cannot be read, where the collection is gone; popularity serves then."""
+    shares: Mapping[Id, float] = field(init=False)
+    """The popularity of each of the popular items."""
+
+    def __post_init__(self) -> None:
+        Generation.__post_init__(self)
+        object.__setattr__(self, "shares", dict(zip(self.popularity.ids, self.popularity.shares)))
 
 
 class LiveRelease:
@@ -75,6 +87,7 @@ class LiveRelease:
         """The answer of one release, the same one from beginning to end.
 
         Where that one is dropped on the way, because others have gone live meanwhile, the live one answers instead.
+        Where the live one itself has lost its collection, it answers without vectors.
         """
         live = self.get()
         while True:
@@ -82,6 +95,8 @@ class LiveRelease:
                 return question(live)
             except StoreError as error:
                 live = self._replacement(live, error)
+                if live.away is not None:
+                    _log.warning("%s", live.away)
 
     @contextmanager
     def reading(self) -> Iterator[LoadedRelease]:
@@ -90,26 +105,34 @@ class LiveRelease:
         try:
             yield live
         except StoreError as error:
-            self._replacement(live, error)
+            if self._replacement(live, error).away is not None:
+                raise self._gone(live.collection) from error
             raise
 
     def _replacement(self, live: LoadedRelease, error: StoreError) -> LoadedRelease:
-        """The release that is live by now; raises where ``live`` still is, so that the error has another reason."""
+        """The release that is live by now; where ``live`` still is, the same without its collection, if that is gone.
+
+        Raises:
+            StoreError: where the error has another reason.
+        """
         if isinstance(error, StoreUnavailableError):
             raise error
         newer = self.current()
         if newer.release.id != live.release.id:
             return newer
-        if isinstance(error, CollectionNotFoundError):
-            raise self._gone(live.collection) from error
-        raise error
+        if not isinstance(error, CollectionNotFoundError):
+            raise error
+        gone = self._gone(live.collection)
+        if live.away is not None:
+            raise gone from error
+        return replace(live, away=StoreUnavailableError(gone.problem, gone.cure))
 
     def get(self) -> LoadedRelease:
         """The live release as far as this process knows; one that cannot be loaded does not replace one that can.
 
         Raises:
             NotFittedError: when there is none.
-            ReleaseError: when it is damaged or its collection is gone.
+            ReleaseError: when it is damaged.
         """
         # While one thread loads the next release, the others go on with the one that they have.
         if time.monotonic() >= self._next_look and self._lock.acquire(blocking=self._live is None):
@@ -139,7 +162,7 @@ class LiveRelease:
 
         Raises:
             NotFittedError: when there is none.
-            ReleaseError: when it is damaged or its collection is gone.
+            ReleaseError: when it is damaged.
         """
         with self._lock:
             self._look()
@@ -162,7 +185,7 @@ class LiveRelease:
             if release_id is None or (self._live is not None and self._live.release.id == release_id):
                 return
             try:
-                self._live = self.load(release_id)
+                self._live = load_release(self._archive, release_id, self._given)
             except ReleaseError:
                 # It may have been replaced while it was being read.
                 if self._archive.live()[0] == release_id:
@@ -206,6 +229,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
+        neighbours = Neighbours.load(directory)
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
         feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
     except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
@@ -215,7 +239,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
             f"the reranker of the release {release_id!r} has another fingerprint than when it was made",
             "its files or its code have changed; roll back or fit again",
         )
-    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback)
+    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours)
 
 
 def _class_of(group: str, name: str, given: type | None) -> Any:

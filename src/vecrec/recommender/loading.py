@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +14,7 @@ from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, USER, Catalogue
+from vecrec.recommender.edits import ITEM_EDIT, USER_EDIT, Forgotten, drop_edits, edits_of
 from vecrec.records import Record
 from vecrec.releases import Archive
 from vecrec.types import Event
@@ -23,42 +22,80 @@ from vecrec.types import Event
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["load_dataset"]
+__all__ = ["UNDATED", "load_dataset"]
 
-_UNDATED = 10_000_000
+UNDATED = 10_000_000
 """Seconds: events of a log without times are stored below it, some months after the beginning of 1970."""
 
 
 def load_dataset(
-    data: Dataset, metadata: MetadataStore, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress
+    data: Dataset, catalogue: Catalogue, archive: Archive, forgotten: Forgotten, *, live: bool, progress: Progress
 ) -> None:
     """Write what a data set knows. Records that are equal already stay as they are; those that are not there too.
 
+    What was deleted, edited or forgotten at the moment that the data set is of, or later, stays so. Where the data set
+    has records of items, those without one are not written. Where it has none, every item that occurs is an item.
+
     Args:
         data: Where it comes from.
-        metadata: Where it goes.
-        catalogue: Writes the items.
+        catalogue: Where it goes.
         archive: Its lock is held for each batch of items, so that other changes wait for a moment only.
+        forgotten: The users who stay forgotten.
         live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
         progress: Receives each step.
     """
-    done = 0
-    for items in batched(data.items(), BATCH):
-        records: dict[Id, Record] = {item.id: dict(item.features) for item in items if item.id is not None}
-        with archive.catalogue_lock():
-            catalogue.put_records(records, marked=live)
-        done += len(records)
-        progress(Step("items", done, data.n_items))
+    _load_items(data, catalogue, archive, live=live, progress=progress)
+    metadata = catalogue.metadata
+    data = forgotten.without(data)
+    known = forgotten.times(data.user_ids)
     done = 0
     for users in batched(data.users(), BATCH):
-        metadata.put(USER, {user.id: dict(user.features) for user in users if user.id is not None and user.features})
+        profiles = {user.id: dict(user.features) for user in users if user.id is not None and user.features}
+        _put_profiles(metadata, profiles, data.as_of)
+        _forget_again(metadata, forgotten, profiles, known)
         done += len(users)
         progress(Step("users", done, data.n_users))
+    drop_edits(metadata, USER_EDIT, data.as_of)
     done = 0
     for events in batched(_stored(data, metadata), EVENT_BATCH):
         metadata.append_events(events)
+        _forget_again(metadata, forgotten, {event.user_id for event in events if event.user_id is not None}, known)
         done += len(events)
         progress(Step("events", done, data.n_events))
+
+
+def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress) -> None:
+    given = any(record is not None for record in data.item_records)
+    done = 0
+    for rows in batched(zip(data.item_ids, data.item_records), BATCH):
+        with archive.catalogue_lock():
+            stated = {key: record for key, record in rows if record is not None or not given}
+            catalogue.put_records(stated, data.as_of, marked=live)
+        done += len(rows)
+        progress(Step("items", done, data.n_items))
+    with archive.catalogue_lock():
+        # The events of a deleted item may go on mentioning it, whenever the data set was made.
+        drop_edits(
+            catalogue.metadata,
+            ITEM_EDIT,
+            data.as_of,
+            keep=lambda key, edit: edit.deleted and data.item_code(key) is not None,
+        )
+
+
+def _put_profiles(metadata: MetadataStore, profiles: Mapping[Id, Record], as_of: float) -> None:
+    edits = edits_of(metadata.get(USER_EDIT, list(profiles)))
+    newer = {key for key, edit in edits.items() if edit.at >= as_of}
+    metadata.put(USER, {key: record for key, record in profiles.items() if key not in newer})
+
+
+def _forget_again(
+    metadata: MetadataStore, forgotten: Forgotten, users: Collection[Id], known: Mapping[Id, float]
+) -> None:
+    """Remove the users of a batch who were forgotten while it was being written."""
+    late = [key for key, at in forgotten.times(users).items() if at != known.get(key)]
+    metadata.delete_events(late)
+    metadata.delete(USER, late)
 
 
 def _stored(data: Dataset, metadata: MetadataStore) -> Iterator[Event]:
@@ -76,11 +113,13 @@ def _stored(data: Dataset, metadata: MetadataStore) -> Iterator[Event]:
 
 def _names(history: Sequence[Event]) -> list[float]:
     """Times that name events by item and occurrence, so that another part of the same log gives them again."""
+    from hashlib import blake2b  # slow to import, and not needed to serve
+
     seen: Counter[Id] = Counter()
     times = []
     for event in history:
         digest = blake2b(encode_id(event.item_id).encode(), digest_size=4).digest()
-        times.append(float(int.from_bytes(digest, "big") % _UNDATED) + seen[event.item_id])
+        times.append(float(int.from_bytes(digest, "big") % UNDATED) + seen[event.item_id])
         seen[event.item_id] += 1
     return times
 
@@ -90,7 +129,7 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
 
     Events between two of these get times between theirs, later ones later times, earlier ones earlier times.
     """
-    undated = [event for event in stored if event.time is not None and event.time < _UNDATED]
+    undated = [event for event in stored if event.time is not None and event.time < UNDATED]
     old, new = [event.item_id for event in undated], [event.item_id for event in history]
     held = [float(event.time or 0) for event in undated]
     blocks = [(0, 0, len(old))] if new[: len(old)] == old else _matches(old, new)
@@ -111,5 +150,7 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
 
 def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
     """Runs that two sequences have in common, in order: where each begins in both, and its length."""
+    from difflib import SequenceMatcher  # slow to import, and not needed to serve
+
     blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     return [(block.a, block.b, block.size) for block in blocks]

@@ -13,7 +13,9 @@ from vecrec.errors import InvalidDataError, StoreError
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, ProgressLike, Step, showing
-from vecrec.recommender.catalogue import ITEM, PENDING, USER, claim, owner_of
+from vecrec.recommender.catalogue import ITEM, PENDING, USER
+from vecrec.recommender.edits import FORGOTTEN, ITEM_EDIT, USER_EDIT
+from vecrec.recommender.ownership import Ownership
 from vecrec.records import record_digest
 from vecrec.releases import Archive
 from vecrec.vector_stores.base import Entry, VectorStore
@@ -21,6 +23,7 @@ from vecrec.vector_stores.base import Entry, VectorStore
 __all__ = ["Migration", "Stores", "migrate"]
 
 _AT_A_TIME = 1_000
+_KINDS = (ITEM, USER, PENDING, ITEM_EDIT, USER_EDIT, FORGOTTEN)
 
 
 class Stores(NamedTuple):
@@ -37,7 +40,7 @@ class Migration:
     """What was moved. Each count is of what the target lacked or had otherwise."""
 
     records: int = 0
-    """Records of items, users and marks that were written."""
+    """Records of items, users, marks and edits that were written."""
     events: int = 0
     """Events that were written."""
     vectors: int = 0
@@ -75,14 +78,14 @@ def migrate(source: Stores, target: Stores, archive: Archive, *, progress: Progr
     """
     if target.vectors is source.vectors or target.metadata is source.metadata:
         raise InvalidDataError("source and target are the same store", "open other ones to move to")
-    owner = owner_of(target.metadata)
-    if owner not in (None, archive.name):
-        raise InvalidDataError(f"the target holds the recommender {owner!r}", "take an empty store or another prefix")
+    ownership = Ownership(target.metadata, archive)
+    ownership.owner()
     mover = _Mover(source, target, archive, Migration())
     with showing(progress) as show, archive.build_lock():
         mover.copy(show)
         mover.compare(show)
-    claim(target.metadata, archive.name, archive.live()[0])
+    with archive.catalogue_lock():
+        ownership.claim(archive.live()[0])
     return mover.done
 
 
@@ -94,7 +97,7 @@ class _Mover:
     done: Migration
 
     def copy(self, progress: Progress) -> None:
-        for kind in (ITEM, USER, PENDING):
+        for kind in _KINDS:
             self._copy_records(kind, progress)
         self._copy_events(progress)
         for release in self.archive.releases():
@@ -182,7 +185,7 @@ class _Mover:
 
     def _differences(self, progress: Progress) -> Iterator[Any]:
         source = self.source.metadata
-        for kind in (ITEM, USER, PENDING):
+        for kind in _KINDS:
             for rows in batched(source.scan(kind), _AT_A_TIME):
                 held = self.target.metadata.get(kind, [key for key, _ in rows])
                 yield from self._unequal(((key, _same(record, held.get(key))) for key, record in rows), progress)

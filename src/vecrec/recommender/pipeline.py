@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -27,16 +27,16 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.exact import cosines
-from vecrec.errors import ItemNotFoundError, StoreUnavailableError
+from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
-from vecrec.ids import Id, id_order
+from vecrec.ids import Id
 from vecrec.recommendations import Recommendation, Recommendations
-from vecrec.recommender import dislikes
+from vecrec.recommender import dislikes, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.request import Call, Query, Request
 from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
+from vecrec.releases import Popularity
 from vecrec.rerankers.base import Candidates, Reranks, check_order
 from vecrec.types import Hit, User
 
@@ -44,12 +44,12 @@ __all__ = ["SOURCES", "Pipeline"]
 
 _USERS_AT_A_TIME = 256
 _GROWTH = 4
-_SIMILAR = 200
-"""Items by inner product whose angles are compared: on MovieLens 1M the answer is that of comparing all angles."""
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
+_POPULAR_FIRST = 500
+"""Popular items that are looked up before the catalogue is searched for items that pass the filter."""
 
 _log = logging.getLogger("vecrec")
 
@@ -73,12 +73,16 @@ class Pipeline:
         return self._live.ask(partial(self._for_user, user=user, request=request))
 
     def similar(self, item_id: Id, request: Request) -> Recommendations:
-        """The items nearest to an item by angle."""
+        """The items that are similar to an item."""
         return self._live.ask(partial(self._similar, item_id=item_id, request=request))
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
         return self._live.ask(partial(self._rank, user=user, ids=ids, request=request))
+
+    def popular(self, popularity: Popularity | None, request: Request, notes: tuple[str, ...]) -> Recommendations:
+        """The most popular items of the live release, or of another count."""
+        return self._live.ask(partial(self._popular, popularity=popularity, request=request, notes=notes))
 
     def for_ids(self, live: LoadedRelease, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """What `recommend` returns, by a given release."""
@@ -102,6 +106,7 @@ class Pipeline:
             _look_up(call, short)
             short = [query for query in short if query.more and len(query.found) < query.wanted]
             call.limit *= _GROWTH
+            call.round += 1
         _demote(call, queries)
         _rerank(call, queries)
         return self._answers(call, queries)
@@ -115,34 +120,42 @@ class Pipeline:
             user = stored_users(self._catalogue.metadata, [user], self._max_history)[0]
         call = self._call(live, request)
         query = _queries(call, [user])[0]
-        held = call.fetch(ids)
-        vectors = {key: held[key] for key in ids if key in held}
+        held, excluded = call.fetch(ids), request.excluded(query.user.id)
+        vectors = {key: held[key] for key in ids if key in held and key not in excluded}
         if query.vector is None:
-            shares = dict(zip(live.popularity.ids, live.popularity.shares))
-            hits = [Hit(key, shares.get(key, 0.0)) for key in vectors]
+            hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
             hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
         _look_up(call, [query])
+        call.stale.clear()  # the items were given, so that one which does not pass the filter was not found by mistake
         call.depth = len(ids)
         _demote(call, [query])
         _rerank(call, [query])
         found = self._answers(call, [query])[0]
-        absent = f"{len(query.found)} of {len(ids)}: the others are not in the catalogue"
+        reasons = ["are not in the catalogue", *(["do not pass the filter"] if call.where is not None else [])]
+        reasons += ["are excluded"] if excluded else []
+        absent = f"{len(query.found)} of {len(ids)}: the others {' or '.join(reasons)}"
         return replace(found, shortfall=absent) if len(query.found) < len(ids) else found
+
+    def _popular(
+        self, live: LoadedRelease, popularity: Popularity | None, request: Request, notes: tuple[str, ...]
+    ) -> Recommendations:
+        held = live.popularity if popularity is None else popularity
+        call = self._call(live, request)
+        query = Query(User(), None, request.excluded(None), request.k, notes=notes)
+        query.candidates = map(Hit, held.ids, held.shares)
+        _exclude([query])
+        _look_up(call, [query])
+        _rerank(call, [query])
+        return self._answers(call, [query])[0]
 
     def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
         call = self._call(live, request)
-        vector = call.fetch([item_id]).get(item_id)
-        if vector is None:
-            raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
-        query = Query(User(), vector, frozenset(), request.k, ("item",), more=True)
-        call.limit = max(_GROWTH * request.k, _SIMILAR) + 1
+        query = similar.query_of(call, item_id)
         while query.more and len(query.found) < request.k:
-            row = call.search([query])[0]
-            query.found, query.more = [], len(row) >= call.limit
-            query.candidates = iter(_by_angle(vector, call.fetch([hit.id for hit in row if hit.id != item_id])))
+            similar.gather(call, query, item_id)
             _look_up(call, [query])
             call.limit *= _GROWTH
         _rerank(call, [query])
@@ -152,7 +165,9 @@ class Pipeline:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
         depth = request.k if stage is None else max(request.k, stage.depth)
-        return Call(live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth)
+        return Call(
+            live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth, away=live.away
+        )
 
     def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
@@ -176,7 +191,7 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
     vectors = iter(live.encoder.encode_users([taste.user for taste, base in zip(tastes, bases) if base]))
     queries = []
     for given, taste, base in zip(users, tastes, bases):
-        excluded = request.exclude
+        excluded = request.excluded(given.id)
         if request.exclude_seen is not False and taste.consumed:
             excluded = excluded | taste.consumed
         wanted, whole, disliked = call.depth, taste.user, taste.disliked
@@ -205,9 +220,10 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     except StoreUnavailableError as error:
         _log.warning("the vector store does not answer, popularity serves: %s", error)
         call.away = error
+        why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
             query.vector, query.missing = None, []
-            query.notes += ("the vector store does not answer, popularity serves",)
+            query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)
@@ -215,16 +231,51 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
-    """The most popular items, for users without a vector."""
-    held = call.live.popularity
+    """The most popular items, for users without a vector; all of them where the vector store is away."""
+    held, count = call.live.popularity, _POPULAR_FIRST if call.away is None else None
     for query in queries:
         if query.vector is None:
-            query.candidates = chain(query.candidates, map(Hit, held.ids, held.shares))
+            query.candidates = chain(query.candidates, map(Hit, held.ids[:count], held.shares[:count]))
+
+
+def catalogue(call: Call, queries: Sequence[Query]) -> None:
+    """The other items that pass the filter, for users without a vector to whom the most popular ones are too few.
+
+    Less popular ones come first, then those that nobody has chosen, with the score 0, in the order for a visitor.
+    """
+    asked = [query for query in queries if query.vector is None]
+    if not asked or call.away is not None:
+        return
+    hits, more = _beyond_popular(call) if call.round else ([], True)
+    for query in asked:
+        query.candidates, query.more = chain(query.candidates, hits), more
+
+
+def _beyond_popular(call: Call) -> tuple[list[Hit], bool]:
+    """Items that pass the filter without the most popular ones, and whether there are more."""
+    held, limit = call.live.popularity, max(call.limit, 2 * _POPULAR_FIRST)
+    rest = dict(zip(held.ids[_POPULAR_FIRST:], held.shares[_POPULAR_FIRST:]))
+    less_popular = [Hit(key, share) for key, share in rest.items()]
+    try:
+        visitor = call.live.encoder.encode_users([User()])
+        row = call.vectors.search(call.live.collection, visitor, limit, call.where)[0]
+    except (StoreUnavailableError, CollectionNotFoundError) as error:
+        _log.warning("the catalogue cannot be searched, only popular items serve: %s", error)
+        call.away = error if isinstance(error, StoreUnavailableError) else None
+        return less_popular, False
+    call.searched = True
+    first, more = {*held.ids[:_POPULAR_FIRST]}, len(row) >= limit
+    if not more:  # the row holds all that pass, so the others need not be read
+        passing = {hit.id for hit in row}
+        less_popular = [hit for hit in less_popular if hit.id in passing]
+    untouched = [Hit(hit.id, 0.0) for hit in row if hit.id not in first and hit.id not in rest]
+    call.untouched.update(hit.id for hit in untouched)
+    return [*less_popular, *untouched], more
 
 
 Source = Callable[[Call, Sequence[Query]], None]
 
-SOURCES: tuple[Source, ...] = (nearest, popular)
+SOURCES: tuple[Source, ...] = (nearest, popular, catalogue)
 """Each adds candidates to the queries that it serves, and says whether it has more. The order counts: a source that
 fails leaves its queries to the later ones."""
 
@@ -240,18 +291,6 @@ def _head_room(query: Query, depth: int) -> int:
     """How many hits more to search for at first, since some will be left out."""
     # What a user has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
     return min(len(query.excluded), 3 * depth + 100)
-
-
-def _by_angle(vector: Vector, held: Mapping[Id, Vector]) -> list[Hit]:
-    """Items by the cosine with a vector, the largest first.
-
-    Vectors are as long as users' liking makes them: by inner product, the same few items would be similar to any other.
-    On MovieLens 1M the order by angle shares more genres (.67 against .61) and raters.
-    """
-    if not held:
-        return []
-    scores = cosines(np.array(list(held.values())), vector[None])[:, 0].tolist()
-    return sorted((Hit(key, score) for key, score in zip(held, scores)), key=lambda hit: (-hit.score, id_order(hit.id)))
 
 
 # -- exclude
@@ -315,12 +354,15 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
     try:
         if call.away is not None:
             raise call.away
-        held = call.fetch([*keys, *(hit.id for query in concerned for hit in query.found)])
+        few = min(len(query.found) for query in concerned) < dislikes.REFERENCES
+        references = call.live.popularity.ids[: dislikes.REFERENCES] if few else ()
+        held = call.fetch([*keys, *(hit.id for query in concerned for hit in query.found), *references])
     except StoreUnavailableError as error:
         _log.warning("the vectors of disliked items cannot be read: %s", error)
-        held = {}
+        held, references = {}, ()
     for query in concerned:
-        similarity = dislikes.similarity_to_disliked([hit.id for hit in query.found], query.disliked, held)
+        ids = [hit.id for hit in query.found]
+        similarity = dislikes.similarity_to_disliked(ids, query.disliked, held, call.live.shares, references)
         query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
         if any(key in held for key in query.disliked):
             query.based_on = (*query.based_on, "dislikes")
@@ -331,7 +373,7 @@ def _rerank(call: Call, queries: Sequence[Query]) -> None:
     stage, vectors = call.stage, _CandidateVectors(call, queries)
     for query in queries:
         query.items = [
-            Recommendation(rank, hit.id, hit.score, call.records[hit.id] or {})
+            Recommendation(rank, hit.id, hit.score, call.records[hit.id] or {}, _source(call, query, hit))
             for rank, hit in enumerate(query.found, 1)
         ]
         if stage is not None:
@@ -370,26 +412,39 @@ def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVector
 # -- answer
 
 
+def _source(call: Call, query: Query, hit: Hit) -> str:
+    return "vectors" if query.vector is not None else "catalogue" if hit.id in call.untouched else "popularity"
+
+
 def _answer(call: Call, query: Query) -> Recommendations:
     k, by_vector = call.request.k, query.vector is not None
+    sources = [item.source for item in query.items[:k]]
+    untouched = sources.count("catalogue")
+    served_by = "vectors" if by_vector else "catalogue" if untouched and untouched == len(sources) else "popularity"
+    label = f"{untouched} of the items are not among the popular ones and come from the rest of the catalogue"
     return Recommendations(
         items=tuple(query.items[:k]),
         user_id=query.user.id,
         release=call.live.release.id,
-        served_by="vectors" if by_vector else "popularity",
+        served_by=served_by,
         based_on=query.based_on if by_vector else tuple(base for base in query.based_on if base == "dislikes"),
         request_id=os.urandom(16).hex(),
-        shortfall=None if len(query.items) >= k else _shortfall(call.request, query),
+        shortfall=None if len(query.items) >= k else _shortfall(call, query),
         missing=tuple(dict.fromkeys(query.missing)),
-        notes=query.notes,
+        notes=(*query.notes, label) if untouched else query.notes,
     )
 
 
-def _shortfall(request: Request, query: Query) -> str:
+def _shortfall(call: Call, query: Query) -> str:
+    request = call.request
     count = len(query.items)
     if count < len(query.found):
         return f"{count} of {request.k}: the reranker kept no more"
-    source = "no more items were found" if query.vector is not None else "the list of popular items has no more"
+    source = (
+        "no more items were found"
+        if query.vector is not None or call.searched
+        else "the list of popular items has no more"
+    )
     conditions = [
         *(["pass the filter"] if request.where is not None else []),
         *(["were neither seen nor excluded"] if query.excluded else []),

@@ -14,20 +14,21 @@ import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
+from vecrec.errors import ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import (
+    ITEM,
     JOURNAL,
     PENDING,
     Catalogue,
     Generation,
-    claim,
-    owner_of,
 )  # fmt: skip
+from vecrec.recommender.edits import Forgotten
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
+from vecrec.recommender.neighbours import Neighbours
 from vecrec.recommender.release_checks import (
     RecallProbe,
     ReleaseChecks,
@@ -60,21 +61,26 @@ class Lifecycle:
         feedback: FeedbackPolicy | None,
     ) -> None:
         self._archive, self._catalogue, self._live = archive, catalogue, live
-        self._metadata, self._builder = catalogue.metadata, _Builder(archive, catalogue, checks)
+        self._builder = _Builder(archive, catalogue, checks)
         self._sample, self._feedback = checks.sampled_users, feedback
 
     def fit(self, encoder: Encoder, reranker: Reranker | None, data: Dataset, progress: Progress) -> Release:
         """Train, store the data, build a release and make it live."""
         # Held from the beginning, so that a second fit is refused before hours of training and not after them.
         with self._archive.build_lock():
-            self.owner()
+            self._catalogue.ownership.owner()
+            policy = self._policy(data.feedback)
+            data = self._known_of(data.with_feedback(policy))
+            _show_notices(data, progress)
             encoder.fit(data, progress=progress)
             if reranker is not None:
                 reranker.fit(data, encoder, progress=progress)
             self._claim()
+            data = self._known_of(data)  # since then, some may have been forgotten
             serving = self._archive.live()[0] is not None
-            load_dataset(data, self._metadata, self._catalogue, self._archive, live=serving, progress=progress)
-            sample = ReleaseSample.from_dataset(data, self._policy(), self._sample)
+            load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
+            self._refuse_to_empty()
+            sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, self._sample)
             return self._build(encoder, reranker, sample, progress)
 
     def publish(
@@ -82,10 +88,10 @@ class Lifecycle:
     ) -> Release:
         """Build a release from what the stores hold, and make it live."""
         with self._archive.build_lock():
+            self._claim()
             if not allow_empty:
                 self._refuse_to_empty()
-            self._claim()
-            sample = ReleaseSample.from_store(self._metadata, self._policy(), self._sample)
+            sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._sample)
             return self._build(encoder, reranker, sample, progress)
 
     def _refuse_to_empty(self) -> None:
@@ -118,29 +124,28 @@ class Lifecycle:
         self._live.adopt(live)
         return live.release
 
-    def owner(self) -> str | None:
-        """The name of the recommender whose metadata store this is; ``None`` for an unclaimed one.
+    def forgotten(self) -> Forgotten:
+        """The users that this recommender was told to forget."""
+        return Forgotten(self._catalogue.metadata, self._catalogue.ownership.identity().key)
 
-        Raises:
-            InvalidDataError: when it is another one: two in one store would mix up their items, users and events
-                without a word.
-        """
-        owner = owner_of(self._metadata)
-        if owner not in (None, self._archive.name):
-            raise InvalidDataError(
-                f"this metadata store holds the recommender {owner!r}, not {self._archive.name!r}",
-                "give each one a store of its own, such as one with another prefix",
-            )
-        return owner
+    def _known_of(self, data: Dataset) -> Dataset:
+        """A data set without the users who were forgotten; before the first release there are none."""
+        return data if self._archive.identity() is None else self.forgotten().without(data)
 
     def _claim(self) -> None:
-        if self.owner() is None:
-            claim(self._metadata, self._archive.name, self._archive.live()[0])
+        owner = self._catalogue.ownership.owner()
+        if owner is None or owner.catalogue is None:
+            with self._archive.catalogue_lock():
+                self._catalogue.ownership.claim(self._archive.live()[0])
 
-    def _policy(self) -> FeedbackPolicy:
-        """What events mean to the next release: what the caller said, or else what the live release says."""
-        if self._feedback is not None:
-            return self._feedback
+    def _policy(self, given: FeedbackPolicy | None = None) -> FeedbackPolicy:
+        """What events mean to the next release.
+
+        The first of these that says so: the recommender, the data set, the live release, the default.
+        """
+        said = given if self._feedback is None else self._feedback
+        if said is not None:
+            return said
         live = self._archive.live()[0]
         try:
             return FeedbackPolicy() if live is None else FeedbackPolicy.from_json(self._archive.manifest(live).feedback)
@@ -165,6 +170,16 @@ class Lifecycle:
                     self._catalogue.repair(self._live.current(), self._catalogue.marked(PENDING))
         except VecrecError as error:
             _log.warning("the live release does not follow the stored records yet, repair() mends it: %s", error)
+
+
+def _show_notices(data: Dataset, progress: Progress) -> None:
+    """Show what a data set assumes, and what looks like a mistake in it."""
+    for level, found in ((logging.INFO, data.notices), (logging.WARNING, data.warnings)):
+        for notice in found:
+            _log.log(level, "%s: %s", data.name, notice)
+    shown = [*data.warnings, *data.notices]
+    for number, notice in enumerate(shown, 1):
+        progress(Step("data", number, len(shown), str(notice)))
 
 
 class _Builder:
@@ -236,6 +251,8 @@ class _Builder:
         directory = self._archive.directory(release_id)
         self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
+        neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
+        neighbours.save(directory)
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
             manifest = self._manifest(release_id, generation, sample, checks)
@@ -244,7 +261,7 @@ class _Builder:
             release = self._archive.seal(manifest)
             self._catalogue.switch(release_id, pending)
         return LoadedRelease(
-            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy
+            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy, neighbours
         )
 
     def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> dict[Id, Record]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing_extensions import Self, Unpack
 from vecrec._internal.batching import batched
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
@@ -24,13 +24,16 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
+from vecrec.recommender.edits import USER_EDIT, edit_record
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.pipeline import Pipeline
+from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions, Request
-from vecrec.recommender.users import as_encoded, stored_users, user_vectors
+from vecrec.recommender.users import as_encoded, delete_events, record_events, stored_ids, stored_users, user_vectors
+from vecrec.records import JSON
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
@@ -111,6 +114,8 @@ class Recommender:
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, seconds, given)
         self._pipeline = Pipeline(self._live, self._catalogue, history)
+        self._popularity = StoredPopularity(metadata_store)
+        self._feedback = feedback
         self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
 
     @classmethod
@@ -160,11 +165,7 @@ class Recommender:
 
     def _check_live(self) -> None:
         self._live.get()
-        if self._lifecycle.owner() is None:
-            raise ReleaseError(
-                f"this metadata store holds nothing of the recommender {self.name!r}",
-                "open the one that it was published with",
-            )
+        self._catalogue.ownership.check()
 
     @property
     def encoder(self) -> Encoder:
@@ -193,7 +194,10 @@ class Recommender:
         """Train the encoder, store the data's items, users and events, and make a release of it that goes live.
 
         The catalogue is what the metadata store holds afterwards: items that are not in ``data`` stay, and get vectors
-        from their features. Fitting the same data again changes no record and adds no event.
+        from their features. Where ``data`` has items, those that only occur in its events are learnt from and not
+        served. Fitting the same data again changes no record and adds no event.
+
+        Newest wins: what was deleted, edited or forgotten since the moment ``data.as_of`` stays so.
 
         Args:
             data: Interactions, items and users.
@@ -280,7 +284,10 @@ class Recommender:
     def recommend_many(
         self, user_ids: Sequence[Id], k: int = 10, **options: Unpack[RecommendOptions]
     ) -> list[Recommendations]:
-        """What `recommend` returns for each of many users, in their order, in batched calls to the stores."""
+        """What `recommend` returns for each of many users, in their order, in batched calls to the stores.
+
+        ``exclude`` may be a mapping from user ids to the items to leave out for each.
+        """
         return self._pipeline.recommend(check_ids(user_ids, "user id"), Request.of(k, options))
 
     def recommend_for(self, user: User, k: int = 10, **options: Unpack[RecommendOptions]) -> Recommendations:
@@ -293,13 +300,60 @@ class Recommender:
             raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
-    def similar_items(self, item_id: Id, k: int = 10, *, where: Filter | None = None) -> Recommendations:
-        """The items whose vectors point in the direction of the item's, itself left out; scores are cosines.
+    def similar_items(
+        self, item_id: Id, k: int = 10, *, where: Filter | None = None, exclude: Iterable[Id] = ()
+    ) -> Recommendations:
+        """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
+
+        The score is the weight of `vecrec.recommender.neighbours` and a small share of the cosine of the vectors; for
+        an item that no user has chosen together with another one, the cosine alone.
+
+        Args:
+            item_id: The item, which is left out.
+            k: How many items.
+            where: A condition on the items.
+            exclude: More items to leave out.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, {"where": where, "rerank": False}))
+        options = {"where": where, "exclude": exclude, "rerank": False}
+        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
+
+    def popular(
+        self,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        exclude: Iterable[Id] = (),
+        half_life: float | timedelta | None = None,
+        segment: Mapping[str, JSON] | None = None,
+    ) -> Recommendations:
+        """The items that most people chose: each user counts once for an item, by the heaviest positive event.
+
+        Without ``half_life`` and ``segment`` the live release's own list answers. With one of them the events in the
+        metadata store are counted, of at most 100,000 users; the count serves again for a minute.
+
+        Args:
+            k: How many items.
+            where: A condition on the items.
+            exclude: Items to leave out.
+            half_life: In seconds, or a ``timedelta``: an event so much older than the latest one counts half. Events
+                without a time do not count then.
+            segment: Only users whose stored profile has these values, such as ``{"gender": "F"}``.
+
+        Returns:
+            Items with their count as a share of the first one's as score; ``notes`` says how many users were counted.
+
+        Raises:
+            InvalidDataError: for an argument that is not valid, or a segment of features that the schema does not name.
+            NotFittedError: when there is no live release.
+        """
+        request = Request.of(k, {"where": where, "exclude": exclude, "rerank": False})
+        if half_life is None and segment is None:
+            return self._pipeline.popular(None, request, ())
+        counted = self._live.ask(partial(self._popularity.counted, half_life=half_life, segment=segment))
+        return self._pipeline.popular(counted.popularity, request, counted.notes)
 
     def rank(self, user: User | Id, item_ids: Sequence[Id], **options: Unpack[RankOptions]) -> Recommendations:
         """Given items in order for a user: the second stage alone, for candidates that come from elsewhere.
@@ -308,8 +362,8 @@ class Recommender:
             user: The id of a stored user, or a user who is not stored.
             item_ids: What to put in order, seen and disliked items as well; those that are not in the catalogue are
                 left out, and ``shortfall`` says so. Of an id given twice the first counts.
-            options: ``disliked`` and ``rerank``, as for `recommend`. The second stage gets all of the items, whatever
-                its depth.
+            options: ``where``, ``exclude``, ``disliked`` and ``rerank``, as for `recommend`. The second stage gets all
+                of the items, whatever its depth.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -317,7 +371,9 @@ class Recommender:
         ids = list(dict.fromkeys(check_ids(item_ids, "item id")))
         unknown = options.keys() - RankOptions.__annotations__.keys()
         if unknown:
-            raise InvalidDataError(f"unknown options {sorted(unknown)}", "use disliked and rerank")
+            raise InvalidDataError(
+                f"unknown options {sorted(unknown)}", f"use {', '.join(RankOptions.__annotations__)}"
+            )
         request = Request.of(max(len(ids), 1), {**options, "exclude_seen": False})
         return self._pipeline.rank(user if isinstance(user, User) else check_id(user, "user id"), ids, request)
 
@@ -344,12 +400,26 @@ class Recommender:
 
     def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
         """The items of those ids that are in the catalogue, in the order of ``ids``."""
-        return {key: Item(key, record) for key, record in self.metadata_store.get(ITEM, ids).items()}
+        return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
 
     def get_users(self, ids: Sequence[Id]) -> dict[Id, User]:
         """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``."""
-        users = stored_users(self.metadata_store, check_ids(ids, "user id"), self._max_history)
+        users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
         return {user.id: user for user in users if user.id is not None and (user.features or user.history)}
+
+    def history(self, user_id: Id, limit: int | None = None) -> list[Event]:
+        """The stored events of a user, oldest first; empty for an unknown user.
+
+        Args:
+            user_id: Whose events.
+            limit: At most so many, the latest ones; ``None`` for all that are kept.
+        """
+        key = check_id(user_id, "user id")
+        return self._catalogue.metadata.recent_events([key], limit)[key]
+
+    def user_ids(self) -> Iterator[Id]:
+        """Each user about whom a profile or an event is stored, once, in any order, read in batches."""
+        return stored_ids(self._catalogue.metadata)
 
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
         """A user as the live release's encoder reads them, and what else their events say by the feedback policy.
@@ -401,9 +471,9 @@ class Recommender:
                 ),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: [
-                    as_encoded(live, user) for user in stored_users(self.metadata_store, ids, self._max_history)
+                    as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
-                with_record=lambda ids: self.metadata_store.get(ITEM, ids),
+                with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
                 where=where,
                 exclude_seen=exclude_seen,
             )
@@ -413,17 +483,17 @@ class Recommender:
 
     # -- the live catalogue
 
-    def upsert_items(self, items: Iterable[Item]) -> None:
+    def upsert_items(self, items: Item | Iterable[Item]) -> None:
         """Add items or replace them, record and vector; they can be found at once.
 
         Args:
-            items: Each with an id. Of an id given twice the last counts.
+            items: One or many, each with an id. Of an id given twice the last counts.
 
         Raises:
             InvalidDataError: for an item without an id, or a feature value that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = sequence_of(items, Item)
+        checked = sequence_of(items, Item, one=True)
         schema = self._live.get().schema
         for item in checked:
             schema.check_item(item)
@@ -447,45 +517,93 @@ class Recommender:
 
     # -- the live users
 
-    def upsert_users(self, users: Iterable[User]) -> None:
-        """Add users' profiles or replace them; the next recommendation reads them.
+    def upsert_users(self, users: User | Iterable[User]) -> None:
+        """Add the profiles of one or many users or replace them; the next recommendation reads them.
 
         Raises:
             InvalidDataError: for a user without an id or with a history, which `record` stores, or for a feature value
                 that the schema does not allow.
             NotFittedError: when there is no live release.
         """
-        checked = sequence_of(users, User)
+        checked = sequence_of(users, User, one=True)
         schema = self._live.get().schema
         for user in checked:
             schema.check_user(user)
             if user.history:
                 raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
-        self.metadata_store.put(USER, {check_id(user.id, "user id"): user.features for user in checked})
+        profiles = {check_id(user.id, "user id"): user.features for user in checked}
+        edit = edit_record("upsert", time.time())
+        self._catalogue.metadata.put(USER_EDIT, dict.fromkeys(profiles, edit))
+        self._catalogue.metadata.put(USER, profiles)
 
     def record(self, events: Event | Iterable[Event]) -> None:
         """Add events to the histories of their users; the next recommendation reads them, without retraining.
 
+        User, item, time and kind name an event: recorded again, it is replaced, so a request that is repeated with its
+        own time needs no further key. A kind of the feedback policy's ``states``, such as ``"like"``, is what holds
+        from then on: it replaces the user's earlier states of the item, so the same like twice is one like, with or
+        without a time.
+
         Args:
-            events: Each with a user. An event without a time happened now. User, item and time name an event: recorded
-                again, it is replaced.
+            events: Each with a user. An event without a time happened now.
+
+        Raises:
+            InvalidDataError: for an event without a user, or with a time more than a day ahead of the clock.
         """
         checked = sequence_of(events, Event, one=True)
-        now = time.time()
-        self.metadata_store.append_events(
-            [event if event.time is not None else replace(event, time=now) for event in checked]
-        )
+        record_events(self._catalogue.metadata, self._policy(checked), checked)
+
+    def _policy(self, events: Sequence[Event]) -> FeedbackPolicy:
+        """What the events mean; events without a kind are recorded without a look at the release."""
+        if all(event.kind is None for event in events):
+            return FeedbackPolicy()
+        try:
+            return self._live.get().feedback
+        except NotFittedError:
+            return self._feedback or FeedbackPolicy()
+
+    def delete_events(
+        self,
+        user_id: Id,
+        item_ids: Id | Sequence[Id] | None = None,
+        *,
+        kinds: str | Sequence[str | None] | None = None,
+        time: float | str | datetime | None = None,
+    ) -> int:
+        """Take back events of a user: all of them, or those that agree with every condition given.
+
+        ::
+
+            recommender.delete_events(42, 7, kinds="like")  # user 42 takes back the like of item 7
+
+        Args:
+            user_id: Whose events.
+            item_ids: Only events with these items.
+            kinds: Only events of these kinds; ``None`` among them stands for events without a kind.
+            time: Only events of this time, as `Event` takes it.
+
+        Returns:
+            How many events were removed; 0 where there was none.
+        """
+        items = [item_ids] if isinstance(item_ids, (int, str)) else item_ids
+        return delete_events(self._catalogue.metadata, check_id(user_id, "user id"), items, kinds, time)
 
     def forget_user(self, user_id: Id) -> Receipt:
         """Remove a user's profile and events. What an encoder has learnt from them goes with the next `fit`.
+
+        A keyed hash of the id stays, whose key lies with the artifacts. By it `fit` leaves out what a data set says
+        about the user, except for events after this moment.
 
         Returns:
             What was removed.
         """
         key = check_id(user_id, "user id")
-        profiles, events = self.metadata_store.read_users(USER, [key])
-        self.metadata_store.delete_events([key])
-        self.metadata_store.delete(USER, [key])
+        metadata = self._catalogue.metadata
+        profiles, events = metadata.read_users(USER, [key])
+        self._lifecycle.forgotten().remember(key, time.time())
+        metadata.delete_events([key])
+        for kind in (USER, USER_EDIT):
+            metadata.delete(kind, [key])
         return Receipt(key, key in profiles, len(events[key]))
 
     # -- consistency
@@ -502,19 +620,23 @@ class Recommender:
         with self._archive.catalogue_lock():
             return self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
 
-    def repair(self, *, full: bool = False) -> list[Id]:
+    def repair(self, *, full: bool = False, allow_deletions: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.
 
         Args:
             full: Compare the whole catalogue, instead of reading the marks, which is quick.
+            allow_deletions: Delete vectors without a record also where these are more than half of all. Without it that
+                is refused, since it is more often a store that has lost its records.
 
         Raises:
             NotFittedError: when there is no live release.
+            ReleaseError: for so many deletions.
         """
+        allowed = flag(allow_deletions, "allow_deletions")
         found = self.verify().ids if flag(full, "full") else None
         with self._archive.catalogue_lock():
             ids = self._catalogue.marked(PENDING) if found is None else found
-            self._live.tell(partial(self._catalogue.repair, ids=ids))
+            self._live.tell(partial(self._catalogue.repair, ids=ids, allow_deletions=allowed))
         return ids
 
     # -- other stores

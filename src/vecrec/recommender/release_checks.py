@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import batched
 from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.validation import flag, integer, number
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
-from vecrec.recommender.catalogue import USER
+from vecrec.recommender.catalogue import BATCH, ITEM, USER
 from vecrec.records import JSON
 from vecrec.releases import Popularity
 from vecrec.types import Event, User
@@ -31,6 +33,7 @@ TOP = 10
 """How deep the lists are compared."""
 
 _HISTORY = 100
+_MOST_POPULAR = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,51 +77,68 @@ class ReleaseSample:
     """The digest of the data set that it was taken from; empty for a store."""
 
     @classmethod
-    def from_dataset(cls, data: Dataset, policy: FeedbackPolicy, size: int) -> ReleaseSample:
-        """The sample of a data set, with ``size`` users spread evenly over it."""
-        counts = policy.people(data.user_codes, data.item_codes, data.n_items, ratings=data.ratings)
-        ranked = np.argsort(-counts, kind="stable")
-        popularity = Popularity.of({data.item_ids[code]: float(counts[code]) for code in ranked.tolist()})
-        lengths = np.diff(data.user_offsets)
-        kept = policy.in_histories(data.user_codes, data.item_codes, ratings=data.ratings)
-        eligible = np.flatnonzero(np.bincount(data.user_codes[kept], minlength=data.n_users) >= 2)
-        users, nexts = [], []
-        for code in eligible[evenly_spaced(len(eligible), size)].tolist():
-            user = data.user(code, history=True)
-            split = _before_the_next(policy, user.features, user.history)
-            if split is not None:
-                users.append(split[0])
-                nexts.append(split[1])
-        return cls(popularity, users, nexts, int((lengths > 0).sum()), data.n_events, policy, data.digest)
+    def from_dataset(cls, data: Dataset, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:
+        """The sample of a data set, with ``size`` users spread evenly over it, of the items that have a record."""
+        data = data.with_feedback(policy)
+        counts, positive = dict(zip(data.item_ids, data.popularity().tolist())), data.positive()
+        eligible = np.flatnonzero(np.diff(positive.user_offsets) >= 2)
+        chosen = (positive.user(code, history=True) for code in eligible[evenly_spaced(len(eligible), size)].tolist())
+        users, nexts = _splits(policy, metadata, ((user.features, user.history) for user in chosen))
+        n_users = int((np.diff(data.user_offsets) > 0).sum())
+        return cls(_popularity(metadata, counts), users, nexts, n_users, data.n_events, policy, data.digest)
 
     @classmethod
     def from_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:
-        """The sample of the events in a metadata store, with the first ``size`` users that it lists."""
-        counts: dict[Id, float] = {}
+        """The sample of the events in a metadata store, with the first ``size`` users that it lists.
+
+        It is of the items that have a record, as that of `from_dataset`.
+        """
+        counts: Counter[Id] = Counter()
         histories: dict[Id, Sequence[Event]] = {}
         n_users = n_events = 0
         for user_id, events in metadata.scan_events():
             liked = policy.taste(User.unchecked(None, {}, events)).user.history
-            heaviest: dict[Id, float] = {}
-            for event in liked:
-                heaviest[event.item_id] = max(policy.weight(event), heaviest.get(event.item_id, 0.0))
-            for key, weight in heaviest.items():
-                counts[key] = counts.get(key, 0.0) + weight
+            counts.update({event.item_id for event in liked})
             n_users, n_events = n_users + 1, n_events + len(events)
             if len(histories) < size and len(liked) >= 2:
-                histories[user_id] = events
+                histories[user_id] = liked
         profiles = metadata.get(USER, list(histories))
-        splits = [_before_the_next(policy, profiles.get(key, {}), events) for key, events in histories.items()]
-        found = [split for split in splits if split is not None]
-        users, nexts = [user for user, _ in found], [item for _, item in found]
-        return cls(Popularity.of(counts), users, nexts, n_users, n_events, policy)
+        chosen = ((profiles.get(key, {}), history) for key, history in histories.items())
+        users, nexts = _splits(policy, metadata, chosen)
+        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy)
+
+
+def _popularity(metadata: MetadataStore, counts: Mapping[Id, int]) -> Popularity:
+    """The popular items that have a record; equal counts keep the mapping's order."""
+    served: dict[Id, float] = {}
+    for part in batched(sorted(filter(counts.__getitem__, counts), key=lambda key: -counts[key]), BATCH):
+        held = metadata.get(ITEM, part)
+        served.update({key: float(counts[key]) for key in part if key in held})
+        if len(served) >= _MOST_POPULAR:
+            break
+    return Popularity.of(served, _MOST_POPULAR)
+
+
+def _splits(
+    policy: FeedbackPolicy, metadata: MetadataStore, users: Iterable[tuple[Mapping[str, JSON], Sequence[Event]]]
+) -> tuple[list[User], list[Id]]:
+    """Users as they were before their next items, and these items; those whose item cannot be served are left out."""
+    found = [split for features, history in users if (split := _before_the_next(policy, features, history))]
+    held = metadata.get(ITEM, [item for _, item in found])
+    served = [(user, item) for user, item in found if item in held]
+    return [user for user, _ in served], [item for _, item in served]
 
 
 def _before_the_next(
-    policy: FeedbackPolicy, features: Mapping[str, JSON], events: Sequence[Event]
+    policy: FeedbackPolicy, features: Mapping[str, JSON], history: Sequence[Event]
 ) -> tuple[User, Id] | None:
-    """A user without an id before the next item, and that item; ``None`` where no event can be predicted."""
-    history = policy.taste(User.unchecked(None, features, events)).user.history
+    """A user without an id before the next item, and that item; ``None`` where no event can be predicted.
+
+    Args:
+        policy: By which the events are read.
+        features: The user's profile.
+        history: The user's positive events.
+    """
     first = {event.item_id: place for place, event in reversed([*enumerate(history)])}
     for place in range(len(history) - 1, 0, -1):
         event = history[place]

@@ -49,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `forget_user` has removed."""
+    """What `forget_user` has removed, and what it has kept."""
 
     user_id: Id
     """Whose it was."""
@@ -57,3 +57,5 @@ class Receipt:
     """Whether there was a stored profile."""
     events: int
     """How many events there were."""
+    remembered: bool = True
+    """Whether a keyed hash of the id is kept, by which `fit` leaves out what an older data set says about the user."""

@@ -13,7 +13,7 @@ from typing_extensions import Self, TypedDict
 from vecrec._internal.validation import flag, integer
 from vecrec.errors import InvalidDataError, StoreUnavailableError
 from vecrec.filters import Filter
-from vecrec.ids import Id, check_ids
+from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation
 from vecrec.recommender.live import LoadedRelease
@@ -28,6 +28,10 @@ __all__ = ["Call", "Query", "RankOptions", "RecommendOptions", "Request"]
 class RankOptions(TypedDict, total=False):
     """The options of `Recommender.rank`."""
 
+    where: Filter | None
+    """A condition on the items, such as ``field("year") >= 1990``."""
+    exclude: Iterable[Id] | Mapping[Id, Iterable[Id]]
+    """More items to leave out; for all users of the call, or by user id."""
     disliked: Iterable[Id]
     """Items that the user dislikes, the latest last, beside those of their negative events. None of them is
     recommended, whatever ``exclude_seen`` says; they are no part of the history that makes the user's vector; and items
@@ -41,13 +45,9 @@ class RankOptions(TypedDict, total=False):
 class RecommendOptions(RankOptions, total=False):
     """The options of `Recommender.recommend`, `recommend_many` and `recommend_for`."""
 
-    where: Filter | None
-    """A condition on the items, such as ``field("year") >= 1990``."""
     exclude_seen: bool | Collection[str]
     """Leave out the items of the user's events, as far as the feedback policy counts them as consumed; ``False`` for
     leaving out none of them; or the kinds of events whose items are left out, such as ``{"purchase"}``."""
-    exclude: Iterable[Id]
-    """More items to leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Request:
     k: int
     where: Filter | None = None
     exclude_seen: bool | frozenset[str] = True
-    exclude: frozenset[Id] = frozenset()
+    exclude: frozenset[Id] | Mapping[Id, frozenset[Id]] = frozenset()
     disliked: tuple[Id, ...] = ()
     """Items that the users dislike, beside those of their events; the latest last."""
     rerank: Reranks | Literal[False] | None = None
@@ -81,6 +81,12 @@ class Request:
             raise InvalidDataError(f"unknown options {sorted(unknown)}", f"use {', '.join(_CHECKS)}")
         checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in options.items()}
         return cls(integer(k, "k", low=1), **checked)
+
+    def excluded(self, user_id: Id | None) -> frozenset[Id]:
+        """The items that the call leaves out for a user."""
+        if isinstance(self.exclude, frozenset):
+            return self.exclude
+        return frozenset() if user_id is None else self.exclude.get(user_id, frozenset())
 
     @property
     def plain(self) -> Self:
@@ -151,6 +157,12 @@ class Call:
     """How many candidates the last step needs."""
     limit: int = 0
     """How many hits a source is asked for."""
+    round: int = 0
+    """How often the sources have been asked before."""
+    searched: bool = False
+    """Whether the catalogue was searched for users without a vector."""
+    untouched: set[Id] = field(default_factory=set)
+    """Items that a source took from the catalogue, since they are not among the popular ones."""
     records: dict[Id, Record | None] = field(default_factory=dict)
     """What was read of the catalogue; ``None`` for an item without a record."""
     stale: set[Id] = field(default_factory=set)
@@ -160,14 +172,20 @@ class Call:
 
     def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """The ``limit`` items nearest to each query's vector."""
+        self._refuse_where_away()
         vectors = np.stack([query.vector for query in queries if query.vector is not None])
         return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
 
     def fetch(self, ids: Iterable[Id]) -> dict[Id, NDArray[np.float32]]:
         """The vectors of those items that have one, shape (dim,) each."""
+        self._refuse_where_away()
         unique = list(dict.fromkeys(ids))
         entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
         return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
+
+    def _refuse_where_away(self) -> None:
+        if self.away is not None:
+            raise self.away
 
 
 def _where(value: Any) -> Filter | None:
@@ -182,7 +200,9 @@ def _exclude_seen(value: Any) -> bool | frozenset[str]:
     return flag(value, "exclude_seen")
 
 
-def _exclude(values: Any) -> frozenset[Id]:
+def _exclude(values: Any) -> frozenset[Id] | dict[Id, frozenset[Id]]:
+    if isinstance(values, Mapping):
+        return {check_id(key, "user id"): frozenset(check_ids(ids, "item id")) for key, ids in values.items()}
     return frozenset(check_ids(values, "item id"))
 
 

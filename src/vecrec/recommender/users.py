@@ -1,24 +1,34 @@
-"""A user as the encoder reads them: the one place that turns what is stored or posted into that."""
+"""Users: as they are stored, as the encoder reads them, and the events that are recorded or taken back."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.feedback import Taste
+from vecrec._internal.times import check_not_future, seconds
+from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.ids import Id
-from vecrec.metadata_stores.base import MetadataStore
+from vecrec.metadata_stores.base import EventFilter, MetadataStore
 from vecrec.recommender.catalogue import USER
 from vecrec.recommender.live import LoadedRelease
-from vecrec.types import User
+from vecrec.types import Event, User
 
-__all__ = ["as_encoded", "known_of", "notes_on", "stored_users", "user_vectors"]
+__all__ = [
+    "as_encoded", "delete_events", "known_of", "notes_on", "record_events", "stored_ids", "stored_users",
+    "user_vectors",
+]  # fmt: skip
+
+
+# -- as they are stored
 
 
 def stored_users(metadata: MetadataStore, ids: Sequence[Id], max_history: int | None = None) -> list[User]:
-    """The users of some ids as they are stored, in one round trip; one about whom nothing is stored is empty.
+    """The users of some ids as they are stored, in one round trip; an unknown user is empty.
 
     Args:
         metadata: Where they are stored.
@@ -27,6 +37,80 @@ def stored_users(metadata: MetadataStore, ids: Sequence[Id], max_history: int | 
     """
     profiles, events = metadata.read_users(USER, ids, max_history)
     return [User.unchecked(key, profiles.get(key, {}), tuple(events[key])) for key in ids]
+
+
+def stored_ids(metadata: MetadataStore) -> Iterator[Id]:
+    """Each user about whom a profile or an event is stored, once, in any order; only the ids are held in memory."""
+    seen = set()
+    for key, _ in metadata.scan(USER):
+        seen.add(key)
+        yield key
+    yield from (key for key, _ in metadata.scan_events() if key not in seen)
+
+
+def record_events(metadata: MetadataStore, policy: FeedbackPolicy, events: Sequence[Event]) -> None:
+    """Add events to the histories of their users; see `vecrec.recommender.Recommender.record`.
+
+    An event of a kind of ``policy.states`` replaces the earlier ones of its user and item. It is appended before they
+    are deleted, and what is deleted is what the store says came before the last one: a crash between the two, or
+    another process that records at the same time, never loses the last state.
+
+    Args:
+        metadata: Where they are stored.
+        policy: Says which kinds are states.
+        events: With users.
+
+    Raises:
+        InvalidDataError: for an event without a user, or more than a day ahead of the clock.
+    """
+    now = time.time()
+    for event in events:
+        if event.time is not None:
+            check_not_future(event.time, "the time of an event", now)
+    said = {
+        (event.user_id, event.item_id): now
+        for event in events
+        if event.kind in policy.states and event.user_id is not None
+    }
+    for place, states in _states(metadata, policy, said).items():
+        said[place] = max(now, states[-1].time or now)  # a clock that is behind must not lose what is said now
+    metadata.append_events([_timed(event, now, policy, said) for event in events])
+    for (user_id, item_id), states in _states(metadata, policy, said).items():
+        for event in states[:-1]:
+            metadata.delete_events([user_id], item_ids=[item_id], kinds=[event.kind], time=event.time)
+
+
+def _timed(event: Event, now: float, policy: FeedbackPolicy, said: Mapping[tuple[Id, Id], float]) -> Event:
+    if event.time is not None:
+        return event
+    if event.user_id is None or event.kind not in policy.states:
+        return replace(event, time=now)
+    return replace(event, time=said.get((event.user_id, event.item_id), now))
+
+
+def _states(
+    metadata: MetadataStore, policy: FeedbackPolicy, places: Collection[tuple[Id, Id]]
+) -> dict[tuple[Id, Id], list[Event]]:
+    """The stored events of users with items that are states, oldest first; pairs without one are left out."""
+    found: dict[tuple[Id, Id], list[Event]] = {}
+    for user_id, events in metadata.recent_events([user_id for user_id, _ in places]).items() if places else ():
+        for event in events:
+            if event.kind in policy.states and (user_id, event.item_id) in places:
+                found.setdefault((user_id, event.item_id), []).append(event)
+    return found
+
+
+def delete_events(metadata: MetadataStore, user_id: Id, item_ids: Sequence[Id] | None, kinds: Any, moment: Any) -> int:
+    """Remove events of a user and return how many there were; see `vecrec.recommender.Recommender.delete_events`."""
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    at = None if moment is None else float(seconds(moment, "time"))
+    only = EventFilter.of(item_ids, kinds, at)
+    events = metadata.recent_events([user_id])[user_id]
+    metadata.delete_events([user_id], item_ids=item_ids, kinds=kinds, time=at)
+    return sum(only is None or only.matches(event) for event in events)
+
+
+# -- as the encoder reads them
 
 
 def as_encoded(
@@ -53,13 +137,20 @@ def user_vectors(live: LoadedRelease, users: Sequence[User]) -> NDArray[np.float
 def known_of(live: LoadedRelease, user: User) -> tuple[str, ...]:
     """What is known about a user that the encoder can read: ``"features"``, ``"history"``, both or nothing."""
     profile = any(user.features.get(feature.name) is not None for feature in live.schema.users)
-    return (("features",) if profile else ()) + (("history",) if user.history else ())
+    history = any(live.encoder.knows(event.item_id) for event in reversed(user.history))
+    return (("features",) if profile else ()) + (("history",) if history else ())
 
 
 def notes_on(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
     """What an answer says about a user as they were given, and as they were read."""
     left_out = sorted(given.features.keys() - user.features.keys()) if given.features is not user.features else ()
     unfit = f"the stored features {left_out} do not fit the live release and were left out"
+    strange = f"the live release knows none of the {len(user.history):,} items of the history"
     known = "only what they dislike" if dislikes_some else "nothing"
-    unknown = f"{known} is known about this user, popularity serves"
-    return ((unfit,) if left_out else ()) + (() if based_on else (unknown,))
+    unknown = strange if user.history else f"{known} is known about this user"
+    about: tuple[str, ...]
+    if not based_on:
+        about = (f"{unknown}, popularity serves",)
+    else:
+        about = (strange,) if user.history and "history" not in based_on else ()
+    return ((unfit,) if left_out else ()) + about

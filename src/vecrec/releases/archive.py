@@ -3,11 +3,12 @@
 ::
 
     artifacts/{name}/live.json            which release is live, and which was before it
+                     catalogue.json       the id that its metadata store has too, and the key of the hashes in it
                      building.json        which release is being built, if any
                      catalogue.lock       held while the catalogue changes
                      build.lock           held while a release is trained and built
                      releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json,
-                                           and reranker/ where it has a second stage
+                                           neighbours*, and reranker/ where it has a second stage
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,23 @@ from vecrec._internal.files import checksum, read_json, sync_directory, write_js
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.releases.manifest import Release
 
-__all__ = ["Archive"]
+__all__ = ["Archive", "Identity"]
 
 # No double underscore: it separates a recommender's name from a release's id in the name of a collection.
 _NAME = re.compile(r"(?!.{65})[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
 _ID = re.compile(r"r[0-9]{20}[0-9a-f]{4}\Z")
+_HEX = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?\Z")
 _PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What ties artifacts and metadata store together."""
+
+    id: str
+    """32 hexadecimal digits that both have."""
+    key: str = field(repr=False)
+    """64 hexadecimal digits that only the artifacts have: the key of the hashes of forgotten users."""
 
 
 class Archive:
@@ -182,6 +194,36 @@ class Archive:
         if live is None:
             live = max((each for each in self._finished() if each != release_id), default=None)
         write_json(self.path / "live.json", {"live": release_id, "previous": previous if live == release_id else live})
+
+    # -- which catalogue it belongs to
+
+    def identity(self) -> Identity | None:
+        """The catalogue that these artifacts belong to; ``None`` before the first release.
+
+        Raises:
+            ReleaseError: when its file is damaged.
+        """
+        path, cure = self.path / "catalogue.json", "restore it from a backup of the artifacts"
+        value = _read(path, cure)
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(_HEX.match(str(value.get(name))) for name in ("id", "key")):
+            raise ReleaseError(f"{path} is damaged", cure)
+        return Identity(value["id"], value["key"])
+
+    def identify(self, catalogue_id: str | None = None) -> Identity:
+        """Make these artifacts those of a catalogue. The caller holds the catalogue lock.
+
+        Args:
+            catalogue_id: The id that the metadata store has; ``None`` keeps the own one, or makes one.
+        """
+        held = self.identity()
+        made = Identity(
+            catalogue_id or (held.id if held else os.urandom(16).hex()), held.key if held else os.urandom(32).hex()
+        )
+        if made != held:
+            write_json(self.path / "catalogue.json", {"id": made.id, "key": made.key})
+        return made
 
     # -- who is changing what
 

@@ -1,4 +1,4 @@
-"""The optional second stage, which reorders the best candidates. ``base`` is the contract."""
+"""The optional second stage, which reorders the best candidates. ``base`` is the interface."""
 
 from typing import TYPE_CHECKING, Any
 

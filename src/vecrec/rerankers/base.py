@@ -1,4 +1,4 @@
-"""The contract of a second stage. `vecrec.testing.RerankerTests` holds a test for each promise made here."""
+"""The interface of a reranker. `vecrec.testing.RerankerTests` has a test for each promise."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["Candidates", "Reranker", "Reranks", "check_order"]
 
 
 class Candidates(Sequence[Recommendation]):
-    """The best items for one user, best first, with their records; and what their vectors are.
+    """The retrieved items of one user, best first, with their records and vectors.
 
     Args:
         items: The candidates.
-        k: How many of them are wanted in the end.
-        user_vector: The vector that they were found by, shape (dim,); ``None`` where popularity served.
-        vectors: Reads their vectors, shape (n, dim), when they are first asked for; ``None`` where there are none.
+        k: How many of them the caller asked for.
+        user_vector: The query vector, shape (dim,); ``None`` where the items come from popularity.
+        vectors: Reads their vectors, shape (n, dim), on first access; ``None`` where they have no vectors.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Candidates(Sequence[Recommendation]):
     ) -> None:
         self._items = tuple(items)
         self.k = k
-        """How many are wanted in the end."""
+        """How many of them the caller asked for."""
         self.user_vector = user_vector
-        """The vector that they were found by, shape (dim,); ``None`` where popularity served."""
+        """The query vector, shape (dim,); ``None`` where the items come from popularity."""
         self._read = vectors
         self._vectors: NDArray[np.float32] | None = None
 
@@ -56,11 +56,11 @@ class Candidates(Sequence[Recommendation]):
     def vectors(self) -> NDArray[np.float32]:
         """The candidates' vectors in the live collection, float32, shape (n, dim), in their order.
 
-        They are read when they are first asked for. One that was deleted meanwhile is zeros.
+        They are read on first access. The vector of an item that was deleted meanwhile is zeros.
 
         Raises:
             StoreUnavailableError: when the vector store does not answer. The recommender then serves the candidates in
-                the order in which they are, and says so.
+                their given order and reports it.
         """
         if self._vectors is None:
             none = np.zeros((len(self), 0 if self.user_vector is None else len(self.user_vector)), np.float32)
@@ -68,7 +68,11 @@ class Candidates(Sequence[Recommendation]):
         return self._vectors
 
     def reordered(self, items: Iterable[Recommendation]) -> Candidates:
-        """Some of the candidates in another order, for a stage after this one."""
+        """Return some of the candidates in another order, as input of a later stage.
+
+        Args:
+            items: Candidates of this sequence, each at most once.
+        """
         chosen = list(items)
         places = {item.item_id: place for place, item in enumerate(self)}
         rows = [places[item.item_id] for item in chosen]
@@ -90,58 +94,62 @@ class Candidates(Sequence[Recommendation]):
 
 @runtime_checkable
 class Reranks(Protocol):
-    """What a single call takes as its second stage: a `Reranker`, or any object with these two members."""
+    """A second stage for a single call: a `Reranker`, or any object with these two members."""
 
     @property
     def depth(self) -> int:
-        """How many candidates it wants to see; it is handed k where that is more, and fewer where there are no more."""
+        """How many candidates it asks for. It receives k where k is larger, and fewer where fewer items match."""
 
     def rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]:
-        """The candidates in their new order, best first, with the scores that they shall carry."""
+        """Return the candidates in their new order, best first, with their new scores."""
 
 
 class Reranker(FittedPart):
-    """Reorders the best candidates of a user; kept in a release beside the encoder, or handed to a single call.
+    """Reorders the best candidates of a user. It is stored in a release, or passed to a single call.
 
-    The public methods check what they are given and what comes back, and call the methods with a leading underscore,
-    which a reranker implements. What they promise:
+    The public methods check their arguments and results and call the methods with a leading underscore, which a
+    reranker implements. They promise:
 
-    - It gives candidates only, each once at most, with finite scores; what it leaves out is not recommended.
-    - ``depth`` is how many candidates it wants: so many are searched for, or k if that is more. It works with fewer,
-      with one and with none, with more than ``depth``, and with a ``k`` of any size.
+    - It returns only candidates, each at most once, with finite scores. A candidate that it leaves out is not
+      recommended.
+    - ``depth`` is how many candidates it asks for: the larger of ``depth`` and ``k`` are retrieved. It works with fewer
+      candidates, with one, without any, with more than ``depth``, and with a ``k`` of any size.
     - An unknown user, an unknown item and a candidate without a known feature are not errors.
-    - Equal candidates in, equal order out; nothing that is handed in is changed.
+    - Equal candidates give an equal order. The arguments are not changed.
     - Equal data and seed give equal orders, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the order. Files hold no pickle, and ``load`` does not import a training framework.
     - ``fingerprint`` changes when, and only when, the order could.
     """
 
     name: ClassVar[str]
-    """Its name in the entry point group ``vecrec.rerankers``, by which a release finds the class again."""
+    """Its name in the entry point group ``vecrec.rerankers``, by which a release finds the class."""
 
     @property
     @abstractmethod
     def depth(self) -> int:
-        """How many candidates it wants to see, at least 1."""
+        """How many candidates it asks for, at least 1."""
 
     @property
     @override
     def is_fitted(self) -> bool:
-        """Whether it can rerank. One that has nothing to learn always can."""
+        """Whether it can rerank. A reranker that does not learn always can."""
         return True
 
     @property
     def encoder_fingerprint(self) -> str | None:
-        """The fingerprint of the encoder whose vectors it has learnt from; ``None`` where any encoder will do."""
+        """The fingerprint of the encoder whose vectors it was fitted on; ``None`` where it works with any encoder."""
         return None
 
     def fit(self, data: Dataset, encoder: Encoder, *, progress: ProgressLike = None) -> Self:
-        """Learn from a data set and the vectors of a fitted encoder, forgetting what was learnt before.
+        """Learn from a data set and the vectors of a fitted encoder. An earlier fit is discarded.
 
         Args:
             data: Interactions, items and users.
-            encoder: What finds the candidates.
+            encoder: The fitted encoder that retrieves the candidates.
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+
+        Returns:
+            The reranker itself.
 
         Raises:
             InvalidDataError: for a data set without events, or without what the reranker learns from.
@@ -156,14 +164,18 @@ class Reranker(FittedPart):
         return self
 
     def rerank(self, user: User, candidates: Candidates) -> list[Recommendation]:
-        """The candidates in their new order, best first, ranks counted from 1.
+        """Return the candidates in their new order.
 
         Args:
-            user: Whom they are for: id, profile and history, each of which may be missing.
+            user: The user: id, profile and history, each of which may be missing.
             candidates: Best first; may be empty.
 
+        Returns:
+            The recommendations, best first, with ranks from 1.
+
         Raises:
-            InvalidDataError: for something else than a user and candidates, or when the reranker breaks its promises.
+            InvalidDataError: for arguments that are not a user and candidates, or when ``_rerank`` returns an invalid
+                result.
             NotFittedError: before ``fit`` or ``load``.
         """
         self._check_fitted()
@@ -174,18 +186,41 @@ class Reranker(FittedPart):
     # -- what a reranker implements
 
     def _fit(self, data: Dataset, encoder: Encoder, progress: Progress) -> None:
-        """Learn, where there is something to learn."""
+        """Learn from the data. The default does nothing, for a reranker that does not learn.
+
+        Args:
+            data: A data set with at least one event.
+            encoder: A fitted encoder.
+            progress: Receives each step.
+        """
 
     @abstractmethod
-    def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]: ...
+    def _rerank(self, user: User, candidates: Candidates) -> Sequence[Recommendation]:
+        """Return the candidates in their new order, best first.
+
+        Args:
+            user: The user: id, profile and history, each of which may be missing.
+            candidates: Best first. They may be empty, fewer than ``depth`` or more.
+
+        Returns:
+            Candidates only, each at most once, with finite scores. A candidate that is left out is not recommended.
+        """
 
 
 def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recommendation]:
-    """What a second stage gave, ranked from 1, once it is certain that it can be served.
+    """Check what a second stage returned.
+
+    Args:
+        stage: The second stage, named in the message.
+        candidates: What it received.
+        given: What it returned.
+
+    Returns:
+        The recommendations with ranks from 1.
 
     Raises:
-        InvalidDataError: when it gave something else than its candidates, one of them twice, or a score that is no
-            finite number.
+        InvalidDataError: for a value that is not one of the candidates, a candidate that is returned twice, or a score
+            that is not a finite number.
     """
     left: dict[Id, Recommendation] = {candidate.item_id: candidate for candidate in candidates}
     ordered: list[Recommendation] = []
@@ -193,7 +228,7 @@ def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recom
         held = left.pop(item.item_id, None) if isinstance(item, Recommendation) else None
         if held is None:
             raise InvalidDataError(
-                f"{type(stage).__name__} gave {item!r}", "it must give each of its candidates once at most"
+                f"{type(stage).__name__} returned {item!r}", "return only its candidates, each at most once"
             )
         ordered.append(Recommendation(len(ordered) + 1, held.item_id, _score(stage, item), held.metadata))
     return ordered
@@ -201,7 +236,13 @@ def check_order(stage: object, candidates: Candidates, given: Any) -> list[Recom
 
 def _score(stage: object, item: Recommendation) -> float:
     if isinstance(item.score, bool) or not isinstance(item.score, (int, float, np.floating)):
-        raise InvalidDataError(f"{type(stage).__name__} gave item {item.item_id!r} the score {item.score!r}, no number")
+        raise InvalidDataError(
+            f"{type(stage).__name__} gave item {item.item_id!r} the score {item.score!r}, which is not a number",
+            "return finite numbers as scores",
+        )
     if not math.isfinite(item.score):
-        raise InvalidDataError(f"{type(stage).__name__} gave item {item.item_id!r} the score {item.score!r}")
+        raise InvalidDataError(
+            f"{type(stage).__name__} gave item {item.item_id!r} the score {item.score!r}",
+            "return finite numbers as scores",
+        )
     return float(item.score)

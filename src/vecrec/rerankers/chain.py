@@ -24,7 +24,7 @@ __all__ = ["ChainReranker"]
 
 
 class ChainReranker(Reranker):
-    """Hands what one reranker gives to the next, such as predicted ratings to maximal marginal relevance.
+    """Passes the result of each reranker to the next, such as predicted ratings to maximal marginal relevance.
 
     Every stage sees the vectors as well. To be kept in a release, each stage must be registered by entry point.
 
@@ -32,14 +32,14 @@ class ChainReranker(Reranker):
         stages: At least one; the last one's order and scores are served.
 
     Raises:
-        InvalidDataError: for something else than rerankers, or none.
+        InvalidDataError: for a value that is not a list of at least one reranker.
     """
 
     name: ClassVar[str] = "chain"
 
     def __init__(self, stages: Sequence[Reranker]) -> None:
         self.stages = _checked(stages)
-        """In the order in which they are asked."""
+        """The rerankers, in the order of their calls."""
         self._one_encoder()
 
     @property

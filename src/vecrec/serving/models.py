@@ -16,9 +16,9 @@ from vecrec.types import MAX_KIND, Event, Item
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
-    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "RetrievalIn",
-    "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn",
-    "Written",
+    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
+    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors",
+    "VectorsOfUsersIn", "WhoIn", "Written",
 ]  # fmt: skip
 
 IdIn: TypeAlias = (
@@ -81,7 +81,9 @@ class EventIn(_In):
 
     user_id: IdIn = Field(examples=[42])
     item_id: IdIn = Field(examples=[1])
-    time: Number | None = Field(None, description="Seconds since 1970; now, if left out.")
+    time: Number | StrictStr | None = Field(
+        None, description="Seconds since 1970, or a text such as `2026-11-29T12:00:00Z`; now, if left out."
+    )
     rating: Number | None = Field(None, description="On the application's scale.", examples=[4])
     kind: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KIND)] | None = Field(
         None, description="What they did; the feedback policy says what it means.", examples=["purchase"]
@@ -112,6 +114,12 @@ class Written(BaseModel):
     written: int
 
 
+class Removed(BaseModel):
+    """How many were removed."""
+
+    removed: int
+
+
 class EventOut(BaseModel):
     """An event of a user."""
 
@@ -140,6 +148,7 @@ class ReceiptOut(BaseModel):
     user_id: Id
     profile: bool
     events: int
+    remembered: bool
 
 
 class ItemOut(BaseModel):
@@ -191,7 +200,9 @@ class RecommendIn(WhoIn):
 
     k: int = Field(10, ge=1, examples=[10])
     where: Where | None = Field(None, description="A condition on the items.", examples=[_COMEDIES])
-    exclude_seen: bool = Field(True, description="Leave out the items of their events.")
+    exclude_seen: bool | list[StrictStr] = Field(
+        True, description="Leave out the items of their events; or of the kinds of events that are listed."
+    )
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
     explain: bool = Field(False, description="Name for each item the liked one that it is nearest to.")
@@ -228,7 +239,7 @@ class ListOut(BaseModel):
     request_id: str
     release: str
     user_id: Id | None
-    served_by: str = Field(description="`vectors` or `popularity`.")
+    served_by: str = Field(description="`vectors`, `popularity` or `catalogue`.")
     based_on: list[str] = Field(description="What the user's vector was made from.")
     shortfall: str | None = Field(description="Why there are fewer than were asked for.")
     missing: list[Id] = Field(description="Items that were found without a record, and replaced.")

@@ -1,4 +1,4 @@
-"""The conformance kit: subclass it with a fixture, and it proves a store, an encoder or a reranker of one's own.
+"""The conformance kit: subclass it with a fixture to test a custom store, encoder or reranker.
 
 It needs pytest (``pip install 'vecrec-recommender[testing]'``) and takes no part in serving.
 """

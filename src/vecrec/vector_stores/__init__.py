@@ -1,6 +1,6 @@
-"""Vector stores: where item vectors are kept and searched.
+"""Vector stores, which store and search item vectors.
 
-``base`` is the contract, ``memory`` the plain reference, then one module or folder an engine.
+``base`` is the interface, ``memory`` the reference, then one module or folder per engine.
 """
 
 from typing import TYPE_CHECKING

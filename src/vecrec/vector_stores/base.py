@@ -1,4 +1,4 @@
-"""The contract of a vector store. `vecrec.testing.VectorStoreTests` holds a test for each promise made here."""
+"""The interface of a vector store. `vecrec.testing.VectorStoreTests` has a test for each promise."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from vecrec.vector_stores.checks import (
 __all__ = ["Attributes", "CollectionSpec", "Entry", "Metric", "VectorStore", "Vectors"]
 
 Metric: TypeAlias = Literal["ip", "cosine"]
-"""How vectors compare: inner product, or inner product of the vectors scaled to length 1."""
+"""The score of two vectors: their inner product, or their cosine."""
 
 MAX_DIM = 32768
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection holds. Fixed when it is created.
+    """The dimension, metric and filterable fields of a collection, fixed when it is created.
 
     Raises:
         InvalidDataError: for a dimension outside 1 to 32,768, an unknown metric, an invalid field name or an
@@ -44,7 +44,7 @@ class CollectionSpec:
     dim: int
     """The length of every vector."""
     metric: Metric = "ip"
-    """How vectors compare."""
+    """The score of two vectors: ``"ip"`` for the inner product, ``"cosine"`` for the cosine."""
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     """The filterable fields and their types."""
 
@@ -63,12 +63,12 @@ class CollectionSpec:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a collection holds of one id."""
+    """One entry of a collection: an id with its vector and attributes."""
 
     id: Id
-    """The id."""
+    """The item's id."""
     vector: Vectors | None
-    """Its vector, shape (dim,); ``None`` where vectors were not asked for."""
+    """Its vector, shape (dim,); ``None`` where the caller did not ask for vectors."""
     attributes: Attributes
     """Its filterable values; a field without a value is left out."""
 
@@ -76,16 +76,16 @@ class Entry:
 class VectorStore(Connection):
     """Vectors by id in named collections, searched by similarity and filter.
 
-    The public methods check what they are given, the same way for every store, and hand plain values to the methods
-    with a leading underscore, which a store implements. What they promise:
+    The public methods check their arguments in the same way for every store and pass plain values to the methods with a
+    leading underscore, which a store implements. They promise:
 
     - A higher score is better, and the score of ``"ip"`` is the inner product. Equal scores are ordered by id,
       integers first.
-    - What one call has written, the next call reads, in this process and in any other.
-    - ``upsert`` is idempotent; of an id given twice in one call the last counts. Deleting what is not there is not an
-      error.
-    - Bad input is refused before anything is written. The caller's arrays are neither kept nor changed, and
-      what a call returns is the caller's own.
+    - A call reads what earlier calls have written, in this process and in any other.
+    - ``upsert`` is idempotent. Of an id that is given twice in one call, the last one counts. Deleting a missing entry
+      is not an error.
+    - Invalid input is refused before anything is written. The store neither keeps nor changes the caller's arrays, and
+      the caller may change what a call returns.
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
@@ -97,30 +97,36 @@ class VectorStore(Connection):
     def create(self, collection: str, spec: CollectionSpec) -> None:
         """Create an empty collection.
 
+        Args:
+            collection: The name of the new collection.
+            spec: Its dimension, metric and filterable fields.
+
         Raises:
-            CollectionExistsError: when there is one of that name.
+            CollectionExistsError: when a collection of that name exists.
             InvalidDataError: for a name that is not a letter or underscore followed by up to 199 letters, digits and
                 underscores.
         """
         self._create(check_collection(collection), instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)"))
 
     def drop(self, collection: str) -> None:
-        """Remove a collection and all it holds. No error when there is none."""
+        """Remove a collection and all its entries. A missing collection is not an error."""
         self._drop(check_collection(collection))
 
     def collections(self) -> list[str]:
-        """The names of all collections made by vecrec in this store, sorted."""
+        """Return the names of all collections that vecrec created in this store, sorted."""
         return sorted(self._collections())
 
     def spec(self, collection: str) -> CollectionSpec:
-        """What the collection was created with, by any process.
+        """Return the spec with which any process created the collection.
 
         Raises:
-            CollectionNotFoundError: when there is none of that name.
+            CollectionNotFoundError: when no collection has that name.
         """
         spec = self._spec(check_collection(collection))
         if spec is None:
-            raise CollectionNotFoundError(f"no collection {collection!r}", f"there are {self.collections()}")
+            raise CollectionNotFoundError(
+                f"no collection {collection!r}", f"use one of {self.collections()}, or create it first"
+            )
         return spec
 
     # -- entries
@@ -132,19 +138,23 @@ class VectorStore(Connection):
         vectors: ArrayLike,
         attributes: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Write vectors with their attributes, replacing what their ids had.
+        """Write vectors with their attributes. They replace the entries that the ids had.
 
         Args:
             collection: An existing collection.
             ids: n ids; of a repeated one the last counts.
             vectors: Shape (n, dim), any real type; stored as float32.
-            attributes: One mapping for each id with values for the spec's fields; ``None`` for no attributes at all.
+            attributes: One mapping for each id, from names of the spec's fields to values; ``None`` for no attributes.
 
         Raises:
-            DimensionMismatchError: when the vectors have another length than the collection's.
+            DimensionMismatchError: when the length of the vectors is not the collection's dimension.
             InvalidDataError: for NaN or infinity, lengths that differ, an unknown field or a value of another type
                 than its field.
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
+
+        Example:
+            >>> store.create("films", CollectionSpec(dim=2, fields={"year": "int"}))
+            >>> store.upsert("films", [1, 2], [[1, 0], [0, 1]], [{"year": 1994}, {}])
         """
         spec = self.spec(collection)
         checked = check_ids(ids, "item id")
@@ -163,10 +173,10 @@ class VectorStore(Connection):
             self._upsert(collection, spec, list(last), matrix, plain)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        """Remove entries; ids that are not there are not an error.
+        """Remove entries. Ids without an entry are not an error.
 
         Raises:
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
         """
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
@@ -174,21 +184,25 @@ class VectorStore(Connection):
             self._delete(collection, spec, unique)
 
     def search(self, collection: str, queries: ArrayLike, k: int, where: Filter | None = None) -> list[list[Hit]]:
-        """The k best entries for each query, best first.
+        """Return the k best entries for each query, best first.
 
         Args:
             collection: An existing collection.
             queries: Shape (n, dim); n may be 0.
-            k: At least 1. With fewer entries that match, all of them come.
+            k: At least 1. Where fewer entries match, all of them are returned.
             where: A condition on the attributes.
 
         Returns:
-            n lists of at most k hits, by falling score, equal scores by id.
+            n lists of at most k hits, by descending score; equal scores by id.
 
         Raises:
-            DimensionMismatchError: when the queries have another length than the collection's vectors.
+            DimensionMismatchError: when the length of the queries is not the collection's dimension.
             InvalidDataError: for NaN or infinity, k below 1, or a filter that does not fit the fields.
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
+
+        Example:
+            >>> store.search("films", [[1, 0]], k=10, where=field("year") >= 1990)
+            [[Hit(id=1, score=1.0)]]
         """
         spec = self.spec(collection)
         matrix = check_vectors(queries, spec.dim, "queries")
@@ -197,16 +211,19 @@ class VectorStore(Connection):
         return self._search(collection, spec, matrix, limit, checked) if len(matrix) else []
 
     def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
-        """The entries of those ids that are there, with their vectors, in the order of ``ids``.
+        """Return the entries of the given ids with their vectors, in the order of ``ids``.
 
         Args:
             collection: An existing collection.
             ids: Any number of ids.
-            attributes: Whether the entries come with their attributes. Without them, some engines answer several times
+            attributes: Whether the entries include their attributes. Without them, some engines answer several times
                 faster where there are many fields.
 
+        Returns:
+            The entries by id. Ids without an entry are left out.
+
         Raises:
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
         """
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
@@ -215,19 +232,24 @@ class VectorStore(Connection):
         return {key: found[key] for key in unique if key in found}
 
     def scan(self, collection: str, *, vectors: bool = False, batch_size: int = 1000) -> Iterator[Entry]:
-        """Every entry once, in any order, read ``batch_size`` at a time. Entries written meanwhile may or may not come.
+        """Iterate over every entry once, in any order. Entries that are written meanwhile may be missing.
+
+        Args:
+            collection: An existing collection.
+            vectors: Whether the entries include their vectors.
+            batch_size: How many entries are read at a time, at least 1.
 
         Raises:
-            CollectionNotFoundError: when there is no such collection, at the call.
+            CollectionNotFoundError: when the collection does not exist; raised by the call, not by the iteration.
         """
         spec = self.spec(collection)
         return self._scan(collection, spec, bool(vectors), integer(batch_size, "batch_size", low=1))
 
     def count(self, collection: str) -> int:
-        """How many entries the collection holds.
+        """Return the number of entries in the collection.
 
         Raises:
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
         """
         return self._count(collection, self.spec(collection))
 
@@ -235,67 +257,120 @@ class VectorStore(Connection):
 
     @contextmanager
     def bulk(self, collection: str) -> Iterator[None]:
-        """Many writes in a row to one collection, which others need not read before the block ends.
+        """Write many batches to one collection that other processes need not read before the block ends.
 
-        Inside it, what this store writes it also reads, but another process may see it late. Some engines write several
-        times faster that way; for the others it makes no difference.
+        Inside the block this store reads its own writes, but another process may see them later. Some engines write
+        several times faster in a block; for the others it makes no difference.
 
         Raises:
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
         """
         self.spec(collection)
         yield
 
     def flush(self, collection: str) -> None:
-        """Make what was written durable and fast to search; to be called after a bulk load.
+        """Make all writes durable and fast to search. Call it after a bulk load.
 
         Raises:
-            CollectionNotFoundError: when there is no such collection.
+            CollectionNotFoundError: when the collection does not exist.
         """
         self._flush(collection, self.spec(collection))
 
-    # -- what a store implements; the arguments are checked, ids are unique, lists are not empty
+    # -- what a store implements; the collection exists, the arguments are checked, ids are unique, lists are not empty
 
     @abstractmethod
-    def _create(self, collection: str, spec: CollectionSpec) -> None: ...
+    def _create(self, collection: str, spec: CollectionSpec) -> None:
+        """Create an empty collection and store ``spec``, so that every process can read it.
+
+        Raises:
+            CollectionExistsError: when a collection of that name exists.
+        """
 
     @abstractmethod
-    def _drop(self, collection: str) -> None: ...
+    def _drop(self, collection: str) -> None:
+        """Remove a collection and all its entries. A missing collection is not an error."""
 
     @abstractmethod
-    def _collections(self) -> list[str]: ...
+    def _collections(self) -> list[str]:
+        """Return the names of the collections that vecrec created in this store, in any order."""
 
     @abstractmethod
     def _spec(self, collection: str) -> CollectionSpec | None:
-        """The spec, or ``None`` when there is no such collection. Called before every operation: keep it cheap."""
+        """Return the spec with which any process created the collection.
+
+        It is called before every operation: keep it cheap.
+
+        Returns:
+            The spec; ``None`` when the collection does not exist.
+        """
 
     @abstractmethod
     def _upsert(
         self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
     ) -> None:
-        """The arrays are copies that the store may keep."""
+        """Write entries. They replace the entries that the ids had, and the next call in any process reads them.
+
+        Args:
+            collection: An existing collection.
+            spec: Its spec.
+            ids: n ids, each once.
+            vectors: float32, shape (n, dim). A copy that the store may keep.
+            attributes: One mapping for each id. Copies that the store may keep.
+        """
 
     @abstractmethod
-    def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None: ...
+    def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
+        """Remove entries. Ids without an entry are not an error."""
 
     @abstractmethod
     def _search(
         self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
-    ) -> list[list[Hit]]: ...
+    ) -> list[list[Hit]]:
+        """Return the ``k`` entries with the highest score that match ``where``, for each query.
+
+        The score of ``"ip"`` is the inner product, of ``"cosine"`` the cosine. The order by score is exact, and equal
+        scores are ordered by `vecrec.ids.id_order`.
+
+        Args:
+            collection: An existing collection.
+            spec: Its spec.
+            queries: float32, shape (n, dim), n at least 1.
+            k: At least 1.
+            where: A condition on the fields of the spec, with the meaning of `Filter.matches`.
+
+        Returns:
+            n lists of hits, best first: k each, or fewer where fewer entries match.
+        """
 
     @abstractmethod
-    def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]: ...
+    def _fetch(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
+        """Return the entries of the given ids with vectors and attributes, read in one batch.
+
+        Returns:
+            The entries by id, in any order. Ids without an entry are left out.
+        """
 
     def _fetch_vectors(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> dict[Id, Entry]:
-        """As `_fetch`, without attributes; to be overridden where reading fewer columns is faster."""
+        """Return what `_fetch` returns, without attributes. Override it where reading fewer columns is faster."""
         found = self._fetch(collection, spec, ids)
         return {key: Entry(key, entry.vector, {}) for key, entry in found.items()}
 
     @abstractmethod
-    def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]: ...
+    def _scan(self, collection: str, spec: CollectionSpec, vectors: bool, batch_size: int) -> Iterator[Entry]:
+        """Iterate over every entry once, in any order.
+
+        Entries that exist from the first batch to the last must be among them.
+
+        Args:
+            collection: An existing collection.
+            spec: Its spec.
+            vectors: Whether the entries include their vectors.
+            batch_size: How many entries to read at a time, at least 1.
+        """
 
     @abstractmethod
-    def _count(self, collection: str, spec: CollectionSpec) -> int: ...
+    def _count(self, collection: str, spec: CollectionSpec) -> int:
+        """Return the number of entries in the collection."""
 
     def _flush(self, collection: str, spec: CollectionSpec) -> None:
-        """Nothing to do where every write is durable and searchable at once."""
+        """Make all writes durable and fast to search. The default does nothing: override it where writes wait."""

@@ -202,7 +202,7 @@ class FileVectorStore(VectorStore):
             self._reset()  # in a fork, whose parent may have held the lock; the parent's files are closed by it
         with self._lock, self._told(doing):
             if self._closed:
-                raise StoreError("this vector store was closed", "make a new one")
+                raise StoreError("this vector store was closed", "create a new one")
             yield self._manifest()
 
     def _snapshot(self, doing: str, collection: str) -> Snapshot:
@@ -249,7 +249,7 @@ class FileVectorStore(VectorStore):
         from filelock import FileLock, Timeout
 
         if self._closed:
-            raise StoreError("this vector store was closed", "make a new one")
+            raise StoreError("this vector store was closed", "create a new one")
         with self._told(doing):
             self._prepare()
             lock = FileLock(self.path / ".lock", timeout=self.timeout, poll_interval=0.01)

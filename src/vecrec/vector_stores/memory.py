@@ -118,7 +118,7 @@ class MemoryVectorStore(VectorStore):
 
     def _open(self) -> dict[str, _Collection]:
         if self._closed:
-            raise StoreError("this vector store was closed", "make a new one")
+            raise StoreError("this vector store was closed", "create a new one")
         return self._data
 
 

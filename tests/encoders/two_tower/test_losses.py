@@ -40,7 +40,7 @@ def plain_loss(users: Array, items: Array, places: Any, negatives: Any, correcti
 
 
 def test_the_softmax_loss_is_its_formula() -> None:
-    """Scores of negatives less logQ, the right item left out of them, events by their weights, padding not counted."""
+    """Scores of negatives less logQ, a negative that is the right item left out, padding not counted, weighted."""
     users, items = random(7, 5), random(9, 5, seed=1)
     places, negatives = np.array([0, 1, 2, 3, 3, 8, 4]), np.array([1, 3, 5, 6])
     correction, weights = random(4, seed=2), np.array([1, 0.5, 1, 2, 1, 0, 0.1], np.float32)

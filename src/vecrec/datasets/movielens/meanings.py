@@ -96,7 +96,7 @@ def age_bracket(years: Any) -> int:
     """The bracket of an age in years, as the feature ``age`` has it: 33 gives 25.
 
     Raises:
-        InvalidDataError: for an age that is no whole number from 0 to 150.
+        InvalidDataError: for an age that is not a whole number from 0 to 150.
     """
     if isinstance(years, bool) or not isinstance(years, int) or not 0 <= years <= 150:
         raise InvalidDataError(f"age is {years!r}", "give whole years from 0 to 150")

@@ -21,6 +21,7 @@ from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.ids import Id
 from vecrec.progress import Step, showing
 from vecrec.registry import find_part
 from vecrec.types import Item, User
@@ -225,6 +226,10 @@ class CombinedEncoder(Encoder):
             parts.append(vectors * np.float32(math.sqrt(weight)))
         return np.concatenate(parts, axis=1)
 
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return any(member.knows(item_id) for member in self.members)
+
     # -- saving
 
     @override
@@ -256,7 +261,8 @@ class CombinedEncoder(Encoder):
     @override
     def _fingerprint(self) -> str:
         members = [member.fingerprint for member in self.members]
-        return array_digest([self.name, members, self.weights], *self._maps().values())
+        weights = [float(weight) for weight in self.weights]  # 1 and 1.0 are one weight, but not one text
+        return array_digest([self.name, members, weights], *self._maps().values())
 
     @override
     def _schema(self) -> Schema:

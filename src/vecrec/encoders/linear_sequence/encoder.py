@@ -84,7 +84,7 @@ class LinearSequenceEncoder(Encoder):
         self._fades = fade_by_length(learnt.fades, self.settings.window)
         self._places = {key: place for place, key in enumerate(learnt.item_ids)}
         ages = np.arange(self.settings.window)
-        weights = [np.float32(decay) ** ages.astype(np.float32) for decay in self.settings.decays]
+        weights = [np.float32(decay) ** ages.astype(np.float32) for decay in learnt.decays]
         # Latest last, as histories are; what is too old to matter in a block is not looked up.
         self._weights = [np.ascontiguousarray(each[each > _NEGLIGIBLE][::-1]) for each in weights]
 
@@ -129,6 +129,10 @@ class LinearSequenceEncoder(Encoder):
                     break
         return known[::-1]
 
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._places
+
     # -- saving
 
     @override
@@ -145,10 +149,11 @@ class LinearSequenceEncoder(Encoder):
         values, arrays = load_parts(directory, cls.name)
         settings = LinearSequenceSettings.from_json(values["settings"])
         loaded = cls(values["dim"], values["seed"], settings)
+        decays = settings.decays or tuple(values["decays"])
         schema, item_ids = Schema.from_json(values["schema"]), values["items"]
         width = loaded.dim
         shapes = {
-            "tables": (len(settings.decays), len(item_ids), width),
+            "tables": (len(decays), len(item_ids), width),
             "vectors": (len(item_ids), width),
             "item_features": (len(values["item_features"]["tokens"]) + 1, width),
             "user_features": (len(values["user_features"]["tokens"]) + 1, width),
@@ -161,7 +166,9 @@ class LinearSequenceEncoder(Encoder):
             )
         items = FeatureMap.from_json("item", schema.items, values["item_features"], arrays["item_features"])
         users = FeatureMap.from_json("user", schema.users, values["user_features"], arrays["user_features"])
-        loaded._adopt(Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users, arrays["fades"]))
+        loaded._adopt(
+            Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users, decays, arrays["fades"])
+        )
         return loaded
 
     @override
@@ -181,7 +188,9 @@ class LinearSequenceEncoder(Encoder):
 
     def _values(self) -> dict[str, Any]:
         learnt = self._known()
+        found = {} if self.settings.decays else {"decays": list(learnt.decays)}
         return {
+            **found,
             "dim": self._dim,
             "settings": self.settings.to_json(),
             "items": learnt.item_ids,

@@ -68,6 +68,8 @@ class Towers:
 
     tables: NDArray[np.float32]
     """What each item adds to a user's vector, shape (n_blocks, n_items, dim)."""
+    decays: tuple[float, ...]
+    """The decay of each block."""
     vectors: NDArray[np.float32]
     """The items' vectors, shape (n_items, dim)."""
     profiles: FeatureMap
@@ -99,7 +101,7 @@ def learn_fades(
             next_one = begin + np.minimum(length + ahead, counts[users] - 1)
             past, following = codes[begin[:, None] + np.arange(length)], codes[next_one]
             records = [data.user_records[code] or {} for code in users.tolist()]
-            by_history = _vectors_of(past, towers.tables, settings) @ vectors.T
+            by_history = _vectors_of(past, towers, settings.window) @ vectors.T
             for row, known in enumerate((np.array([towers.profiles({})]), np.array([*map(towers.profiles, records)]))):
                 fades[row, place] = _best_weight(by_history, known @ vectors.T, past, following)
     return fades
@@ -116,15 +118,13 @@ def fade_by_length(fades: NDArray[np.float32], longest: int) -> NDArray[np.float
     return np.concatenate([np.ones((2, 1)), between], axis=1).astype(np.float32)
 
 
-def _vectors_of(
-    past: NDArray[np.int64], tables: NDArray[np.float32], settings: LinearSequenceSettings
-) -> NDArray[np.float32]:
+def _vectors_of(past: NDArray[np.int64], towers: Towers, window: int) -> NDArray[np.float32]:
     """The users' vectors from histories of one length, oldest first, shape (n, dim)."""
     ages = np.arange(past.shape[1])[::-1]
-    total = np.zeros((len(past), tables.shape[2]), np.float32)
-    for table, decay in zip(tables, settings.decays):
+    total = np.zeros((len(past), towers.tables.shape[2]), np.float32)
+    for table, decay in zip(towers.tables, towers.decays):
         for column, age in enumerate(ages.tolist()):
-            if age < settings.window and (weight := float(decay) ** age) > 0:
+            if age < window and (weight := float(decay) ** age) > 0:
                 total += np.float32(weight) * table[past[:, column]]
     return total
 

@@ -12,7 +12,7 @@ from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm
 from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
 from vecrec.encoders.linear_sequence.profiles import Towers, learn_fades, learn_profiles
-from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
+from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings, Shape
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.algebra import balanced
@@ -45,6 +45,8 @@ class Learnt:
     """The vector of an item without events."""
     users: FeatureMap
     """The vector of a user without events."""
+    decays: tuple[float, ...]
+    """The decay of each block."""
     fades: NDArray[np.float32]
     """What that counts beside histories of some lengths, without a profile and with one, shape (2, len(STOPS))."""
 
@@ -92,7 +94,9 @@ class _Learner:
         self._codes = np.searchsorted(self._met, data.item_codes).astype(np.int64)
         self._records = [data.item_records[code] for code in self._met.tolist()]
         counts = np.bincount(self._codes)
-        self.exact = np.sort(np.argsort(-counts, kind="stable")[: settings.exact_items])
+        shape = Shape.of(settings, counts)
+        self._decays = shape.decays
+        self.exact = np.sort(np.argsort(-counts, kind="stable")[: shape.exact_items])
         """The items that take part in the closed form, ascending."""
 
     def closed_form(self) -> ClosedForm:
@@ -103,7 +107,7 @@ class _Learner:
         ages = np.arange(data.n_events) - data.user_offsets[data.user_codes]
         try:
             return ClosedForm(
-                places[self._codes], ages, settings.decays, settings.window, settings.ridge, horizon=settings.horizon
+                places[self._codes], ages, self._decays, settings.window, settings.ridge, horizon=settings.horizon
             )
         except np.linalg.LinAlgError as error:
             raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
@@ -131,7 +135,7 @@ class _Learner:
     def positions(self, tables: NDArray[np.float32]) -> Positions:
         """The users' vectors before their events."""
         data, settings = self._data, self._settings
-        return read_positions(tables, self._codes, data.user_offsets, settings.decays, settings.horizon)
+        return read_positions(tables, self._codes, data.user_offsets, self._decays, settings.horizon)
 
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""
@@ -145,9 +149,10 @@ class _Learner:
             vectors[place] = items(self._records[place] or {})
         usual = positions.vectors.mean(axis=0) @ of_users
         users = learn_profiles(vectors, usual, self._codes, data, settings)
-        fades = learn_fades(Towers(tables, vectors, users), self._codes, data, settings)
+        towers = Towers(tables, self._decays, vectors, users)
+        fades = learn_fades(towers, self._codes, data, settings)
         ids = [data.item_ids[code] for code in self._met.tolist()]
-        return Learnt(data.schema, ids, tables, vectors, items, users, fades)
+        return Learnt(data.schema, ids, tables, vectors, items, users, self._decays, fades)
 
     def _feature_map(self, places: NDArray[np.int64], vectors: NDArray[np.float32]) -> FeatureMap:
         records = [self._records[place] for place in places.tolist()]

@@ -20,6 +20,7 @@ from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
 from vecrec.types import Item, User
 
@@ -137,6 +138,10 @@ class TwoTowerEncoder(Encoder):
         profiles = preprocessor.user_space.rows(user.features for user in users)
         histories = [self._history(preprocessor, user) for user in users]
         return towers.users(ids, profiles, histories)
+
+    @override
+    def knows(self, item_id: Id) -> bool:
+        return item_id in self._parts()[0].items
 
     def _history(self, preprocessor: Preprocessor, user: User) -> History:
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.

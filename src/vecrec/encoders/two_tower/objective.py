@@ -129,7 +129,8 @@ def softmax_loss(
         weights: How much each event counts, 0 for padding, shape (n,). The mean is over the events that count; with
             weights whose mean over all steps is 1, a step of heavy events counts more than one of light ones.
     """
-    weights = weights / np.float32(max(1, int(np.count_nonzero(weights))))
+    counted = max(1, int(np.count_nonzero(weights)))
+    weights = weights / np.float32(counted)
     targets = paddle.index_select(items, paddle.to_tensor(places))
     others = paddle.index_select(items, paddle.to_tensor(negatives))
     return SampledSoftmax.apply(users, targets, others, correction, accidental_hits(places, negatives), weights)

@@ -190,13 +190,9 @@ def _shuffled(histories: Histories, rng: np.random.Generator) -> Histories:
     """The histories with the events of each user in a drawn order, so that each is predicted from any of the others."""
     users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
     order = np.lexsort((rng.random(len(users)), users))
-    return replace(
-        histories,
-        items=histories.items[order],
-        time_gaps=histories.time_gaps[order],
-        ratings=None if histories.ratings is None else histories.ratings[order],
-        weights=None if histories.weights is None else histories.weights[order],
-    )
+    ratings, weights = (None if each is None else each[order] for each in (histories.ratings, histories.weights))
+    items, time_gaps = histories.items[order], histories.time_gaps[order]
+    return replace(histories, items=items, time_gaps=time_gaps, ratings=ratings, weights=weights)
 
 
 def _pieces(offsets: Rows) -> tuple[Rows, Rows, Rows]:

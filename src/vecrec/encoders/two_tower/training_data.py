@@ -153,7 +153,7 @@ def _validation(
     befores = [slice(start, end) for start, end in zip(first, np.maximum(last - left_out, first + 1))]
     return Validation(
         user_rows[users],
-        profiles.rows(users),
+        profiles.rows(users.astype(np.int64)),
         [history_of(items[before], None if data.times is None else data.times[before]) for before in befores],
         items[last],
         ratings,

@@ -19,7 +19,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from json.encoder import encode_basestring
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,6 +92,8 @@ class Keys:
 
 def history_script() -> str:
     """The Lua script that changes histories."""
+    from importlib.resources import files  # slow to import, and not needed by the other stores
+
     return files(__package__).joinpath("history.lua").read_text(encoding="utf-8")
 
 

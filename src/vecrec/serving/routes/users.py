@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
+from typing import Annotated, cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
+from vecrec._internal.times import written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import UserNotFoundError
@@ -14,6 +16,7 @@ from vecrec.serving.models import (
     EventsIn,
     ProfileIn,
     ReceiptOut,
+    Removed,
     TasteIn,
     UserOut,
     UsersIn,
@@ -21,7 +24,7 @@ from vecrec.serving.models import (
     VectorsOfUsersIn,
     Written,
 )  # fmt: skip
-from vecrec.serving.params import IdType, Ours, UserPath, path_id
+from vecrec.serving.params import IdType, ItemPath, Ours, UserPath, path_id
 from vecrec.serving.service import Service
 from vecrec.types import Event, User
 
@@ -69,7 +72,7 @@ def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdT
 def forget_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> ReceiptOut:
     """Removes the profile and all events; says what there was."""
     receipt = service.recommender.forget_user(path_id(user_id, id_type, "user id"))
-    return ReceiptOut(user_id=receipt.user_id, profile=receipt.profile, events=receipt.events)
+    return ReceiptOut(**asdict(receipt))
 
 
 @router.post("/users/{user_id}/likes", summary="Like an item", tags=["events"])
@@ -84,19 +87,51 @@ def dislike(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "
     return _say(service, path_id(user_id, id_type, "user id"), body.item_id, "dislike")
 
 
+@router.delete("/users/{user_id}/likes/{item_id}", summary="Take back a like", tags=["events"])
+def unlike(user_id: UserPath, item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Removed:
+    """As if it had not been said; where there is no like, nothing is removed."""
+    return _take_back(service, path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id"), "like")
+
+
+@router.delete("/users/{user_id}/dislikes/{item_id}", summary="Take back a dislike", tags=["events"])
+def undislike(user_id: UserPath, item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Removed:
+    """As if it had not been said; where there is no dislike, nothing is removed."""
+    return _take_back(service, path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id"), "dislike")
+
+
+@router.delete("/users/{user_id}/events", summary="Remove events of a user", tags=["events"])
+def delete_events(
+    *,
+    user_id: UserPath,
+    service: Ours,
+    item_id: Annotated[list[str] | None, Query(max_length=100, description="Only events with these items.")] = None,
+    kind: Annotated[list[str] | None, Query(max_length=100, description="Only events of these kinds.")] = None,
+    time: Annotated[str | None, Query(max_length=64, description="Only events of this time: seconds or ISO.")] = None,
+    id_type: IdType = "auto",
+) -> Removed:
+    """Those that agree with every condition given; all of them without one. The profile stays."""
+    items = None if item_id is None else [path_id(each, id_type, "item id") for each in item_id]
+    key, moment = path_id(user_id, id_type, "user id"), None if time is None else written_seconds(time)
+    return Removed(removed=service.recommender.delete_events(key, items, kinds=kind, time=moment))
+
+
 @router.post("/events", summary="Record events", tags=["events"])
 def record_events(body: EventsIn, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
-    events = [Event(each.user_id, each.item_id, each.time, each.rating, each.kind) for each in body.events]
+    # Event takes a time as text too.
+    moments = [cast("float | None", each.time) for each in body.events]
+    events = [
+        Event(each.user_id, each.item_id, time, each.rating, each.kind) for each, time in zip(body.events, moments)
+    ]
     service.recommender.record(events)
     return Written(written=len(events))
 
 
 def _say(service: Service, user_id: Id, item_id: Id, kind: str) -> Written:
-    event = service.state_event(user_id, item_id, kind)
-    user = service.stored(user_id)
-    last = next((each for each in reversed(user.history if user else ()) if each.item_id == item_id), None)
-    # The same state said again is the same event: a client that repeats a lost request adds nothing.
-    service.recommender.record(replace(event, time=last.time) if last is not None and last.kind == kind else event)
+    service.recommender.record(service.state_event(user_id, item_id, kind))
     return Written(written=1)
+
+
+def _take_back(service: Service, user_id: Id, item_id: Id, kind: str) -> Removed:
+    return Removed(removed=service.recommender.delete_events(user_id, item_id, kinds=kind))

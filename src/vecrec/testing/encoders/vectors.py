@@ -61,7 +61,7 @@ class VectorTests(EncoderKit):
         np.testing.assert_allclose(plain[0], plain[1], atol=_CLOSE)
 
     def test_a_visitor_gets_a_vector(self, fitted: Encoder) -> None:
-        """Somebody about whom nothing is known is ranked for like anybody else, not scored zero for everything."""
+        """An unknown user gets a vector with which scores differ, and not zero for every item."""
         visitor = fitted.encode_users([User()])[0]
         scores = fitted.encode_items(list(tastes().items())) @ visitor
         assert len(np.unique(scores.round(6))) > 1

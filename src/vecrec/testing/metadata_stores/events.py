@@ -228,7 +228,7 @@ class EventTests(MetadataStoreKit):
         assert store.recent_events(users[:1])[users[0]] == [Event(users[0], "a", 1.0)]
 
     def test_deleting_events_leaves_other_users_alone(self, store: MetadataStore, users: list[Id], kind: str) -> None:
-        """All events of the named users go, no others, no record; users without events are no error."""
+        """All events of the named users go, no others, no record; users without events are not an error."""
         store.append_events([Event(user, item, 1.0) for user in users for item in "ab"])
         store.put(kind, {users[0]: {"kept": True}})
         store.delete_events([users[0], users[-1], users[0], f"{users[0]} missing"])

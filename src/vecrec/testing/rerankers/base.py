@@ -10,9 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.content import ContentEncoder
+from vecrec.ids import Id
 from vecrec.recommendations import Recommendation
 from vecrec.rerankers.base import Candidates, Reranker
 from vecrec.testing.base import ConformanceTests
@@ -29,6 +31,17 @@ Order = list[tuple[str, float]]
 def finder() -> Encoder:
     """What finds the candidates."""
     return ContentEncoder(dim=32).fit(tastes())
+
+
+@cache
+def _vectors() -> dict[Id, NDArray[np.float32]]:
+    """The vectors of all items of `items_to_ask`, encoded once for the hundreds of lists that hold them."""
+    items = [item for item in _items() if item.id is not None]
+    return {_id(item): vector for item, vector in zip(items, finder().encode_items(items), strict=True)}
+
+
+def _items() -> list[Item]:
+    return [*{item.id: item for item in items_to_ask()}.values()]
 
 
 class RerankerKit(ConformanceTests):
@@ -56,9 +69,9 @@ class RerankerKit(ConformanceTests):
 
 
 def candidates(user: User, items: Sequence[Item], k: int, *, known: bool = True) -> Candidates:
-    """Items as a recommender hands them over for a user: by score, or by their place for an unknown user."""
+    """Items of `items_to_ask` as a recommender hands them over: by score, or by place for an unknown user."""
     named = [item for item in items if item.id is not None]
-    vectors = finder().encode_items(named)
+    vectors = np.array([_vectors()[_id(item)] for item in named], np.float32).reshape(len(named), finder().dim)
     query = finder().encode_users([user])[0]
     scores = vectors @ query if known else np.linspace(1, 0, len(named), dtype=np.float32)
     best = np.argsort(-scores, kind="stable")
@@ -71,7 +84,7 @@ def candidates(user: User, items: Sequence[Item], k: int, *, known: bool = True)
 
 def asked() -> list[tuple[User, Candidates]]:
     """Users of every kind, with few candidates and many, known ones and strange ones."""
-    items = [*{item.id: item for item in items_to_ask()}.values()]
+    items = _items()
     known, strange = items[:30], [item for item in items if item not in items[:30]]
     cases = []
     for number, user in enumerate(users_to_ask()):
@@ -94,7 +107,7 @@ def orders(reranker: Reranker) -> list[Order]:
     return [order(reranker, user, given) for user, given in asked()]
 
 
-def _id(item: Item) -> int | str:
+def _id(item: Item) -> Id:
     assert item.id is not None
     return item.id
 

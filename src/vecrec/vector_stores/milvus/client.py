@@ -216,7 +216,7 @@ class Client:
 
     def _check_usable(self) -> None:
         if self._closed:
-            raise StoreError("this vector store was closed", "make a new one")
+            raise StoreError("this vector store was closed", "create a new one")
         if self._process not in (None, os.getpid()):
             raise StoreError(
                 f"this vector store was opened in process {self._process} and is used in its fork {os.getpid()}, which "

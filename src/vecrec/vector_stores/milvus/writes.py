@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "parts", "request"]
 
 MAX_ROWS = 5_000
-"""The most rows of one request: more of them are no faster."""
+"""The most rows of one request. Larger requests are not faster."""
 
 MAX_BYTES = 32 * 2**20
 """The most bytes of one request. A server takes 64 MB."""

@@ -1,0 +1,253 @@
+"""For each item a bounded list of the items that the same users choose, kept in the release and read from its files.
+
+Vectors of an encoder say whom an item suits, which is not the same as what it is like: how well their angles agree with
+what users choose together depends on the encoder and on its dimension. So similar items are found by counting. The
+weight of a pair is ``c / (sqrt(n m) + 20) * (1 + f / 2)``: c users chose both items, n and m each of them, and f is the
+cosine of their features. The 20 holds back pairs that a few users make, and the features order what is chosen alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from vecrec._internal.exact import unit
+from vecrec._internal.files import read_json, write_json
+from vecrec._internal.sampling import evenly_spaced
+from vecrec.errors import ReleaseError
+from vecrec.feedback import FeedbackPolicy
+from vecrec.ids import Id, decode_id, encode_id
+from vecrec.learning.tokens import tokens
+from vecrec.metadata_stores.base import MetadataStore
+from vecrec.records import Record
+from vecrec.types import Item, User
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset, Schema
+
+__all__ = ["MOST", "Neighbours"]
+
+MOST = 50
+"""The most neighbours of an item."""
+
+_SHRINKAGE = 20
+_FEATURES = 0.5
+_POOL = 4 * MOST
+"""How many companions of an item are compared by features."""
+_LONGEST = 500
+"""Items of one user that are counted; of a longer history a sample, evenly spaced."""
+_PAIRS = 4_000_000
+"""Pairs of items that are counted at a time."""
+
+Histories = Iterable[Sequence[Id]]
+"""The distinct items that each user chose."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The neighbours of items, best first, with weights from 0 to 1.5."""
+
+    ids: Sequence[Id]
+    """The items."""
+    places: NDArray[np.int32]
+    """The rows of each item's neighbours, -1 where there are no more, shape (n, `MOST`)."""
+    weights: NDArray[np.float16]
+    """How near each of them is, shape (n, `MOST`)."""
+
+    @classmethod
+    def of(cls, histories: Histories, records: Iterable[tuple[Id, Record]], schema: Schema) -> Self:
+        """Count what users chose together.
+
+        In memory are the histories and the tokens as numbers, and four million pairs at a time.
+
+        Args:
+            histories: The distinct items that each user chose.
+            records: The items of the catalogue, with their features.
+            schema: Which features there are.
+        """
+        log = _Log.of(histories)
+        features = _Features.of(log.codes, records, schema)
+        places = np.full((len(log.codes), MOST), -1, np.int32)
+        weights = np.zeros((len(log.codes), MOST), np.float16)
+        for item, others, counts in log.companions():
+            near = counts / (np.sqrt(log.counts[item] * log.counts[others]) + _SHRINKAGE)
+            kept = np.argsort(-near, kind="stable")[:_POOL]
+            pool = others[kept]
+            near = near[kept] * (1 + _FEATURES * features.cosines(item, pool))
+            best = np.argsort(-near, kind="stable")[:MOST]
+            places[item, : len(best)], weights[item, : len(best)] = pool[best], near[best]
+        return cls(list(log.codes), places, weights)
+
+    @classmethod
+    def of_dataset(cls, data: Dataset) -> Self:
+        """Count what the positive events of a data set say, with its items."""
+        users = (data.user(code, history=True) for code in range(data.n_users))
+        policy = data.feedback or FeedbackPolicy()
+        histories = (list(dict.fromkeys(event.item_id for event in policy.taste(user).user.history)) for user in users)
+        return cls.of(
+            histories, ((key, dict(data.item(code).features)) for code, key in enumerate(data.item_ids)), data.schema
+        )
+
+    @classmethod
+    def of_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, schema: Schema, kind: str) -> Self:
+        """Count what the stored events say, as a feedback policy reads them, with stored records of a kind."""
+        tastes = (policy.taste(User.unchecked(None, {}, events)) for _, events in metadata.scan_events())
+        histories = (list(dict.fromkeys(event.item_id for event in taste.user.history)) for taste in tastes)
+        return cls.of(histories, metadata.scan(kind), schema)
+
+    def near(self, item_id: Id) -> dict[Id, float]:
+        """The neighbours of an item with their weights, best first; empty for an item that none is known of."""
+        row = self._rows.get(item_id)
+        if row is None:
+            return {}
+        found = zip(self.places[row].tolist(), self.weights[row].tolist())
+        return {self.ids[place]: weight for place, weight in found if place >= 0}
+
+    @cached_property
+    def _rows(self) -> dict[Id, int]:
+        return {key: row for row, key in enumerate(self.ids)}
+
+    # -- kept in a release
+
+    def save(self, directory: Path) -> None:
+        """Write ``neighbours.json`` with the ids, ``neighbours.npy`` and ``neighbour_weights.npy``."""
+        write_json(directory / "neighbours.json", [encode_id(key) for key in self.ids])
+        np.save(directory / "neighbours.npy", self.places)
+        np.save(directory / "neighbour_weights.npy", self.weights)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Map what `save` wrote into memory; without neighbours where there are no files, as in older releases.
+
+        Raises:
+            ReleaseError: when the files do not belong together.
+        """
+        keys = read_json(directory / "neighbours.json")
+        if keys is None:
+            return cls.none()
+        names = "neighbours.npy", "neighbour_weights.npy"
+        places, weights = (np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in names)
+        if not places.shape == weights.shape == (len(keys), MOST):
+            raise ReleaseError(f"the neighbours in {directory} do not belong together", "roll back or fit again")
+        return cls([decode_id(key) for key in keys], places, weights)
+
+    @classmethod
+    def none(cls) -> Self:
+        """No neighbours of any item."""
+        return cls([], np.empty((0, MOST), np.int32), np.empty((0, MOST), np.float16))
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What each user chose, by numbers of items; the users of an item come by a sort of the same events."""
+
+    codes: Mapping[Id, int]
+    items: NDArray[np.int32]
+    """The items of all users, one user after the other, shape (n_events,)."""
+    offsets: NDArray[np.int64]
+    """Where each user begins, shape (n_users + 1,)."""
+    counts: NDArray[np.int64]
+    """How many users chose each item, shape (n_items,)."""
+
+    @classmethod
+    def of(cls, histories: Histories) -> Self:
+        from array import array
+
+        codes: dict[Id, int] = {}
+        items, lengths = array("i"), array("q", [0])
+        for history in histories:
+            sample = [history[place] for place in evenly_spaced(len(history), _LONGEST)] if history else []
+            items.extend(codes.setdefault(key, len(codes)) for key in sample)
+            lengths.append(len(sample))
+        flat = np.array(items, np.int32)
+        return cls(codes, flat, np.cumsum(np.array(lengths, np.int64)), np.bincount(flat, minlength=len(codes)))
+
+    def companions(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """Each item with those that were chosen by the same users, and by how many; itself left out."""
+        lengths = np.diff(self.offsets)
+        order = np.argsort(self.items, kind="stable")
+        users = np.repeat(np.arange(len(lengths)), lengths)[order]  # of each item, one item after the other
+        ends = np.cumsum(self.counts)
+        pairs = np.cumsum(lengths[users])[ends - 1] if len(ends) else ends  # up to the end of each item
+        first, n_items = 0, len(self.codes)
+        while first < n_items:
+            done = pairs[first - 1] if first else 0
+            last = max(int(np.searchsorted(pairs, done + _PAIRS, side="right")), first + 1)
+            block = slice(ends[first] - self.counts[first], ends[last - 1])
+            owners = np.repeat(self.items[order[block]] - first, lengths[users[block]])
+            yield from self._rows(first, last, owners, self._of_users(users[block]))
+            first = last
+
+    def _rows(
+        self, first: int, last: int, owners: NDArray[np.int32], others: NDArray[np.int32]
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """The companions of the items from ``first`` to before ``last``, counted by a table or by a sort."""
+        n_items = len(self.codes)
+        pairs = owners.astype(np.int64) * n_items + others
+        if (last - first) * n_items <= _PAIRS:
+            table = np.bincount(pairs, minlength=(last - first) * n_items)
+            cells = np.flatnonzero(table)
+            counts = table[cells]
+        else:
+            cells, counts = np.unique(pairs, return_counts=True)
+        ends = np.searchsorted(cells, np.arange(last - first + 1) * n_items)
+        for number, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist())):
+            columns, found = cells[start:end] - number * n_items, counts[start:end]
+            other = columns != first + number
+            yield first + number, columns[other], found[other]
+
+    def _of_users(self, users: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The items of some users, one user after the other."""
+        lengths = self.offsets[users + 1] - self.offsets[users]
+        starts = np.repeat(self.offsets[users] - np.cumsum(lengths) + lengths, lengths)
+        return self.items[starts + np.arange(len(starts))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """The tokens of each item: the values of its categorical features and the words of its texts."""
+
+    tokens: NDArray[np.int32]
+    """The tokens of all items, one item after the other, shape (n_tokens,)."""
+    weights: NDArray[np.float32]
+    """Of each token; those of one item have a length of 1."""
+    offsets: NDArray[np.int64]
+    """Where each item begins, shape (n_items + 1,)."""
+    query: NDArray[np.float32]
+    """Zeros, one for each token that there is."""
+
+    @classmethod
+    def of(cls, codes: Mapping[Id, int], records: Iterable[tuple[Id, Record]], schema: Schema) -> Self:
+        read = [feature for feature in schema.items if feature.kind != "numeric"]
+        known: dict[str, int] = {}
+        empty = np.empty(0, np.int32), np.empty(0, np.float32)
+        rows = [empty] * len(codes)
+        for key, record in records:
+            if key in codes:
+                item = schema.drop_invalid_features(Item(key, record))
+                found = list(tokens("item", read, item.features, {}))
+                held = np.array([weight for _, weight in found], np.float32)
+                own = [known.setdefault(token, len(known)) for token, _ in found]
+                rows[codes[key]] = np.array(own, np.int32), unit(held)
+        lengths = np.cumsum([0, *(len(row[0]) for row in rows)])
+        places, weights = (np.concatenate([empty[part], *(row[part] for row in rows)]) for part in (0, 1))
+        return cls(places, weights, lengths, np.zeros(len(known), np.float32))
+
+    def cosines(self, item: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The cosines of an item's features with those of others, shape (n,); 0 where one has none."""
+        own = slice(self.offsets[item], self.offsets[item + 1])
+        np.add.at(self.query, self.tokens[own], self.weights[own])
+        lengths = self.offsets[others + 1] - self.offsets[others]
+        starts = np.repeat(self.offsets[others] - np.cumsum(lengths) + lengths, lengths)
+        at = starts + np.arange(len(starts))
+        products = self.query[self.tokens[at]] * self.weights[at]
+        self.query[self.tokens[own]] = 0
+        owners = np.repeat(np.arange(len(others)), lengths)
+        return np.bincount(owners, weights=products, minlength=len(others)).astype(np.float32)
