@@ -146,7 +146,7 @@ def _validation(
     data: Dataset, last: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
 ) -> Validation:
     """The last events to predict; so many of those right before are not known yet, but one event always is."""
-    users = data.user_codes[last]
+    users = data.user_codes[last].astype(np.int64)
     items = rows[data.item_codes]
     ratings = np.full(len(last), np.nan, np.float32) if data.ratings is None else data.ratings[last]
     first = data.user_offsets[users]
