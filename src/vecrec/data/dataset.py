@@ -54,7 +54,8 @@ class Dataset:
             relation, the path of a Parquet, CSV, TSV or JSON lines file, a mapping of names to columns, or an iterable
             of dicts, of dataclasses or of `Event`. Columns without a meaning here are not read.
         items: One row for each item, in any of these forms or as `Item` objects. All columns are kept as the item's
-            record; missing values (null, NaN, NaT) are left out, also within lists, dates become ISO text, decimals floats.
+            record; missing values (null, NaN, NaT) are left out, also within lists; dates become ISO text, decimals
+            floats.
         users: One row for each user, in the same forms; the histories of `User` objects are ignored.
         schema: Which fields are features; inferred from the frames (see `Schema.infer`) where it is not given.
         columns: What the columns are called, where they have neither the default nor a common name.
