@@ -310,7 +310,7 @@ def test_a_store_of_another_recommender_is_refused(tmp_path: Path) -> None:
 def test_data_that_cannot_be_learnt_from_is_refused_before_anything_is_written(unfitted: Recommender) -> None:
     """No interaction, no release, and the store is still nobody's."""
     nothing = world(2, 16)
-    with pytest.raises(InvalidDataError, match="no interaction"):
+    with pytest.raises(InvalidDataError, match="no events"):
         unfitted.fit(nothing.select_events(np.zeros(nothing.n_events, bool)))
     assert not any(snapshot(unfitted).values())
     assert unfitted.releases() == []

@@ -59,7 +59,14 @@ def test_a_fit_reports_its_stages(unfitted: Recommender) -> None:
     """Whoever watches sees each stage begin and end, and the release's id at the end."""
     steps: list[Step] = []
     release = unfitted.fit(world(), progress=steps.append)
-    assert list(dict.fromkeys(step.stage for step in steps)) == ["items", "users", "events", "index", "check"]
+    assert list(dict.fromkeys(step.stage for step in steps)) == [
+        "data",
+        "items",
+        "users",
+        "events",
+        "index",
+        "check",
+    ]
     assert all(step.total is None or step.done <= step.total for step in steps)
     assert release.id in steps[-1].detail
 
@@ -372,12 +379,12 @@ def test_an_older_schema_takes_what_fits_it(rec: Recommender) -> None:
 
 
 def test_opening_needs_the_stores_that_belong_together(rec: Recommender) -> None:
-    """An empty metadata store or a vector store without the collection is a mistake that is told, not served."""
+    """An empty metadata store is refused; a vector store without the collection leaves popularity, labelled."""
     artifacts = rec._archive.path.parent
     with pytest.raises(ReleaseError, match="holds nothing of the recommender 'movies'"):
         Recommender.open("movies", rec.vector_store, MemoryMetadataStore(), artifacts, encoder=TasteEncoder)
-    with pytest.raises(ReleaseError, match=r"no collection 'movies__r.*publish again"):
-        Recommender.open("movies", MemoryVectorStore(), rec.metadata_store, artifacts, encoder=TasteEncoder)
+    opened = Recommender.open("movies", MemoryVectorStore(), rec.metadata_store, artifacts, encoder=TasteEncoder)
+    assert opened.recommend(1, 5).served_by == "popularity"
 
 
 def test_an_opened_recommender_can_do_everything(rec: Recommender) -> None:
@@ -392,11 +399,16 @@ def test_an_opened_recommender_can_do_everything(rec: Recommender) -> None:
 
 
 def test_a_collection_that_is_gone_is_told_and_publishing_brings_it_back(rec: Recommender) -> None:
-    """Somebody has emptied the vector store: readers get the cure, and the cure works."""
+    """Recommendations are by popularity and say so, what needs vectors is refused with the cure, and that works."""
     rec.vector_store.drop(rec.releases()[0].collection)
-    calls = lambda: rec.recommend(1), lambda: rec.similar_items(1), rec.verify, lambda: rec.upsert_items([Item(1)])
-    for call in calls:
+    found = rec.recommend(1, 5)
+    assert (len(found), found.served_by) == (5, "popularity")
+    assert found.notes == ("the collection of the release is gone, popularity serves",)
+    with pytest.raises(StoreUnavailableError, match="publish again"):
+        rec.similar_items(1)
+    for call in (rec.verify, lambda: rec.upsert_items([Item(1)])):
         with pytest.raises(ReleaseError, match="publish again"):
             call()
-    rec.publish()
+    stores = rec.vector_store, rec.metadata_store
+    Recommender(TasteEncoder, *stores, name="movies", artifacts=rec._archive.path.parent).publish()
     assert rec.recommend(1, 1)[0].item_id == 57
