@@ -403,7 +403,7 @@ def test_popularity_counts_people(tmp_path: Path, by: str) -> None:
             assert shares[59] == pytest.approx(1 / 30)
 
 
-def test_popularity_counts_people(tmp_path: Path) -> None:
+def test_popularity_counts_each_user_once(tmp_path: Path) -> None:
     """A user counts once for an item, whatever the kinds and the number of the events."""
     with _recommender(tmp_path, feedback=SHOP) as made:
         made.fit(world())
