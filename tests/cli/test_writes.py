@@ -34,7 +34,12 @@ def test_an_event_is_recorded_shown_and_forgotten(shop: Path, run: Run) -> None:
     found = run("recommend", "anna", "--json", at=shop).json
     assert found["served_by"] == "vectors"
     assert {each["metadata"]["genre"] for each in found["items"]} == {"western"}
-    assert run("forget", "anna", "--json", at=shop).json == {"user_id": "anna", "profile": False, "events": 2}
+    assert run("forget", "anna", "--json", at=shop).json == {
+        "user_id": "anna",
+        "profile": False,
+        "events": 2,
+        "remembered": True,
+    }
     assert run("history", "anna", "--json", at=shop).json["events"] == []
     assert "there was none" in text_of(run("forget", "anna", at=shop))
 
