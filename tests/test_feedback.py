@@ -403,16 +403,16 @@ def test_popularity_counts_people(tmp_path: Path, by: str) -> None:
             assert shares[59] == pytest.approx(1 / 30)
 
 
-def test_weights_count_in_popularity(tmp_path: Path) -> None:
-    """A purchase counts for five views, and a view after it takes nothing away."""
+def test_popularity_counts_each_user_once(tmp_path: Path) -> None:
+    """A user counts once for an item, whatever the kinds and the number of the events."""
     with _recommender(tmp_path, feedback=SHOP) as made:
         made.fit(world())
-        bought = [Event(f"b{number}", 58, 1.0, kind="purchase") for number in range(20)]
+        bought = [Event(f"b{number}", 58, 1.0, kind="purchase") for number in range(81)]
         viewed = [Event(f"v{number}", 59, 1.0, kind="view") for number in range(90)]
         made.record([*bought, Event("b1", 58, 2.0, kind="view"), *viewed])
         made.publish()
         with made.live() as live:
-            assert live.popularity.ids[:2] == (58, 59)
+            assert live.popularity.ids[:2] == (59, 58)
             assert live.popularity.shares[1] == pytest.approx(0.9)
 
 

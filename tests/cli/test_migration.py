@@ -37,7 +37,7 @@ def test_the_same_answers_come_from_the_new_stores(source: Recommender, tmp_path
     """Records, events, marks, both releases; a second call has nothing to do."""
     stores = (MemoryVectorStore(), MemoryMetadataStore())
     done = source.migrate(*stores)
-    assert (done.records, done.events, done.vectors, done.removed) == (61 + 41 + 1, 482, 121, 0)
+    assert (done.records, done.events, done.vectors, done.removed) == (61 + 41 + 1 + 2, 482, 121, 0)
     moved = _open(source, tmp_path, *stores)
     for user in (3, "visitor", "profiled", "nobody"):
         assert [(each.item_id, each.score) for each in moved.recommend(user)] == [
@@ -55,7 +55,7 @@ def test_the_facade_has_a_door_to_it(source: Recommender, tmp_path: Path) -> Non
     stores = (MemoryVectorStore(), MemoryMetadataStore())
     steps: list[Step] = []
     done = source.migrate(*stores, progress=steps.append)
-    assert (done.records, done.vectors) == (61 + 41 + 1, 121)
+    assert (done.records, done.vectors) == (61 + 41 + 1 + 2, 121)
     assert {step.stage for step in steps} >= {"vectors", "compare"}
     assert source.vector_store is not stores[0]
     moved = _open(source, tmp_path, *stores)
@@ -71,7 +71,7 @@ def test_what_changed_meanwhile_follows(source: Recommender) -> None:
     source.forget_user(6)
     source.record(Event("visitor", 3, 5.0, 1.0))
     done = source.migrate(*stores)
-    assert (done.records, done.events, done.vectors) == (1, 2, 1)
+    assert (done.records, done.events, done.vectors) == (1 + 2 + 1, 2, 1)  # with two edits and a hash
     assert done.removed == 1 + 1 + 1 + 1  # the item's record and vector, the user's record and events
     assert stores[1].get("item", ["new"]) == source.metadata_store.get("item", ["new"])
 

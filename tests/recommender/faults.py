@@ -111,7 +111,7 @@ class FaultyMetadataStore(MemoryMetadataStore):
 def sabotaged(saboteur: Saboteur, vectors: FaultyVectorStore, metadata: FaultyMetadataStore) -> Iterator[Saboteur]:
     """Let the saboteur in, at the stores and at the archive's files, for the time of the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("set_building", "seal", "switch", "remove"):
+        for name in ("identify", "set_building", "seal", "switch", "remove"):
             patch.setattr(Archive, name, _guarded(getattr(Archive, name), saboteur))
         vectors.saboteur = metadata.saboteur = saboteur
         try:

@@ -394,13 +394,18 @@ def test_an_opened_recommender_can_do_everything(rec: Recommender) -> None:
 
 
 def test_a_collection_that_is_gone_is_told_and_publishing_brings_it_back(rec: Recommender) -> None:
-    """Popularity serves until then; what needs the vectors gets the cure, and the cure works."""
+    """Recommendations are by popularity and say so, what needs vectors is refused with the cure, and that works."""
     rec.vector_store.drop(rec.releases()[0].collection)
-    assert rec.recommend(1).served_by == "popularity"
-    for call in (lambda: rec.similar_items(1), rec.verify, lambda: rec.upsert_items([Item(1)])):
-        with pytest.raises((ReleaseError, StoreUnavailableError), match="publish again"):
+    found = rec.recommend(1, 5)
+    assert (len(found), found.served_by) == (5, "popularity")
+    assert found.notes == ("the collection of the release is gone, popularity serves",)
+    with pytest.raises(StoreUnavailableError, match="publish again"):
+        rec.similar_items(1)
+    for call in (rec.verify, lambda: rec.upsert_items([Item(1)])):
+        with pytest.raises(ReleaseError, match="publish again"):
             call()
-    rec.publish()
+    stores = rec.vector_store, rec.metadata_store
+    Recommender(TasteEncoder, *stores, name="movies", artifacts=rec._archive.path.parent).publish()
     assert rec.recommend(1, 1)[0].item_id == 57
 
 

@@ -139,9 +139,9 @@ def test_users_come_and_go(client: httpx.Client) -> None:
     kim = get(client.get("/v1/users/kim"))
     assert kim["features"] == {"taste": "love"}
     assert kim["history"][0] == {"item_id": 1, "time": 5.0, "rating": 4.0, "kind": None}
-    assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": True, "events": 2}
+    assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": True, "events": 2, "remembered": True}
     problem(client.get("/v1/users/kim"), 404)
-    assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": False, "events": 0}
+    assert get(client.delete("/v1/users/kim")) == {"user_id": "kim", "profile": False, "events": 0, "remembered": True}
     assert get(client.post("/v1/users", json={"users": [{"id": "x"}, {"id": "y"}]})) == {"written": 2}
 
 

@@ -110,7 +110,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
-    for notice in data.notices:  # fit logs the warnings
+    for notice in (*data.notices, *data.warnings):
         output.text(escape(f"note: {notice}"))
     with compose(settings, encoder, reranker) as recommender:
         # Before hours of training, not after them.
