@@ -67,7 +67,7 @@ def record_events(metadata: MetadataStore, policy: FeedbackPolicy, events: Seque
     for event in events:
         if event.time is not None:
             check_not_future(event.time, "the time of an event", now)
-    said = {
+    said: dict[tuple[Id | None, Id], float] = {
         (event.user_id, event.item_id): now
         for event in events
         if event.kind in policy.states and event.user_id is not None
@@ -88,7 +88,7 @@ def _timed(event: Event, now: float, policy: FeedbackPolicy, said: Mapping[tuple
 
 
 def _states(
-    metadata: MetadataStore, policy: FeedbackPolicy, places: Collection[tuple[Id, Id]]
+    metadata: MetadataStore, policy: FeedbackPolicy, places: Collection[tuple[Id | None, Id]]
 ) -> dict[tuple[Id, Id], list[Event]]:
     """The stored events of users with items that are states, oldest first; pairs without one are left out."""
     found: dict[tuple[Id, Id], list[Event]] = {}
@@ -147,6 +147,7 @@ def notes_on(given: User, user: User, based_on: tuple[str, ...], dislikes_some: 
     strange = f"the live release knows none of the {len(user.history):,} items of the history"
     known = "only what they dislike" if dislikes_some else "nothing"
     unknown = strange if user.history else f"{known} is known about this user"
+    about: tuple[str, ...]
     if not based_on:
         about = (f"{unknown}, popularity serves",)
     else:

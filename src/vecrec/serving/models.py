@@ -16,9 +16,9 @@ from vecrec.types import MAX_KIND, Event, Item
 __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
-    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed", "RetrievalIn",
-    "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn", "WhoIn",
-    "Written",
+    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
+    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn",
+    "WhoIn", "Written",
 ]  # fmt: skip
 
 IdIn: TypeAlias = (
@@ -221,6 +221,7 @@ class RecommendedItem(BaseModel):
     rank: int
     item_id: Id
     score: float
+    source: str = Field(description="`vectors`, `popularity`, or `catalogue` for an item without popularity.")
     metadata: Features
     because: Because | None = None
 
@@ -228,7 +229,12 @@ class RecommendedItem(BaseModel):
     def of(cls, item: Recommendation, because: Because | None = None) -> RecommendedItem:
         """The item as JSON."""
         return cls.model_construct(
-            rank=item.rank, item_id=item.item_id, score=item.score, metadata=item.metadata, because=because
+            rank=item.rank,
+            item_id=item.item_id,
+            score=item.score,
+            source=item.source,
+            metadata=item.metadata,
+            because=because,
         )
 
 

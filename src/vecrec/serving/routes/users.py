@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from vecrec._internal.times import written_seconds
+from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import UserNotFoundError
@@ -118,7 +118,10 @@ def delete_events(
 def record_events(body: EventsIn, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
-    events = [Event(each.user_id, each.item_id, each.time, each.rating, each.kind) for each in body.events]
+    events = [
+        Event(each.user_id, each.item_id, None if each.time is None else seconds(each.time), each.rating, each.kind)
+        for each in body.events
+    ]
     service.recommender.record(events)
     return Written(written=len(events))
 
