@@ -194,7 +194,10 @@ def test_events_are_taken_back(shop: Path, run: Run, words: list[str], removed: 
     assert run("undo", "undoer", at=shop).status == 2
 
 
-def test_popular_of_a_half_life(run: Run) -> None:
+def test_popular_of_a_half_life(shop: Path, run: Run) -> None:
     """The command counts as the library does."""
-    assert len(run("popular", "-k", "3", "--half-life", "100", "--json").json["items"]) == 3
+    for user, item, when in (("a", 4, 1_700_000_000), ("b", 4, 1_700_000_000), ("c", 5, 1_700_086_400)):
+        run("record", user, item, "--time", when, at=shop)
+    found = run("popular", "--half-life", "3600", "--json", at=shop).json["items"]
+    assert [each["item_id"] for each in found][:2] == [5, 4]
     assert run("popular", "--segment", '{"shoe": 4}').status == 2

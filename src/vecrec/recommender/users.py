@@ -92,7 +92,9 @@ def _states(
 ) -> dict[tuple[Id, Id], list[Event]]:
     """The stored events of users with items that are states, oldest first; pairs without one are left out."""
     found: dict[tuple[Id, Id], list[Event]] = {}
-    for user_id, events in metadata.recent_events([user_id for user_id, _ in places]).items() if places else ():
+    for user_id, events in (
+        metadata.recent_events([user_id for user_id, _ in places if user_id is not None]).items() if places else ()
+    ):
         for event in events:
             if event.kind in policy.states and (user_id, event.item_id) in places:
                 found.setdefault((user_id, event.item_id), []).append(event)

@@ -17,8 +17,8 @@ __all__ = [
     "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
     "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
-    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors", "VectorsOfUsersIn",
-    "WhoIn", "Written",
+    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors",
+    "VectorsOfUsersIn", "WhoIn", "Written",
 ]  # fmt: skip
 
 IdIn: TypeAlias = (
