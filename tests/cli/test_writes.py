@@ -173,3 +173,32 @@ def test_the_vectors_exported_are_those_that_search(shop: Path, run: Run) -> Non
     with compose(settings) as recommender, recommender.live() as live:
         liked = live.encoder.encode_users([User("zoe", {}, [4])])[0]
     assert held["zoe"] == pytest.approx(liked, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "removed"),
+    [
+        (["4", "--kind", "like"], 0),
+        (["5", "--kind", "dislike"], 1),
+        (["--time", "2023-11-14T22:13:20Z"], 1),
+        (["--kind", "view", "--kind", "dislike"], 2),
+        (["--all"], 2),
+    ],
+)
+def test_events_are_taken_back(shop: Path, run: Run, words: list[str], removed: int) -> None:
+    """By item, kind and time, or all of them."""
+    run("undo", "undoer", "--all", at=shop)
+    run("record", "undoer", "4", "--kind", "view", "--time", "1700000000", at=shop)
+    run("record", "undoer", "5", "--kind", "dislike", at=shop)
+    assert run("undo", "undoer", *words, "--json", at=shop).json == {"removed": removed}
+    assert len(run("history", "undoer", "--json", at=shop).json["events"]) == 2 - removed
+    assert run("undo", "undoer", at=shop).status == 2
+
+
+def test_popular_of_a_half_life(shop: Path, run: Run) -> None:
+    """The command counts as the library does."""
+    for user, item, when in (("a", 4, 1_700_000_000), ("b", 4, 1_700_000_000), ("c", 5, 1_700_086_400)):
+        run("record", user, item, "--time", when, at=shop)
+    found = run("popular", "--half-life", "3600", "--json", at=shop).json["items"]
+    assert [each["item_id"] for each in found][:2] == [5, 4]
+    assert run("popular", "--segment", '{"shoe": 4}').status == 2

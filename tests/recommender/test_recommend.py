@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.recommender.tastes import TASTES
-from vecrec import Event, Item, Recommendation, Recommendations, Recommender, User, field
+from tests.recommender.tastes import TASTES, TasteEncoder
+from vecrec import Event, Filter, Item, Recommendation, Recommendations, Recommender, User, field
 from vecrec.errors import InvalidDataError, ItemNotFoundError, NotFittedError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
@@ -191,10 +191,65 @@ def test_who_has_seen_everything_gets_nothing_and_a_reason(rec: Recommender) -> 
     assert found.shortfall is not None
 
 
-def test_popularity_that_runs_out_says_so(rec: Recommender) -> None:
-    """The list of popular items holds the items that have events."""
-    found = rec.recommend("a stranger", 60)
-    assert (len(found), found.shortfall) == (48, "48 of 60: the list of popular items has no more")
+@pytest.mark.parametrize(
+    ("k", "where", "sources", "served_by", "shortfall"),
+    [
+        (48, None, (48, 0), "popularity", None),
+        (60, None, (48, 12), "popularity", None),
+        (61, None, (48, 12), "popularity", "60 of 61: no more items were found"),
+        (12, field("year") >= 2028, (0, 12), "catalogue", None),
+        (16, field("year") >= 2024, (4, 12), "popularity", None),
+        (20, field("year") >= 2028, (0, 12), "catalogue", "12 of 20: no more items were found that pass the filter"),
+    ],
+)
+def test_a_visitor_gets_k_items_whenever_k_pass(
+    *, rec: Recommender, k: int, where: Filter | None, sources: tuple[int, int], served_by: str, shortfall: str | None
+) -> None:
+    """48 of the 60 items have events: the popular ones come first, then the rest of the catalogue, labelled."""
+    found = rec.recommend("a stranger", k, where=where)
+    assert [each.source for each in found] == ["popularity"] * sources[0] + ["catalogue"] * sources[1]
+    assert (found.served_by, found.shortfall) == (served_by, shortfall)
+    assert len(set(ids(found))) == sum(sources)
+    assert all(each.score == 0 for each in found if each.source == "catalogue")
+    assert any("rest of the catalogue" in note for note in found.notes) == bool(sources[1])
+
+
+def test_a_visitor_with_a_narrow_filter_costs_few_reads(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The popular items are not read one page after the other: the catalogue is searched with the filter."""
+    monkeypatch.setattr("vecrec.recommender.pipeline._POPULAR_FIRST", 10)
+    calls: list[str] = []
+    for store, name in ((rec.vector_store, "search"), (rec.metadata_store, "get")):
+        method = getattr(store, name)
+        monkeypatch.setattr(store, name, lambda *given, _m=method, _n=name: (calls.append(_n), _m(*given))[1])
+    found = rec.recommend("a stranger", 10, where=field("year") >= 2020)
+    assert [each.source for each in found] == ["popularity"] * 8 + ["catalogue"] * 2
+    assert calls.count("search") == 1
+    assert len(calls) <= 3
+
+
+@pytest.mark.parametrize(
+    ("history", "features", "based_on", "note"),
+    [
+        (["1", "5"], None, (), "knows none of the 2 items"),
+        (["1", 5], None, ("history",), ""),
+        (["1"], {"taste": "war"}, ("features",), "knows none of the 1 items"),
+    ],
+)
+def test_an_answer_is_based_on_a_history_that_is_known(
+    *,
+    rec: Recommender,
+    monkeypatch: pytest.MonkeyPatch,
+    history: list[Id],
+    features: dict[str, str] | None,
+    based_on: tuple[str, ...],
+    note: str,
+) -> None:
+    """Items that the encoder does not know tell it nothing; without anything else the visitor's rule applies."""
+    monkeypatch.setattr(TasteEncoder, "knows", lambda self, key: isinstance(key, int))
+    found = rec.recommend_for(User(None, features, history), 3)
+    assert found.based_on == based_on
+    assert (found.served_by == "popularity") == (not based_on)
+    assert any(note in each for each in found.notes) if note else not found.notes
 
 
 def test_ten_thousand_exclusions_leave_k(rec: Recommender) -> None:

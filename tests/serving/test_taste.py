@@ -198,3 +198,47 @@ def test_settings_of_feedback_are_checked() -> None:
     for text in ("{", "[]", '{"nope": 1}', '{"weights": {"buy": -1}}', "3"):
         with pytest.raises(InvalidDataError):
             Settings.load(None, {"VECREC_FEEDBACK": text})
+
+
+def test_events_are_taken_back_over_http(client: httpx.Client, recommender: Recommender) -> None:
+    """A like, a dislike, and events by item, kind and time; times are seconds or ISO texts."""
+    path = "/v1/users/undoing"
+    get(client.post(f"{path}/likes", json={"item_id": 5}))
+    get(client.post(f"{path}/dislikes", json={"item_id": 6}))
+    row = {"user_id": "undoing", "item_id": 7, "time": "2023-11-14T22:13:20Z", "kind": "view"}
+    get(client.post("/v1/events", json={"events": [row]}))
+    assert recommender.history("undoing")[0].time == 1_700_000_000.0
+    assert get(client.delete(f"{path}/likes/5")) == {"removed": 1}
+    assert get(client.delete(f"{path}/likes/6")) == {"removed": 0}
+    assert get(client.delete(f"{path}/dislikes/6")) == {"removed": 1}
+    assert get(client.delete(f"{path}/events", params={"item_id": 7, "kind": "like"})) == {"removed": 0}
+    assert client.delete(f"{path}/events", params={"time": "soon"}).status_code == 422
+    assert get(client.delete(f"{path}/events", params={"time": "1700000000"})) == {"removed": 1}
+    assert recommender.history("undoing") == []
+
+
+@pytest.mark.parametrize(("seen", "hidden"), [(True, {5, 9}), (["purchase"], {5}), (False, set())])
+def test_kinds_of_events_can_be_left_out_over_http(
+    client: httpx.Client, recommender: Recommender, seen: Any, hidden: set[int]
+) -> None:
+    """What was bought is hidden, what was viewed is not."""
+    recommender.record([Event("shopper", 5, 1.0, kind="purchase"), Event("shopper", 9, 2.0, kind="view")])
+    body = {"user_id": "shopper", "k": 60, "exclude_seen": seen}
+    assert {5, 9} - set(_ids(get(client.post("/v1/recommendations", json=body)))) == hidden
+
+
+def test_popular_items_over_http(client: httpx.Client, recommender: Recommender) -> None:
+    """The release's list, or a count of the events of some users; what cannot be counted is refused."""
+    assert _ids(get(client.get("/v1/popular", params={"k": 4}))) == recommender.popular(4).item_ids
+    found = get(client.get("/v1/popular", params={"segment": '{"taste": "war"}'}))
+    assert found["items"][0]["source"] == "popularity"
+    assert found["items"][0]["metadata"]["tastes"] == ["war"]
+    for params in ({"half_life": 0}, {"segment": "war"}, {"segment": '{"shoe": 4}'}):
+        assert client.get("/v1/popular", params=params).status_code == 422
+
+
+def test_a_query_says_which_kinds_count_as_seen(client: httpx.Client, recommender: Recommender) -> None:
+    """As the body of a request does."""
+    recommender.record([Event("asker", 5, 1.0, kind="purchase"), Event("asker", 9, 2.0, kind="view")])
+    found = get(client.get("/v1/users/asker/recommendations", params={"k": 60, "seen_kind": "purchase"}))
+    assert {5, 9} - set(_ids(found)) == {5}

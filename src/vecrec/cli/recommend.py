@@ -29,7 +29,11 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user", nargs="?", help="a stored user's id; without one, give --liked or --profile")
     parser.add_argument("--liked", action="append", default=[], metavar="ITEM", help="an item that they liked")
     parser.add_argument("--profile", default=None, metavar="JSON", help='such as \'{"gender": "F", "age": 25}\'')
-    parser.add_argument("--include-seen", action="store_true", help="keep the items of their events")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--include-seen", action="store_true", help="keep the items of their events")
+    seen.add_argument(
+        "--seen-kind", action="append", metavar="KIND", help="leave out the items of events of this kind, and no others"
+    )
     add_id_type(parser)
     add_k(parser)
     add_where(parser)
@@ -46,7 +50,7 @@ def _recommend(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _found(recommender: Recommender, arguments: argparse.Namespace) -> Recommendations:
-    where, seen = where_of(recommender, arguments.where), not arguments.include_seen
+    where, seen = where_of(recommender, arguments.where), arguments.seen_kind or not arguments.include_seen
     if arguments.user is not None:
         return recommender.recommend(id_of(arguments.user, arguments), arguments.k, where=where, exclude_seen=seen)
     liked = [id_of(each, arguments) for each in arguments.liked]
@@ -71,6 +75,10 @@ def _similar(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _add_popular(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--half-life", type=float, metavar="SECONDS", help="an event so much older than the latest one counts half"
+    )
+    parser.add_argument("--segment", metavar="JSON", help="only users whose profile has these values")
     add_k(parser)
     add_where(parser)
     add_stores(parser)
@@ -78,8 +86,12 @@ def _add_popular(parser: argparse.ArgumentParser) -> None:
 
 def _popular(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
-        # An unknown user is served by popularity alone.
-        found = recommender.recommend_for(User(), arguments.k, where=where_of(recommender, arguments.where))
+        found = recommender.popular(
+            arguments.k,
+            where=where_of(recommender, arguments.where),
+            half_life=arguments.half_life,
+            segment=None if arguments.segment is None else json_object(arguments.segment, "--segment"),
+        )
         output.recommendations("Popular", found)
     return 0
 

@@ -67,7 +67,7 @@ def record_events(metadata: MetadataStore, policy: FeedbackPolicy, events: Seque
     for event in events:
         if event.time is not None:
             check_not_future(event.time, "the time of an event", now)
-    said = {
+    said: dict[tuple[Id | None, Id], float] = {
         (event.user_id, event.item_id): now
         for event in events
         if event.kind in policy.states and event.user_id is not None
@@ -89,11 +89,13 @@ def _timed(event: Event, now: float, policy: FeedbackPolicy, said: Mapping[tuple
 
 
 def _states(
-    metadata: MetadataStore, policy: FeedbackPolicy, places: Collection[tuple[Id, Id]]
+    metadata: MetadataStore, policy: FeedbackPolicy, places: Collection[tuple[Id | None, Id]]
 ) -> dict[tuple[Id, Id], list[Event]]:
     """The stored events of users with items that are states, oldest first; pairs without one are left out."""
     found: dict[tuple[Id, Id], list[Event]] = {}
-    for user_id, events in metadata.recent_events([user_id for user_id, _ in places]).items() if places else ():
+    for user_id, events in (
+        metadata.recent_events([user_id for user_id, _ in places if user_id is not None]).items() if places else ()
+    ):
         for event in events:
             if event.kind in policy.states and (user_id, event.item_id) in places:
                 found.setdefault((user_id, event.item_id), []).append(event)

@@ -222,6 +222,7 @@ class RecommendedItem(BaseModel):
     rank: int
     item_id: Id
     score: float
+    source: str = Field(description="`vectors`, `popularity`, or `catalogue` for an item without popularity.")
     metadata: Features
     because: Because | None = None
 
@@ -229,7 +230,12 @@ class RecommendedItem(BaseModel):
     def of(cls, item: Recommendation, because: Because | None = None) -> RecommendedItem:
         """The item as JSON."""
         return cls.model_construct(
-            rank=item.rank, item_id=item.item_id, score=item.score, metadata=item.metadata, because=because
+            rank=item.rank,
+            item_id=item.item_id,
+            score=item.score,
+            source=item.source,
+            metadata=item.metadata,
+            because=because,
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
 
@@ -11,7 +12,20 @@ from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id
 from vecrec.serving.service import Service
 
-__all__ = ["Conditions", "IdType", "ItemPath", "K", "Ours", "UserPath", "known_query", "path_id"]
+__all__ = [
+    "Conditions",
+    "HalfLife",
+    "IdType",
+    "ItemPath",
+    "K",
+    "Kinds",
+    "Ours",
+    "Segment",
+    "UserPath",
+    "json_object",
+    "known_query",
+    "path_id",
+]
 
 IdType: TypeAlias = Annotated[
     Literal["auto", "integer", "string"],
@@ -31,6 +45,20 @@ Conditions: TypeAlias = Annotated[
         description="Conditions that must all hold, each like `year>=1990` or `genres:Comedy`.",
         examples=[["year>=1990"]],
     ),
+]
+
+Kinds: TypeAlias = Annotated[
+    list[str],
+    Query(max_length=50, description="Kinds of events whose items count as seen; the policy's kinds without them."),
+]
+
+HalfLife: TypeAlias = Annotated[
+    float | None, Query(gt=0, description="Seconds: an event so much older than the latest one counts half.")
+]
+
+Segment: TypeAlias = Annotated[
+    str | None,
+    Query(max_length=2_000, description="Values of the profile of the users to count.", examples=['{"gender": "F"}']),
 ]
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
@@ -60,6 +88,21 @@ async def known_query(request: Request) -> None:
     unknown = sorted({*request.query_params} - known)
     if unknown:
         raise InvalidDataError(f"unknown names in the query: {unknown}"[:500], f"there are {sorted(known) or 'none'}")
+
+
+def json_object(text: str, name: str) -> dict[str, Any]:
+    """The JSON object of a query's parameter.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidDataError(f"{name} is {text[:100]!r}", 'give a JSON object, such as {"gender": "F"}')
+    return value
 
 
 def path_id(text: str, kind: IdType, what: str) -> Id:

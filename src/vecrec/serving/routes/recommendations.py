@@ -18,7 +18,18 @@ from vecrec.recommendations import Recommendations
 from vecrec.recommender import Recommender
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import Because, ListOut, RecommendIn
-from vecrec.serving.params import Conditions, IdType, K, Ours, UserPath, path_id
+from vecrec.serving.params import (
+    Conditions,
+    HalfLife,
+    IdType,
+    K,
+    Kinds,
+    Ours,
+    Segment,
+    UserPath,
+    json_object,
+    path_id,
+)
 from vecrec.serving.service import Service
 from vecrec.types import Item
 
@@ -39,16 +50,37 @@ def recommend_to_user(
     k: K = 10,
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     exclude_seen: bool = True,
+    seen_kind: Kinds = [],  # noqa: B006 - FastAPI copies it
     explain: bool = False,
     rerank: bool = True,
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
     key = path_id(user_id, id_type, "user id")
-    who = RecommendIn(
-        user_id=key, k=service.check_k(k), where=None, exclude_seen=exclude_seen, explain=explain, rerank=rerank
-    )
+    seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
+    who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
     return _answer(service, who, service.conditions(where), request)
+
+
+@router.get("/popular", summary="Popular items")
+def popular(
+    *,
+    request: Request,
+    service: Ours,
+    k: K = 10,
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    half_life: HalfLife = None,
+    segment: Segment = None,
+) -> ListOut:
+    """What most people chose: lately, with a half-life; or people of a segment, by their stored profiles."""
+    found = service.recommender.popular(
+        service.check_k(k),
+        where=service.conditions(where),
+        half_life=half_life,
+        segment=None if segment is None else json_object(segment, "segment"),
+    )
+    service.metrics.served([found])
+    return ListOut.of(found, request_id(request))
 
 
 @router.post("/recommendations", summary="Recommend to any user")

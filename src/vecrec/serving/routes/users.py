@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from vecrec._internal.times import written_seconds
+from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
 from vecrec.serving.errors import UserNotFoundError
@@ -119,10 +119,9 @@ def delete_events(
 def record_events(body: EventsIn, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
-    # Event takes a time as text too.
-    moments = [cast("float | None", each.time) for each in body.events]
     events = [
-        Event(each.user_id, each.item_id, time, each.rating, each.kind) for each, time in zip(body.events, moments)
+        Event(each.user_id, each.item_id, None if each.time is None else seconds(each.time), each.rating, each.kind)
+        for each in body.events
     ]
     service.recommender.record(events)
     return Written(written=len(events))
