@@ -87,6 +87,10 @@ def measured(data: Dataset, split: Split, encoder: Encoder) -> dict[str, Any]:
         liked = split.test.ratings is None or float(split.test.ratings[row]) >= 4
         if liked and data.item_ids[target] != first.id:
             gains.append([_gain(each, target) for each in lists])
+    return _figures(kept, places, nearness, gains)
+
+
+def _figures(kept: list[Any], places: list[Any], nearness: list[Any], gains: list[Any]) -> dict[str, Any]:
     ranked, shared = np.median(places, axis=0), np.mean(nearness, axis=0)
     gain: NDArray[np.float64] = np.mean(gains, axis=0)
     return {

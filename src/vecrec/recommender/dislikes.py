@@ -12,17 +12,7 @@ from vecrec._internal.exact import cosines
 from vecrec.ids import Id
 from vecrec.types import Hit
 
-__all__ = [
-    "LATEST",
-    "MAX_PENALTY",
-    "NEAR",
-    "NEAREST",
-    "REFERENCES",
-    "SAME",
-    "SAMEST",
-    "demoted",
-    "similarity_to_disliked",
-]
+__all__ = ["LATEST", "REFERENCES", "demoted", "similarity_to_disliked"]
 
 LATEST = 50
 """How many of a user's dislikes count, the latest ones; none of the others is recommended either."""
@@ -31,7 +21,7 @@ NEAR, NEAREST = 1.25, 4.0
 """Where similarity to a disliked item begins and where it is complete, in standard deviations above the mean of the
 candidates' cosines. Chosen on MovieLens 100K for four encoders."""
 
-SAME, SAMEST = 0.9, 0.95
+SAME, SAMEST = 0.995, 0.999
 """Where two vectors begin to be the same and where they are, as a cosine: this means the same for every encoder."""
 
 REFERENCES = 100
