@@ -1,14 +1,11 @@
-"""What heeding dislikes costs and does on MovieLens 1M, with a threshold of one star and of two.
+"""What one dislike does to a list: protocol P7, for any data set and every encoder.
 
-Run it as ``python -m benchmarks.dislikes --data ml-1m/``. Protocol P1 of `benchmarks.quality`: an encoder learns from
-all but each user's last two events, and each user's last event is to be found.
-
-- What it costs: NDCG@10 over all users, and over those who gave their last item four stars or more; with the history as
-  it is, without the disliked items in it, and with what is like them put further down as `Recommender` does.
-- What it does: everybody dislikes the first item that is recommended. How many of the first ten stay, other than that
-  one, and how many ranks of the candidates the likeliest ones of these, with a cosine of .5 or more, fall.
-
-The last line of stdout is JSON, and so is ``benchmarks/results/dislikes.json``.
+Run it as ``python -m benchmarks.dislikes --data 100k --data ml-1m/ --data beauty/ --encoder linear``. An encoder learns
+from all but each user's last two events. Users with at least 20 events (5 on Amazon Beauty) dislike the first item of
+their list. How many of the ten after it stay among the next ten; the median popularity rank and the mean co-occurrence
+with the disliked item, before and after; all three over 200 users. NDCG@10 of the last event, where it has four stars
+or more or no rating and is not the disliked item, over up to 2,000 users, since 200 have too few hits. The last line of
+stdout is JSON, and so is ``benchmarks/results/dislikes.json``.
 """
 
 from __future__ import annotations
@@ -23,108 +20,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._report import report, versions
+from benchmarks._taste import ENCODERS, load
 from vecrec._internal.exact import top_columns
-from vecrec.data import splits
-from vecrec.datasets import movielens
-from vecrec.encoders import Encoder, LinearSequenceEncoder
-from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id
+from vecrec.data import Dataset, Split, splits
+from vecrec.encoders import Encoder
 from vecrec.recommender import dislikes
-from vecrec.types import Hit, User
+from vecrec.types import Hit
 
 RESULTS = Path(__file__).parent / "results"
 CANDIDATES = 100
 """What `Recommender` looks at for k = 10."""
-
-
-class Catalogue:
-    """All items with their vectors, searched exactly."""
-
-    def __init__(self, encoder: Encoder, ids: Sequence[Id], vectors: NDArray[np.float32]) -> None:
-        self.encoder, self.ids, self.matrix = encoder, ids, vectors
-        self.codes = {key: code for code, key in enumerate(ids)}
-        self.vectors = dict(zip(ids, vectors, strict=True))
-
-    def search(self, reader: User, seen: User) -> list[Hit]:
-        """The candidates of somebody, without what they have seen."""
-        scores = self.matrix @ self.encoder.encode_users([reader])[0]
-        scores[[self.codes[event.item_id] for event in seen.history]] = -np.inf
-        best = top_columns(scores[None], CANDIDATES)[0].tolist()
-        return [Hit(self.ids[code], float(scores[code])) for code in best]
-
-    def demote(self, hits: list[Hit], disliked: Sequence[Id]) -> list[Hit]:
-        """What is like the disliked items further down."""
-        return dislikes.demoted(hits, dislikes.similarity_to_disliked([hit.id for hit in hits], disliked, self.vectors))
+USERS, MORE = 200, 2_000
+LEAST = {"Amazon Beauty": 5}
+TOP = 10
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="1m", help='the directory of MovieLens 1M, or its name, "1m"')
-    data = movielens.load(parser.parse_args().data)
-    split = splits.leave_last_out(data)
-    encoder = LinearSequenceEncoder(dim=256).fit(split.train)
-    catalogue = Catalogue(encoder, data.item_ids, encoder.encode_items(list(data.items())))
-    assert split.test.ratings is not None
-    users = [split.before_test.user(code, history=True) for code in split.test.user_codes.tolist()]
-    targets = [data.item_ids[code] for code in split.test.item_codes.tolist()]
-    liked = split.test.ratings >= 4
-    costs = []
-    for stars in (1.0, 2.0):
-        ways: dict[str, list[float]] = {"as it is": [], "without the disliked": [], "and like ones further down": []}
-        concerned = 0
-        for user, target in zip(users, targets, strict=True):
-            taste = FeedbackPolicy(negative_rating=stars).taste(user)
-            kept, disliked = taste.user, taste.disliked
-            concerned += bool(disliked)
-            found = catalogue.search(kept, user)
-            for way, hits in zip(
-                ways, (catalogue.search(user, user), found, catalogue.demote(found, disliked)), strict=True
-            ):
-                ways[way].append(_gain(hits, target))
-        costs += [_cost(stars, concerned / len(users), way, np.array(gains), liked) for way, gains in ways.items()]
-    effect = _effect(catalogue, users)
-    figures = {"benchmark": "dislikes", "data": data.name, "candidates": CANDIDATES, "cost": costs, "effect": effect}
+    parser.add_argument("--data", action="append", required=True, help="a name or a directory, see benchmarks._taste")
+    parser.add_argument("--encoder", action="append", choices=sorted(ENCODERS), help="all by default")
+    args = parser.parse_args()
+    runs: list[dict[str, Any]] = []
+    for where in args.data:
+        data = load(where)
+        split = splits.leave_last_out(data)
+        for name in args.encoder or ENCODERS:
+            encoder = ENCODERS[name]().fit(split.train)
+            runs.append({"data": data.name, "encoder": name, **measured(data, split, encoder)})
+    figures = {"benchmark": "dislikes", "protocol": "P7", "candidates": CANDIDATES, "runs": runs}
     (RESULTS / "dislikes.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
-    rows = [
-        (f"{cost['stars']:g}", cost["history"], f"{cost['ndcg']:.4f}", f"{cost['ndcg_of_liked']:.4f}") for cost in costs
-    ]
-    report("NDCG@10 on MovieLens 1M, P1", ("dislike, stars", "history", "all", "targets of 4 or more"), rows, figures)
+    rows = [[str(value) for value in run.values()] for run in runs]
+    report("One dislike, P7", tuple(runs[0]), rows, figures)
 
 
-def _gain(hits: Sequence[Hit], target: Id) -> float:
-    rank = next((number for number, hit in enumerate(hits[:10], 1) if hit.id == target), None)
-    return 0.0 if rank is None else float(1 / np.log2(rank + 1))
+def measured(data: Dataset, split: Split, encoder: Encoder) -> dict[str, Any]:
+    """The figures of one encoder, which has learnt from ``split.train``."""
+    before = split.before_test
+    vectors = encoder.encode_items(list(data.items()))
+    held = dict(zip(data.item_ids, vectors, strict=True))
+    counts = before.popularity()
+    ranks = np.empty(data.n_items, np.int64)
+    ranks[np.argsort(-counts, kind="stable")] = np.arange(data.n_items)
+    shares = dict(zip(data.item_ids, (counts / counts.max()).tolist(), strict=True))
+    codes = {key: code for code, key in enumerate(data.item_ids)}
+    lengths = np.diff(before.user_offsets)[split.test.user_codes]
+    eligible = np.flatnonzero(lengths >= LEAST.get(data.name, 20))
+    kept: list[Any] = []
+    places: list[Any] = []
+    nearness: list[Any] = []
+    gains: list[Any] = []
+    together = _Together(before)
+    for number, row in enumerate(np.random.default_rng(0).permutation(eligible)[:MORE].tolist()):
+        user = before.user(int(split.test.user_codes[row]), history=True)
+        scores = vectors @ encoder.encode_users([user])[0]
+        scores[[codes[event.item_id] for event in user.history]] = -np.inf
+        found = top_columns(scores[None], CANDIDATES + 1)[0].tolist()
+        first, *rest = [Hit(data.item_ids[code], float(scores[code])) for code in found if code >= 0]
+        near = dislikes.similarity_to_disliked([hit.id for hit in rest], [first.id], held, shares)
+        lists = [[codes[hit.id] for hit in hits[:TOP]] for hits in (rest, dislikes.demoted(rest, near))]
+        if number < USERS:
+            kept.append(len({*lists[0]} & {*lists[1]}))
+            places.append([np.median(ranks[each]) for each in lists])
+            nearness.append([together.mean(codes[first.id], each) for each in lists])
+        target = int(split.test.item_codes[row])
+        liked = split.test.ratings is None or float(split.test.ratings[row]) >= 4
+        if liked and data.item_ids[target] != first.id:
+            gains.append([_gain(each, target) for each in lists])
+    return _figures(kept, places, nearness, gains)
 
 
-def _cost(stars: float, share: float, way: str, gains: NDArray[np.float64], liked: NDArray[np.bool_]) -> dict[str, Any]:
+def _figures(kept: list[Any], places: list[Any], nearness: list[Any], gains: list[Any]) -> dict[str, Any]:
+    ranked, shared = np.median(places, axis=0), np.mean(nearness, axis=0)
+    gain: NDArray[np.float64] = np.mean(gains, axis=0)
     return {
-        "stars": stars,
-        "users_with_dislikes": round(share, 4),
-        "history": way,
-        "ndcg": round(float(gains.mean()), 5),
-        "ndcg_of_liked": round(float(gains[liked].mean()), 5),
+        "stay": round(float(np.mean(kept)), 2),
+        "rank_before": float(ranked[0]),
+        "rank_after": float(ranked[1]),
+        "co_liked_before": round(float(shared[0]), 4),
+        "co_liked_after": round(float(shared[1]), 4),
+        "ndcg_before": round(float(gain[0]), 4),
+        "ndcg_after": round(float(gain[1]), 4),
+        "ndcg_share": round(float(gain[1] / gain[0]), 3) if gain[0] else None,
     }
 
 
-def _effect(catalogue: Catalogue, users: Sequence[User]) -> dict[str, float]:
-    """What one dislike of the first recommendation does to the candidates."""
-    kept, fallen = [], []
-    for user in users:
-        first, *rest = catalogue.search(user, user)
-        after = catalogue.demote(rest, [first.id])
-        kept.append(len({hit.id for hit in rest[:10]} & {hit.id for hit in after[:10]}))
-        places = {hit.id: place for place, hit in enumerate(after)}
-        own = catalogue.vectors[first.id]
-        for place, hit in enumerate(rest[:10]):
-            other = catalogue.vectors[hit.id]
-            if float(own @ other) >= 0.5 * float(np.linalg.norm(own) * np.linalg.norm(other)):
-                fallen.append(places[hit.id] - place)
-    return {
-        "kept_of_the_first_10": round(float(np.mean(kept)), 2),
-        "like_ones_among_the_first_10": round(len(fallen) / len(users), 2),
-        "ranks_they_fall": round(float(np.mean(fallen)), 1),
-    }
+class _Together:
+    """Who chose what."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._users = [set[int]() for _ in range(data.n_items)]
+        for user, item in zip(data.user_codes.tolist(), data.item_codes.tolist(), strict=True):
+            self._users[item].add(user)
+
+    def mean(self, item: int, others: Sequence[int]) -> float:
+        """The mean cosine of co-occurrence of an item with others."""
+        own = self._users[item]
+        pairs = [(len(own & self._users[other]), len(own) * len(self._users[other])) for other in others]
+        return float(np.mean([both / np.sqrt(max(size, 1)) for both, size in pairs]))
+
+
+def _gain(codes: Sequence[int], target: int) -> float:
+    return float(1 / np.log2(codes.index(target) + 2)) if target in codes else 0.0
 
 
 if __name__ == "__main__":

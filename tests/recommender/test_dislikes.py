@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.recommender.engines import Engine, each_engine
 from tests.recommender.tastes import TasteEncoder, world
@@ -26,6 +27,7 @@ from vecrec.encoders import (
 from vecrec.errors import InvalidDataError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
+from vecrec.recommender.dislikes import similarity_to_disliked
 from vecrec.rerankers import MMRReranker
 from vecrec.vector_stores import MemoryVectorStore
 
@@ -210,18 +212,49 @@ def test_what_is_not_a_policy_is_refused(tmp_path: Path, wrong: Any) -> None:
 
 
 def test_scores_lose_what_the_formula_says(rec: Recommender) -> None:
-    """By hand: the product of the vectors, less the cosine above .3 as a share of the span of all candidates."""
+    """The product of the vectors, less the similarity as a share of the span of all candidates."""
     user = User(None, None, [1, 2])
     found = {item.item_id: item.score for item in rec.recommend_for(user, 60, disliked=[5])}
     plain = {item.item_id: item.score for item in rec.recommend_for(user, 60, exclude=[5])}
     assert found.keys() == plain.keys()
     span = max(plain.values()) - min(plain.values())
     vectors = {key: rec.encoder.encode_items([item])[0] for key, item in rec.get_items([5, *found]).items()}
-    units = {key: vector / np.linalg.norm(vector) for key, vector in vectors.items()}
-    for key, score in found.items():
-        like = max(0.0, (float(units[key] @ units[5]) - 0.3) / 0.7)
-        assert score == pytest.approx(plain[key] - 1.01 * span * like, abs=1e-5)
+    with rec.live() as live:
+        similarity = similarity_to_disliked(list(plain), [5], vectors, live.shares, live.popularity.ids)
+    assert {0.0, 1.0} <= {*similarity.tolist()}
+    for (key, score), share in zip(plain.items(), similarity.tolist()):
+        assert found[key] == pytest.approx(score - 1.01 * span * share, abs=1e-5)
     assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+def _around(cosines: list[float]) -> dict[Id, NDArray[np.float32]]:
+    """Vectors with these cosines to that of the item "bad"."""
+    rows = [[each, np.sqrt(1 - each**2)] for each in cosines]
+    return {"bad": np.array([1, 0], np.float32), **{n: np.array(row, np.float32) for n, row in enumerate(rows)}}
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.6])
+def test_how_large_cosines_are_says_nothing(shift: float) -> None:
+    """An encoder whose cosines are all larger has the same similarities: only the one that stands out is similar."""
+    cosines = [0.02 + 0.001 * n for n in range(99)] + [0.25]
+    found = similarity_to_disliked(range(100), ["bad"], _around([each + shift for each in cosines]), {})
+    assert found[-1] == 1
+    assert found[:60].tolist() == [0.0] * 60
+
+
+def test_popularity_does_not_make_similar() -> None:
+    """Cosines that rise with popularity and nothing else make no item similar; without knowing it they would."""
+    shares = {n: float(n**3 / 1e6) for n in range(1, 101)}
+    cosines = [0.1 * float(np.log1p(1_000 * share)) for share in shares.values()]
+    vectors = {key + 1 if isinstance(key, int) else key: row for key, row in _around(cosines).items()}
+    assert similarity_to_disliked(list(shares), ["bad"], vectors, shares).max() == 0
+    assert similarity_to_disliked(list(shares), ["bad"], vectors, {}).max() > 0
+
+
+@pytest.mark.parametrize("vectors", [{}, {"bad": np.ones(2, np.float32)}, _around([])], ids=len)
+def test_without_vectors_nothing_is_similar(vectors: dict[Id, NDArray[np.float32]]) -> None:
+    """Neither of the items nor of the disliked one."""
+    assert similarity_to_disliked([0, 1], ["bad"], vectors, {}).tolist() == [0, 0]
 
 
 def test_given_items_that_are_like_a_dislike_come_last(rec: Recommender) -> None:

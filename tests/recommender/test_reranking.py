@@ -198,12 +198,12 @@ def rec_user(user: int) -> User:
 
 
 def test_similar_items_are_not_reranked(tmp_path: Path) -> None:
-    """They are for nobody, and their order is that of the angle."""
+    """They are for no user, and their order is that of the similarity."""
     with made(tmp_path) as rec:
         rec.fit(world())
         scores = [each.score for each in rec.similar_items(9, 5)]
         assert scores == sorted(scores, reverse=True)
-        assert scores[0] > 0.9
+        assert scores[0] > 0.4
 
 
 @each_engine(("embedded",))

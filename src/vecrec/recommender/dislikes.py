@@ -12,14 +12,17 @@ from vecrec._internal.exact import cosines
 from vecrec.ids import Id
 from vecrec.types import Hit
 
-__all__ = ["LATEST", "MAX_PENALTY", "NEAR", "NEAREST", "REFERENCES", "demoted", "similarity_to_disliked"]
+__all__ = ["LATEST", "REFERENCES", "demoted", "similarity_to_disliked"]
 
 LATEST = 50
 """How many of a user's dislikes count, the latest ones; none of the others is recommended either."""
 
-NEAR, NEAREST = 1.0, 5.0
+NEAR, NEAREST = 1.25, 4.0
 """Where similarity to a disliked item begins and where it is complete, in standard deviations above the mean of the
 candidates' cosines. Chosen on MovieLens 100K for four encoders."""
+
+SAME, SAMEST = 0.995, 0.999
+"""Where two vectors begin to be the same and where they are, as a cosine: this means the same for every encoder."""
 
 REFERENCES = 100
 """Items at least whose cosines say what is usual; popular ones stand beside fewer candidates."""
@@ -39,8 +42,9 @@ def similarity_to_disliked(
 
     How large a cosine is depends on the encoder, and candidates for one user are all similar to each other. So a cosine
     to a disliked item counts by its distance from the mean of the candidates, in standard deviations, after what
-    popularity explains of it: 0 up to `NEAR`, 1 from `NEAREST`. The largest over the latest `LATEST` dislikes; 0 where
-    one of the two has no vector.
+    popularity explains of it: 0 up to `NEAR`, 1 from `NEAREST`. An item with the same vector, from `SAME` to `SAMEST`,
+    is similar however many there are. The largest over the latest `LATEST` dislikes; 0 where one of the two has no
+    vector.
 
     Args:
         ids: The items.
@@ -58,7 +62,8 @@ def similarity_to_disliked(
         popularity = np.log1p(1_000 * np.array([shares.get(key, 0.0) for key in keys]))
         near = cosines(np.array([vectors[key] for key in keys]), np.array(away))
         positions = _standardised(near, popularity)[: len(rows)].max(axis=1)
-        found[rows] = np.clip((positions - NEAR) / (NEAREST - NEAR), 0, 1)
+        same = (near[: len(rows)].max(axis=1) - SAME) / (SAMEST - SAME)
+        found[rows] = np.clip(np.maximum((positions - NEAR) / (NEAREST - NEAR), same), 0, 1)
     return found
 
 

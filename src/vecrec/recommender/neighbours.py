@@ -26,7 +26,7 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.learning.tokens import tokens
 from vecrec.metadata_stores.base import MetadataStore
-from vecrec.records import Record
+from vecrec.records import JSON
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Neighbours:
     """How near each of them is, shape (n, `MOST`)."""
 
     @classmethod
-    def of(cls, histories: Histories, records: Iterable[tuple[Id, Record]], schema: Schema) -> Self:
+    def of(cls, histories: Histories, records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
         """Count what users chose together.
 
         In memory are the histories and the tokens as numbers, and four million pairs at a time.
@@ -224,7 +224,7 @@ class _Features:
     """Zeros, one for each token that there is."""
 
     @classmethod
-    def of(cls, codes: Mapping[Id, int], records: Iterable[tuple[Id, Record]], schema: Schema) -> Self:
+    def of(cls, codes: Mapping[Id, int], records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
         read = [feature for feature in schema.items if feature.kind != "numeric"]
         known: dict[str, int] = {}
         empty = np.empty(0, np.int32), np.empty(0, np.float32)
@@ -233,11 +233,11 @@ class _Features:
             if key in codes:
                 item = schema.drop_invalid_features(Item(key, record))
                 found = list(tokens("item", read, item.features, {}))
-                held = np.array([weight for _, weight in found], np.float32)
-                own = [known.setdefault(token, len(known)) for token, _ in found]
-                rows[codes[key]] = np.array(own, np.int32), unit(held)
+                own = np.array([known.setdefault(token, len(known)) for token, _ in found], np.int32)
+                rows[codes[key]] = own, unit(np.array([weight for _, weight in found], np.float32))
         lengths = np.cumsum([0, *(len(row[0]) for row in rows)])
-        places, weights = (np.concatenate([empty[part], *(row[part] for row in rows)]) for part in (0, 1))
+        places = np.concatenate([empty[0], *(row[0] for row in rows)])
+        weights = np.concatenate([empty[1], *(row[1] for row in rows)])
         return cls(places, weights, lengths, np.zeros(len(known), np.float32))
 
     def cosines(self, item: int, others: NDArray[np.int64]) -> NDArray[np.float32]:

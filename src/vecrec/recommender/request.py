@@ -35,8 +35,8 @@ class RankOptions(TypedDict, total=False):
     disliked: Iterable[Id]
     """Items that the user dislikes, the latest last, beside those of their negative events. None of them is
     recommended, whatever ``exclude_seen`` says; they are no part of the history that makes the user's vector; and items
-    similar to them rank lower: a candidate's score loses its largest cosine to one of them, above 0.3, as a share of
-    the span of the candidates' scores."""
+    similar to them rank lower: a candidate whose cosine to one of them stands out among the candidates' loses a share
+    of the span of their scores."""
     rerank: Reranks | Literal[False] | None
     """A second stage that orders the best candidates, such as `vecrec.rerankers.MMRReranker`; the release's own by
     default, ``False`` for none."""

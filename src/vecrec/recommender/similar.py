@@ -34,7 +34,7 @@ def query_of(call: Call, item_id: Id) -> Query:
     if vector is None:
         raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
     call.limit = max(_GROWTH * call.request.k, _AT_FIRST) + 1
-    return Query(User(), vector, call.request.excluded(None) | {item_id}, call.request.k, ("item",), more=True)
+    return Query(User(), vector, call.request.excluded(None), call.request.k, ("item",), more=True)
 
 
 def gather(call: Call, query: Query, item_id: Id) -> None:
@@ -42,8 +42,9 @@ def gather(call: Call, query: Query, item_id: Id) -> None:
     row = call.search([query])[0]
     near = call.live.neighbours.near(item_id)
     held = call.fetch([*near, *(hit.id for hit in row)])
+    others = {key: vector for key, vector in held.items() if key != item_id and key not in query.excluded}
     if query.vector is not None:
-        found = scored(query.vector, {key: held[key] for key in held if key not in query.excluded}, near)
+        found = scored(query.vector, others, near)
         query.candidates = iter(found)
     query.found, query.more = [], len(row) >= call.limit
 
