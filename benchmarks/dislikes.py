@@ -66,10 +66,8 @@ def measured(data: Dataset, split: Split, encoder: Encoder) -> dict[str, Any]:
     codes = {key: code for code, key in enumerate(data.item_ids)}
     lengths = np.diff(before.user_offsets)[split.test.user_codes]
     eligible = np.flatnonzero(lengths >= LEAST.get(data.name, 20))
-    kept: list[Any] = []
-    places: list[Any] = []
-    nearness: list[Any] = []
-    gains: list[Any] = []
+    figures: tuple[list[Any], ...] = ([], [], [], [])
+    kept, places, nearness, gains = figures
     together = _Together(before)
     for number, row in enumerate(np.random.default_rng(0).permutation(eligible)[:MORE].tolist()):
         user = before.user(int(split.test.user_codes[row]), history=True)
@@ -87,7 +85,7 @@ def measured(data: Dataset, split: Split, encoder: Encoder) -> dict[str, Any]:
         liked = split.test.ratings is None or float(split.test.ratings[row]) >= 4
         if liked and data.item_ids[target] != first.id:
             gains.append([_gain(each, target) for each in lists])
-    return _figures(kept, places, nearness, gains)
+    return _figures(*figures)
 
 
 def _figures(kept: list[Any], places: list[Any], nearness: list[Any], gains: list[Any]) -> dict[str, Any]:

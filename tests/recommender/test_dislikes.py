@@ -244,7 +244,7 @@ def test_how_large_cosines_are_says_nothing(shift: float) -> None:
 
 def test_popularity_does_not_make_similar() -> None:
     """Cosines that rise with popularity and nothing else make no item similar; without knowing it they would."""
-    shares = {n: float(n**3 / 1e6) for n in range(1, 101)}
+    shares: dict[Id, float] = {n: float(n**3 / 1e6) for n in range(1, 101)}
     cosines = [0.1 * float(np.log1p(1_000 * share)) for share in shares.values()]
     vectors = {key + 1 if isinstance(key, int) else key: row for key, row in _around(cosines).items()}
     assert similarity_to_disliked(list(shares), ["bad"], vectors, shares).max() == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -219,8 +220,7 @@ def test_a_visitor_with_a_narrow_filter_costs_few_reads(rec: Recommender, monkey
     monkeypatch.setattr("vecrec.recommender.pipeline._POPULAR_FIRST", 10)
     calls: list[str] = []
     for store, name in ((rec.vector_store, "search"), (rec.metadata_store, "get")):
-        method = getattr(store, name)
-        monkeypatch.setattr(store, name, lambda *given, _m=method, _n=name: (calls.append(_n), _m(*given))[1])
+        monkeypatch.setattr(store, name, _counted(getattr(store, name), name, calls))
     found = rec.recommend("a stranger", 10, where=field("year") >= 2020)
     assert [each.source for each in found] == ["popularity"] * 8 + ["catalogue"] * 2
     assert calls.count("search") == 1
@@ -477,3 +477,13 @@ def test_what_has_no_title_prints_what_text_it_has(rec: Recommender) -> None:
     )
     lines = str(rec.recommend_for(User(None, None, [1]), 3, where=field("year") > 2100)).splitlines()[1:]
     assert [line.split("  ")[-1] for line in lines] == ["A name", "dark red", "0.0210"]
+
+
+def _counted(method: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    """The method, which writes its name down first."""
+
+    def called(*given: Any) -> Any:
+        calls.append(name)
+        return method(*given)
+
+    return called

@@ -71,7 +71,8 @@ def test_neighbours_survive_their_files(tmp_path: Path) -> None:
 
 def test_nobody_having_chosen_anything_is_fine(tmp_path: Path) -> None:
     """No users, and users without items."""
-    for histories in ([], [[], []]):
+    cases: list[list[list[int]]] = [[], [[], []]]
+    for histories in cases:
         found = Neighbours.of(histories, [], SCHEMA)
         found.save(tmp_path)
         assert Neighbours.load(tmp_path).near(1) == {}

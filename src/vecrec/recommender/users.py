@@ -67,7 +67,7 @@ def record_events(metadata: MetadataStore, policy: FeedbackPolicy, events: Seque
     for event in events:
         if event.time is not None:
             check_not_future(event.time, "the time of an event", now)
-    said: dict[tuple[Id | None, Id], float] = {
+    said: dict[tuple[Id, Id], float] = {
         (event.user_id, event.item_id): now
         for event in events
         if event.kind in policy.states and event.user_id is not None

@@ -149,7 +149,7 @@ def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_trainin
 def test_nothing_is_learnt_from_the_order_of_rows_without_times(arrangement: str) -> None:
     """A log of listens sorted by item was learnt as an order. Sorted or shuffled, it beats popularity alike."""
     events = [(event.user_id, event.item_id) for event in many_tastes().events()]
-    order = sorted(range(len(events)), key=lambda row: (events[row][1], events[row][0]))  # type: ignore[index]
+    order = sorted(range(len(events)), key=lambda row: (events[row][1], events[row][0]))
     if arrangement == "shuffled":
         order = np.random.default_rng(1).permutation(len(events)).tolist()
     users, items = zip(*(events[row] for row in order))
