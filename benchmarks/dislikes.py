@@ -60,8 +60,7 @@ def measured(data: Dataset, split: Split, encoder: Encoder) -> dict[str, Any]:
     vectors = encoder.encode_items(list(data.items()))
     held = dict(zip(data.item_ids, vectors, strict=True))
     counts = before.popularity()
-    ranks = np.empty(data.n_items, np.int64)
-    ranks[np.argsort(-counts, kind="stable")] = np.arange(data.n_items)
+    ranks = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
     shares = dict(zip(data.item_ids, (counts / counts.max()).tolist(), strict=True))
     codes = {key: code for code, key in enumerate(data.item_ids)}
     lengths = np.diff(before.user_offsets)[split.test.user_codes]
