@@ -209,7 +209,6 @@ CALLS: dict[str, tuple[Callable[[Recommender, Any], Any], list[Any]]] = {
             *_items("year", "1999", 1.5, True, [1], {}),
             *_items("tastes", "war", [1], [["war"]], [None], 5, {}),
             *_items("title", 5, ["x"]),
-            Item(1),
             {1: Item(1)},
         ],
     ),
@@ -222,7 +221,6 @@ CALLS: dict[str, tuple[Callable[[Recommender, Any], Any], list[Any]]] = {
         [
             *_no_list_of(1, "x", None, Item(1), User(), User(None, {"taste": "war"}), User(1, None, [2])),
             *([User(1, {"taste": taste})] for taste in ("opera", "", 5, True, ["war"])),
-            User(1),
         ],
     ),
     "record": (
