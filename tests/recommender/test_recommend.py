@@ -438,7 +438,7 @@ def test_a_reranker_that_makes_things_up_is_caught(rec: Recommender, gives: obje
                 return [Recommendation(1, "stranger", 1.0, {})]
             return gives  # type: ignore[return-value]
 
-    with pytest.raises(InvalidDataError, match="Liar gave"):
+    with pytest.raises(InvalidDataError, match="Liar returned"):
         rec.recommend(1, 3, rerank=Liar())
 
 

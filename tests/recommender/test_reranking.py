@@ -224,7 +224,7 @@ def test_an_unregistered_one_needs_its_class(tmp_path: Path) -> None:
     stores = MemoryVectorStore(), MemoryMetadataStore()
     with Recommender(TasteEncoder(), *stores, name="movies", artifacts=tmp_path, reranker=Oldest()) as rec:
         rec.fit(world())
-        with pytest.raises(InvalidDataError, match=r"'oldest' in 'vecrec.rerankers'.*hand in the class"):
+        with pytest.raises(InvalidDataError, match=r"'oldest' in 'vecrec.rerankers'.*pass the class"):
             Recommender.open("movies", *stores, tmp_path, encoder=TasteEncoder)
         opened = Recommender.open("movies", *stores, tmp_path, encoder=TasteEncoder, reranker=Oldest)
         assert ids(opened.recommend(1, 5)) == ids(rec.recommend(1, 5))
