@@ -21,7 +21,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 
 import numpy as np
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
@@ -62,6 +63,11 @@ class Pipeline:
     def __init__(self, live: LiveRelease, catalogue: Catalogue, max_history: int) -> None:
         self._live, self._catalogue, self._max_history = live, catalogue, max_history
 
+    @cached_property
+    def _metadata(self) -> MetadataStore:
+        """The metadata store, which was found to be the recommender's own when a request first read it."""
+        return self._catalogue.metadata
+
     # -- the requests
 
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
@@ -88,7 +94,7 @@ class Pipeline:
         """What `recommend` returns, by a given release."""
         found: list[Recommendations] = []
         for start in range(0, len(ids), _USERS_AT_A_TIME):
-            users = stored_users(self._catalogue.metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
+            users = stored_users(self._metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
             found += self._serve(self._call(live, request), users)
         return found
 
@@ -117,7 +123,7 @@ class Pipeline:
         if isinstance(user, User):
             live.schema.check_user(user)
         else:
-            user = stored_users(self._catalogue.metadata, [user], self._max_history)[0]
+            user = stored_users(self._metadata, [user], self._max_history)[0]
         call = self._call(live, request)
         query = _queries(call, [user])[0]
         held, excluded = call.fetch(ids), request.excluded(query.user.id)
@@ -165,9 +171,7 @@ class Pipeline:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
         depth = request.k if stage is None else max(request.k, stage.depth)
-        return Call(
-            live, request, stage, self._catalogue.vectors, self._catalogue.metadata, where, depth, away=live.away
-        )
+        return Call(live, request, stage, self._catalogue.vectors, self._metadata, where, depth, away=live.away)
 
     def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
@@ -241,7 +245,7 @@ def popular(call: Call, queries: Sequence[Query]) -> None:
 def catalogue(call: Call, queries: Sequence[Query]) -> None:
     """The other items that pass the filter, for users without a vector to whom the most popular ones are too few.
 
-    Less popular ones come first, then those that nobody has chosen, with the score 0, in the order for a visitor.
+    Less popular ones come first, then those without any event, with the score 0, in the order for a visitor.
     """
     asked = [query for query in queries if query.vector is None]
     if not asked or call.away is not None:

@@ -614,7 +614,7 @@ class Recommender:
     def verify(self) -> Report:
         """What differs between the two stores, by ids and digests, streamed.
 
-        Changes that are under way meanwhile are no differences.
+        Changes that are under way meanwhile do not count as differences.
 
         Raises:
             NotFittedError: when there is no live release.

@@ -34,7 +34,7 @@ class RankOptions(TypedDict, total=False):
     """More items to leave out; for all users of the call, or by user id."""
     disliked: Iterable[Id]
     """Items that the user dislikes, the latest last, beside those of their negative events. None of them is
-    recommended, whatever ``exclude_seen`` says; they are no part of the history that makes the user's vector; and items
+    recommended, whatever ``exclude_seen`` says; they are left out of the user's vector; and items
     similar to them rank lower: a candidate whose cosine to one of them stands out among the candidates' loses a share
     of the span of their scores."""
     rerank: Reranks | Literal[False] | None

@@ -24,8 +24,7 @@ from vecrec._internal.exact import longest, unit
 from vecrec.errors import StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id, decode_id, encode_id
-from vecrec.vector_stores.base import CollectionSpec
-from vecrec.vector_stores.checks import Attributes, Vectors
+from vecrec.vector_stores.base import Attributes, CollectionSpec, Vectors
 
 __all__ = ["Segment", "Snapshot", "create"]
 

@@ -31,8 +31,7 @@ from vecrec.filters import Filter
 from vecrec.ids import Id
 from vecrec.types import Hit
 from vecrec.vector_stores._segment import Segment, Snapshot, create
-from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
-from vecrec.vector_stores.checks import Attributes, Vectors
+from vecrec.vector_stores.base import Attributes, CollectionSpec, Entry, Vectors, VectorStore
 
 __all__ = ["FileVectorStore"]
 

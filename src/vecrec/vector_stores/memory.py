@@ -15,8 +15,7 @@ from vecrec.errors import CollectionExistsError, CollectionNotFoundError, StoreE
 from vecrec.filters import Filter
 from vecrec.ids import Id, id_order
 from vecrec.types import Hit
-from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
-from vecrec.vector_stores.checks import Attributes, Vectors
+from vecrec.vector_stores.base import Attributes, CollectionSpec, Entry, Vectors, VectorStore
 
 __all__ = ["MemoryVectorStore"]
 

@@ -15,7 +15,7 @@ from vecrec.filters import And, Comparison, Contains, ContainsAny, Filter, IsIn,
 from vecrec.ids import Id
 from vecrec.types import Hit
 from vecrec.vector_stores import CollectionSpec, Entry
-from vecrec.vector_stores.checks import Vectors, check_vectors
+from vecrec.vector_stores.base import Vectors, check_vectors
 
 
 class _Search(SharedVectorStore):

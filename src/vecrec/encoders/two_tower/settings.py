@@ -86,7 +86,7 @@ class TwoTowerSettings(Settings):
         """What suits towers that read the history by recurrent layers; ``changes`` are settings as well.
 
         Raises:
-            InvalidDataError: for a name or a value that is no setting.
+            InvalidDataError: for an unknown name or an invalid value.
         """
         slow = {"layers": 2, "decays": (0.0,), "batch": 1024, "epochs": 10, "learning_rate": 0.002}
         return cls.from_json({**slow, **changes})

@@ -17,7 +17,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/health/live", summary="Does the process answer?")
 async def is_live() -> HealthOut:
-    """Depends on no other part: a store that is down is no reason to restart this process."""
+    """Depends on no other part: a restart of this process does not help a store that is down."""
     return HealthOut(status="ok", parts={})
 
 

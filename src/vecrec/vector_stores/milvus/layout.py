@@ -15,7 +15,7 @@ from vecrec.vector_stores.milvus.index import Index, dump_index, load_index
 
 if TYPE_CHECKING:
     from vecrec.filters import FieldType
-    from vecrec.vector_stores.checks import Attributes
+    from vecrec.vector_stores.base import Attributes
 
 __all__ = ["ID", "MAX_ITEMS", "MAX_TEXT", "PROPERTY", "VECTOR", "ZERO", "Column", "Layout", "dump_list", "escape"]
 

@@ -26,7 +26,7 @@ from vecrec.vector_stores.milvus.layout import ID, VECTOR, ZERO
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter
-    from vecrec.vector_stores.checks import Vectors
+    from vecrec.vector_stores.base import Vectors
     from vecrec.vector_stores.milvus.client import Client
     from vecrec.vector_stores.milvus.layout import Layout
 

@@ -33,7 +33,7 @@ from vecrec.vector_stores.milvus.reads import Table, search
 
 if TYPE_CHECKING:
     from vecrec.filters import Filter
-    from vecrec.vector_stores.checks import Attributes, Vectors
+    from vecrec.vector_stores.base import Attributes, Vectors
 
 __all__ = ["MilvusVectorStore"]
 

@@ -17,7 +17,7 @@ from vecrec.ids import Id, encode_id
 from vecrec.vector_stores.milvus.layout import ID, MAX_ITEMS, MAX_TEXT, VECTOR, ZERO, Column, Layout
 
 if TYPE_CHECKING:
-    from vecrec.vector_stores.checks import Attributes, Vectors
+    from vecrec.vector_stores.base import Attributes, Vectors
 
 __all__ = ["Batch", "parts", "request"]
 
