@@ -128,7 +128,6 @@ def test_the_command_line_meets_what_python_wrote_by_either_prefix(
     tmp_path: Path, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, vectors = f"sqlite:///{tmp_path}/m.sqlite", str(tmp_path / "m.db")
-    pytest.importorskip("pymilvus")
     from vecrec.encoders import ContentEncoder
     from vecrec.vector_stores import MilvusVectorStore
 
