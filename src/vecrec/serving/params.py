@@ -19,6 +19,8 @@ __all__ = [
     "ItemPath",
     "K",
     "Kinds",
+    "OnlyItems",
+    "OnlyKinds",
     "Ours",
     "Segment",
     "UserPath",
@@ -51,6 +53,9 @@ Kinds: TypeAlias = Annotated[
     list[str],
     Query(max_length=50, description="Kinds of events whose items count as seen; the policy's kinds without them."),
 ]
+
+OnlyItems: TypeAlias = Annotated[list[str], Query(max_length=100, description="Only events with these items.")]
+OnlyKinds: TypeAlias = Annotated[list[str], Query(max_length=100, description="Only events of these kinds.")]
 
 HalfLife: TypeAlias = Annotated[
     float | None, Query(gt=0, description="Seconds: an event so much older than the latest one counts half.")

@@ -24,7 +24,7 @@ from vecrec.serving.models import (
     VectorsOfUsersIn,
     Written,
 )  # fmt: skip
-from vecrec.serving.params import IdType, ItemPath, Ours, UserPath, path_id
+from vecrec.serving.params import IdType, ItemPath, OnlyItems, OnlyKinds, Ours, UserPath, path_id
 from vecrec.serving.service import Service
 from vecrec.types import Event, User
 
@@ -104,15 +104,15 @@ def delete_events(
     *,
     user_id: UserPath,
     service: Ours,
-    item_id: Annotated[list[str] | None, Query(max_length=100, description="Only events with these items.")] = None,
-    kind: Annotated[list[str] | None, Query(max_length=100, description="Only events of these kinds.")] = None,
+    item_id: OnlyItems = [],  # noqa: B006 - FastAPI copies it
+    kind: OnlyKinds = [],  # noqa: B006 - FastAPI copies it
     time: Annotated[str | None, Query(max_length=64, description="Only events of this time: seconds or ISO.")] = None,
     id_type: IdType = "auto",
 ) -> Removed:
     """Those that agree with every condition given; all of them without one. The profile stays."""
-    items = None if item_id is None else [path_id(each, id_type, "item id") for each in item_id]
+    items = [path_id(each, id_type, "item id") for each in item_id] or None
     key, moment = path_id(user_id, id_type, "user id"), None if time is None else written_seconds(time)
-    return Removed(removed=service.recommender.delete_events(key, items, kinds=kind, time=moment))
+    return Removed(removed=service.recommender.delete_events(key, items, kinds=kind or None, time=moment))
 
 
 @router.post("/events", summary="Record events", tags=["events"])
