@@ -241,16 +241,18 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
 def followers(call: Call, queries: Sequence[Query]) -> None:
     """The items that follow those of the history: more candidates, and more to the score of those found by vectors.
 
-    An item that the search did not find counts as the last one found, whose inner product is at least as high.
+    The inner product of an item that the search did not find is guessed; see `vecrec.encoders.Successors.guess`.
     """
     for query in queries:
         if query.vector is None or not query.followers:
             continue
         hits = list(query.candidates)
-        found, floor = {hit.id for hit in hits}, hits[-1].score if hits else 0.0
+        found = {hit.id for hit in hits}
         # Of a search that ran out, what was not found does not pass the filter or is not in the catalogue.
         query.brought = query.followers.keys() - found if query.more else ()
-        hits += [Hit(key, floor) for key in query.brought]
+        if query.brought:
+            guess = call.live.successors.guess(query.vector, hits[-1].score)
+            hits += [Hit(key, guess) for key in query.brought]
         scored = [Hit(hit.id, hit.score + query.followers.get(hit.id, 0.0)) for hit in hits]
         query.candidates = iter(sorted(scored, key=lambda hit: (-hit.score, id_order(hit.id))))
 
