@@ -16,6 +16,7 @@ from vecrec.filters.json import compile_where
 from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
 from vecrec.recommender import Recommender
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import Because, ListOut, RecommendIn
 from vecrec.serving.params import (
@@ -35,7 +36,7 @@ from vecrec.types import Item
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["recommendations"])
 
 _LIKES = 50
 """How many liked items, the latest ones, an explanation chooses from."""
