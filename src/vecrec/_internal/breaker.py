@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vecrec._internal.budget import BudgetSpentError, budget
+from vecrec._internal.budget import budget
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ class Breaker:
         began = time.monotonic()
         try:
             yield
-        except BudgetSpentError:
-            raise
         except StoreUnavailableError as error:
             least = _PATIENT if isinstance(error, StoreTimeoutError) else _NOTICEABLE
             if time.monotonic() - began >= least:

@@ -104,7 +104,7 @@ class Database:
     def read(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """The rows of a query; asked again where the connection turns out to be lost."""
         self._prepare()
-        with self._translated():
+        with self._translated(), budget(self._timeout):
             try:
                 return self._query(sql, parameters)
             except self._driver_errors() as error:
@@ -239,7 +239,9 @@ class Database:
         try:
             self._bound(connection)
             return bool(self.engine.dialect.do_ping(connection.dbapi_connection))
-        except self._driver_errors():
+        except self._driver_errors() as error:
+            if self._fault(error) == "timeout":
+                raise  # the database hangs, and would let a new connection wait as long
             return False
 
     # -- before the first statement
