@@ -79,10 +79,10 @@ def test_one_call_waits_and_its_failure_is_remembered(name: str, hung: Hung) -> 
     with contextlib.closing(STORES[name](hung.port, 1.0)) as store:
         with ThreadPoolExecutor(16) as pool:
             first = list(pool.map(lambda _: _ask(store), range(16)))
-        assert {type(error) for error in first} <= {StoreTimeoutError, BudgetSpentError}
+        assert all(isinstance(error, StoreUnavailableError) for error in first)
         reached = len(hung.connections)
         later = [_ask(store) for _ in range(200)]
-        assert all(isinstance(error, StoreTimeoutError) for error in later)
+        assert all(isinstance(error, StoreUnavailableError) for error in later)
         assert all("until it answers again" in str(error) for error in later)
         assert len(hung.connections) - reached < 20  # those of the probe
 
@@ -91,7 +91,7 @@ def test_one_call_waits_and_its_failure_is_remembered(name: str, hung: Hung) -> 
 def test_a_short_budget_counts_more_than_the_timeout_of_a_store(name: str, hung: Hung) -> None:
     """The test would take ten minutes without it."""
     with contextlib.closing(STORES[name](hung.port, 600.0)) as store, budget(0.5):
-        assert isinstance(_ask(store), StoreTimeoutError)
+        assert isinstance(_ask(store), StoreUnavailableError)
 
 
 def test_a_budget_is_one_for_all_calls() -> None:
@@ -108,7 +108,7 @@ def test_a_budget_is_one_for_all_calls() -> None:
 
 def test_pymysql_has_the_timeouts_that_are_set_on_its_connections() -> None:
     """There is no public way to bound a single answer."""
-    connection = pymysql.Connection(defer_connect=True, read_timeout=3, write_timeout=4)
+    connection: Any = pymysql.Connection(defer_connect=True, read_timeout=3, write_timeout=4)
     assert (connection._read_timeout, connection._write_timeout) == (3, 4)
 
 
@@ -177,7 +177,7 @@ def test_mistakes_of_callers_are_not_failures_of_the_engine(slow: Slow) -> None:
     assert _found(slow)
 
 
-def test_a_scan_is_guarded_while_it_is_read(slow: Slow) -> None:
+def test_a_scan_is_guarded_while_it_is_read(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that hangs in the middle is remembered as well."""
 
     def pages(*_: Any) -> Iterator[Any]:
@@ -185,7 +185,7 @@ def test_a_scan_is_guarded_while_it_is_read(slow: Slow) -> None:
         time.sleep(0.3)
         raise StoreTimeoutError("the engine hangs")
 
-    slow._scan = pages  # type: ignore[method-assign]
+    monkeypatch.setattr(slow, "_scan", pages)
     slow.hangs.set()
     rows = slow.scan("films")
     assert next(rows).id == 1

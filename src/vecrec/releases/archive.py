@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -258,7 +257,7 @@ class Archive:
         note = self.path / "catalogue.lock.json"
         with self._hold("catalogue.lock", timeout, lambda: _late(note, self.name, timeout)):
             with contextlib.suppress(OSError):  # such as a full disk, which what follows will meet too
-                note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+                note.write_text(json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": time.time()}))
             yield
 
     @contextmanager
@@ -313,7 +312,7 @@ def _late(note: Path, name: str, waited: float) -> StoreTimeoutError:
 
 def _state(held: dict[str, Any]) -> str:
     """Whether the process of a lock is stopped, as far as this machine can tell."""
-    if held["host"] != socket.gethostname():
+    if held["host"] != os.uname().nodename:
         return ""
     try:
         state = Path(f"/proc/{int(held['pid'])}/stat").read_text().rpartition(")")[2].split()[0]
