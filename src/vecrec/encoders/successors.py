@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vecrec.data import Dataset
     from vecrec.encoders.base import Encoder
 
-__all__ = ["Successors", "hold_out"]
+__all__ = ["WINDOW", "Successors", "hold_out"]
 
 _SKIP, _BACK, _LENGTH, _SHRINKAGE = 0.85, 0.15, 0.5, 10
 _REACH = 20
@@ -125,6 +125,21 @@ class Successors:
             return {}
         found, sums = _sums(self.lists, rows, self.weight * self.decay**ages)
         return dict(zip([self.lists.ids[place] for place in found.tolist()], sums.tolist()))
+
+    def parts(self, history: Sequence[Id], item_id: Id) -> dict[int, float]:
+        """What each event of a history adds to the score of an item, by its place in the history.
+
+        Args:
+            history: As for `scores`.
+            item_id: The item.
+        """
+        place = self.lists.rows.get(item_id)
+        if not self.weight or place is None:
+            return {}
+        rows, ages = self._read(history)
+        follows = self.lists.places[rows] == place
+        values = self.weight * self.decay**ages * np.where(follows, self.lists.weights[rows], 0).sum(axis=1)
+        return {len(history) - 1 - age: value for age, value in zip(ages.tolist(), values.tolist()) if value}
 
     def guess(self, vector: NDArray[np.float32], floor: float) -> float:
         """The inner product that an item is taken to have which a search by vectors did not find.
