@@ -84,8 +84,8 @@ class Explanation:
     release: str
     """The release that answered."""
     score: float
-    """The inner product of the two vectors with what the successors of the history's items add, or the popularity where nothing is known about the user: what the item is
-    found by. Parts and residual add up to it."""
+    """What the item is found by: the inner product of the two vectors, with what the successors of the history's items
+    add, or the popularity where nothing is known about the user. Parts and residual add up to it."""
     parts: tuple[ScorePart, ...]
     """The parts of the score, the largest first."""
     residual: float
