@@ -51,6 +51,8 @@ _RATIOS, _FINER = (1.0, 4.0, 16.0, 64.0, 256.0), (0.5, 0.7, 1.4, 2.0)
 _DEPTH = 10
 _MOST_USERS, _MOST_ITEMS = 4_000, 20_000
 """Users that the weight is learnt from, and items that are ranked for them, at most."""
+_CERTAIN = 3
+"""Standard errors that a gain must have; as many as that, since the best of some thirty choices is looked at."""
 _FEWEST = 100
 """Users that a weight can be learnt from, at least."""
 _SCORES = 1 << 22
@@ -90,7 +92,7 @@ class Successors:
         """The same with the weight and the decay that serve best beside an encoder.
 
         They are those with the largest mean NDCG@10 of the held-out events. The weight is 0 unless it gains more than
-        its standard error, over the same users.
+        three standard errors of the gain, over the same users.
 
         Args:
             encoder: Fitted, on none of the events that are held out.
@@ -106,7 +108,7 @@ class Successors:
         gains |= trial.gains([(decay, ratio * factor) for factor in _FINER])
         decay, ratio = best = max(gains, key=lambda choice: float(gains[choice].mean()))
         better = gains[best] - trial.gains([(decay, 0.0)])[decay, 0.0]
-        if len(better) < 2 or better.mean() <= better.std(ddof=1) / math.sqrt(len(better)):
+        if len(better) < 2 or better.mean() <= _CERTAIN * better.std(ddof=1) / math.sqrt(len(better)):
             return replace(self, weight=0.0)
         return replace(self, decay=decay, weight=ratio * trial.spread, center=trial.center)
 
