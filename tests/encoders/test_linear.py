@@ -19,6 +19,7 @@ from vecrec.testing import EncoderTests
 
 
 class TestLinearSequenceEncoder(EncoderTests):
+    reads_weights = True
     seeded = False
 
     @classmethod

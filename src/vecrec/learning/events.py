@@ -12,7 +12,7 @@ from vecrec.errors import InvalidDataError
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["event_weights", "horizon_offsets", "weighted_popularity"]
+__all__ = ["event_weights", "horizon_offsets", "weighted_pairs", "weighted_popularity", "without_repeats"]
 
 
 def event_weights(data: Dataset) -> NDArray[np.float32] | None:
@@ -49,14 +49,46 @@ def weighted_popularity(data: Dataset) -> NDArray[np.int64] | NDArray[np.float64
     Returns:
         Integers where every event counts 1. See `event_weights`.
     """
-    weights = event_weights(data)
+    _, items, weights = weighted_pairs(data)
     if weights is None:
         return data.popularity()
-    pairs = data.user_codes.astype(np.int64) * data.n_items + data.item_codes
-    unique, places = np.unique(pairs, return_inverse=True)
+    return np.bincount(items, weights=weights, minlength=data.n_items)
+
+
+def weighted_pairs(data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64] | None]:
+    """Who chose what: each pair of user and item once, by user and item.
+
+    Args:
+        data: The events to learn from.
+
+    Returns:
+        The codes of users and items, shape (n_pairs,), and the weight of the heaviest event of each pair; ``None``
+        where every event counts 1. See `event_weights`.
+    """
+    unique, places = np.unique(_pairs(data), return_inverse=True)
+    users, items = np.divmod(unique, data.n_items)
+    weights = event_weights(data)
+    if weights is None:
+        return users, items, None
     heaviest = np.zeros(len(unique))
     np.maximum.at(heaviest, places, weights.astype(np.float64))
-    return np.bincount(unique % data.n_items, weights=heaviest, minlength=data.n_items)
+    return users, items, heaviest
+
+
+def without_repeats(data: Dataset) -> Dataset:
+    """The data set with one event, the heaviest, of each user with each item; itself where nothing is repeated."""
+    weights = event_weights(data)
+    order = np.arange(data.n_events) if weights is None else np.argsort(-weights, kind="stable")
+    pairs, first = np.unique(_pairs(data)[order], return_index=True)
+    if len(pairs) == data.n_events:
+        return data
+    kept = np.zeros(data.n_events, np.bool_)
+    kept[order[first]] = True
+    return data.select_events(kept)
+
+
+def _pairs(data: Dataset) -> NDArray[np.int64]:
+    return data.user_codes.astype(np.int64) * data.n_items + data.item_codes
 
 
 def horizon_offsets(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:
