@@ -2,8 +2,9 @@
 
 Run it as ``python -m benchmarks.feedback --data ml-1m/``; each training takes some minutes on one core. Protocol P1 of
 `benchmarks.quality`: the default two towers and the linear sequence encoder learn from all but each user's last two
-events, once with each policy. Users are read as `Recommender` reads them: what they dislike is not in the history, and what they have seen is left
-out. What `Recommender` does about items similar to disliked ones comes on top: see `benchmarks.dislikes`.
+events, once with each policy. Users are read as `Recommender` reads them: what they dislike is not in the history, and
+what they have seen is left out. What `Recommender` does about items similar to disliked ones comes on top: see
+`benchmarks.dislikes`.
 
 - ``ndcg``: NDCG@10 of each user's last event, over all of them and over those that were rated 4 or more.
 - ``disliked``: of the last two events of each user that were rated 2 or less, the share that is among the first ten

@@ -23,7 +23,6 @@ from vecrec.testing.encoders.tastes import tastes
 class TestEASEEncoder(EncoderTests):
     reads_profiles = False
     reads_order = False
-    reads_weights = True
     seeded = False
 
     @classmethod

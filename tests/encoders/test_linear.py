@@ -19,7 +19,6 @@ from vecrec.testing import EncoderTests
 
 
 class TestLinearSequenceEncoder(EncoderTests):
-    reads_weights = True
     seeded = False
 
     @classmethod

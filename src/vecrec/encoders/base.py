@@ -14,7 +14,8 @@ from vecrec._internal.validation import sequence_of
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
-from vecrec.progress import ProgressLike, showing
+from vecrec.learning.events import LearningReport
+from vecrec.progress import ProgressLike, Step, showing
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Encoder(FittedPart):
     - An unknown or missing id, feature or history is not an error: what is known decides. An unknown
       visitor gets a vector.
     - A feature value outside its schema (another type; a value outside a closed list) is refused.
+    - Nothing is learnt from an unknown order of events (`vecrec.data.Dataset.order`): the rows may stand in any order,
+      and an encoder fitted on such data reads histories as sets, also after ``load``.
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
     - ``fingerprint`` changes when, and only when, the vectors would.
@@ -43,6 +46,18 @@ class Encoder(FittedPart):
 
     name: ClassVar[str]
     """Its name in the entry point group ``vecrec.encoders``, by which a release finds the class again."""
+
+    learning_report: LearningReport | None = None
+    """What the last `fit` learnt from; ``None`` for an encoder that was loaded."""
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether events count by the weights of the feedback policy. An encoder that keeps this promise overrides it.
+
+        The promise: an item whose events weigh more ranks higher, and weights that are all multiplied by one number
+        change nothing.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -69,7 +84,8 @@ class Encoder(FittedPart):
 
         Args:
             data: Interactions, items and users.
-            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence. The first step, of
+                the stage ``"fit"``, is the `learning_report`.
 
         Raises:
             InvalidDataError: for a data set without events.
@@ -77,7 +93,11 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
-            self._fit(self._learnable(data), show)
+            learnable = self._learnable(data)
+            report = LearningReport.of(learnable, data.n_events, reads_weights=self.reads_weights)
+            show(Step("fit", report.n_events, report.n_given, report.assumptions))
+            self._fit(learnable, show)
+            self.learning_report = report
         return self
 
     def _learnable(self, data: Dataset) -> Dataset:

@@ -111,6 +111,11 @@ class EASEEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return True
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._learnt is not None
 

@@ -1,18 +1,59 @@
-"""Which events an encoder learns to predict: how much each counts, and how far ahead it lies."""
+"""Which events an encoder learns from and predicts: how much each counts, and how far ahead it lies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
+    from vecrec.data.events import Order
 
-__all__ = ["event_weights", "horizon_offsets", "weighted_pairs", "weighted_popularity", "without_repeats"]
+__all__ = [
+    "LearningReport",
+    "event_weights",
+    "horizon_offsets",
+    "weighted_pairs",
+    "weighted_popularity",
+    "without_repeats",
+]
+
+
+_ORDERS = {"time": "in order of time", "rows": "in order of the rows", "unknown": "order unknown: read as sets"}
+
+
+@dataclass(frozen=True, slots=True)
+class LearningReport:
+    """What an encoder learnt from. ``str`` makes a line of it."""
+
+    n_events: int
+    """How many events took part."""
+    n_given: int
+    """How many there were; the others are negative, neutral or of disliked items."""
+    order: Order
+    """The assumed origin of the events' order; see `vecrec.data.Dataset.order`."""
+    weights: Literal["equal", "read", "not read"]
+    """Whether the feedback policy gives some events another weight than others, and the encoder reads it."""
+
+    @classmethod
+    def of(cls, data: Dataset, n_given: int, *, reads_weights: bool) -> Self:
+        """The report of the events to learn from."""
+        equal = data.is_target.all() and (data.weights is None or data.weights.min() == data.weights.max())
+        return cls(data.n_events, n_given, data.order, "equal" if equal else "read" if reads_weights else "not read")
+
+    @property
+    def assumptions(self) -> str:
+        """Order and weights, as a short text."""
+        return f"{_ORDERS[self.order]}, weights {self.weights}"
+
+    def __str__(self) -> str:
+        return f"{self.n_events:,} of {self.n_given:,} events, {self.assumptions}"
 
 
 def event_weights(data: Dataset) -> NDArray[np.float32] | None:

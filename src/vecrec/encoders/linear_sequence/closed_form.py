@@ -122,17 +122,18 @@ class ClosedForm:
         return cls(products, stacked, worth, min(ridge, float(counts.mean())))
 
     @classmethod
-    def of_sets(cls, sets: UserSets, ridge: float) -> Self:
+    def of_sets(cls, sets: UserSets, ridge: float, *, graded: bool = True) -> Self:
         """Sum up events without an order.
 
         Args:
             sets: What each user has.
             ridge: As for `of_sequences`.
+            graded: Whether items to predict count by their weights; else each counts 1.
 
         Raises:
             numpy.linalg.LinAlgError: for a ridge that is too small to make the matrix invertible.
         """
-        products, sums = set_products(sets)
+        products, sums = set_products(sets, graded=graded)
         events = float(sets.counts[sets.exact].mean())
         # As large against the products as it is in sequences, whose diagonal is about what the items have of events.
         part = float(np.diag(products).mean()) / events or 1.0
@@ -237,7 +238,7 @@ def feature_products(
     return whole
 
 
-def set_products(sets: UserSets) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def set_products(sets: UserSets, *, graded: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``X'X`` and ``X'Y`` of sets, shape (n_exact, n_exact) each."""
     size = len(sets.exact)
     products, sums = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
@@ -245,6 +246,7 @@ def set_products(sets: UserSets) -> tuple[NDArray[np.float32], NDArray[np.float3
     for some in sets:
         counts = some.ones.sum(axis=1).astype(np.int64)
         ones, worth = some.ones[counts > 1], some.worth[counts > 1]
+        worth = worth if graded else np.sign(worth)
         counts = counts[counts > 1]
         scale = set_scale(counts - 1)
         each = (counts - 1).astype(np.float32) ** np.float32(-_ACTIVITY_POWER)

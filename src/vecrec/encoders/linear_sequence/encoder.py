@@ -42,7 +42,7 @@ class LinearSequenceEncoder(Encoder):
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
       ``dim`` dimensions by a randomised SVD; then a half step of alternating least squares, in which what was not
-      chosen counts little. Each event to predict counts by its weight. Half a minute for a million events, in NumPy
+      chosen counts little. There each event to predict counts by its weight. Half a minute for a million events, in NumPy
       alone. What it learns depends on the data and the settings, to the last bit, on one machine with one number of
       threads.
 
@@ -72,6 +72,11 @@ class LinearSequenceEncoder(Encoder):
     @override
     def dim(self) -> int:
         return self._dim
+
+    @property
+    @override
+    def reads_weights(self) -> bool:
+        return True
 
     @property
     @override

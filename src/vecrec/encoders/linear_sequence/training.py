@@ -108,7 +108,8 @@ class _Learner:
         ridge = self._settings.ridge
         try:
             if not self._ordered:
-                return ClosedForm.of_sets(UserSets(self._data, len(self.exact)), ridge)
+                sets = UserSets(self._data, len(self.exact))
+                return ClosedForm.of_sets(sets, ridge, graded=self._settings.rounds == 0)
             return self._form_of_sequences(ridge)
         except np.linalg.LinAlgError as error:
             raise InvalidDataError(f"the ridge {ridge!r} is too small for this data", "raise it") from error
@@ -125,8 +126,18 @@ class _Learner:
             settings.window,
             ridge,
             horizon=settings.horizon,
-            weights=self._weights,
+            weights=self._weights if settings.rounds == 0 else self._targets(),
         )
+
+    def _targets(self) -> NDArray[np.float32] | None:
+        """A one for each event that is to be predicted; ``None`` where all are.
+
+        Graded weights count in the fit of the items' vectors alone. In both they would count twice, and a heavy item
+        would take up the few dimensions.
+        """
+        if self._weights is None or self._weights.all():
+            return None
+        return np.sign(self._weights)
 
     def start(self, form: ClosedForm, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The tables and the items' vectors of the plain closed form."""
