@@ -14,10 +14,10 @@ Where y is not the next item but all later ones, an item k events further on cou
 l events after it meet at l positions. They count ``sum of d ** m * g ** (l - 1 - m)`` over m from 0 to l - 1, which is
 ``(d ** l - g ** l) / (d - g)``.
 
-Where events weigh, the y of a position is the next item times the weight of its event, so that the scores estimate the
-weight of what comes next instead of its count. Only the ``C_d`` of ``X'Y`` change: features do not weigh. A regression
-whose rows weigh instead, on both sides, estimates the same scores divided by the mean weight of what comes after the
-history, which is one number for each user and changes no list; but its products would not follow from the recursion.
+Events may weigh. Then the y of a position is the next item times the weight of its event, so that the scores estimate
+the weight of what comes next instead of its count, and only the ``C_d`` of ``X'Y`` change: features do not weigh. A
+regression whose rows weigh, on both sides, estimates the same divided by the mean weight of what follows the history, one
+number for each user, which changes no list; but its products would not follow from the recursion.
 
 Where the order of events is unknown, each item of a user is predicted from all the others. With x for the ones of a
 user's n items, the features without item i are ``x - e(i)``, times ``(n - 1) ** -SET_POWER``, and summed over the items

@@ -37,14 +37,14 @@ class LinearSequenceEncoder(Encoder):
     - **Users.** Each item of the history adds a vector of its own in each of several blocks, the more the later it
       came: ``sum over blocks b and items i of decay_b ** age_i * table_b[i]``. A recorded event changes the vector at
       once. A user without a history gets a vector from the profile, and a visitor the mean; how fast it fades as
-      the history grows is learnt. The id of a user says nothing.
-      Where the order of the events is unknown, each different item adds a vector, in any order.
+      the history grows is learnt. The id of a user says nothing. Where the order of the events of the data is unknown,
+      a history is read as a set: the sum of one vector for each different item, over the root of their number.
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
       ``dim`` dimensions by a randomised SVD; then a half step of alternating least squares, in which what was not
-      chosen counts little. There each event to predict counts by its weight. Half a minute for a million events, in NumPy
-      alone. What it learns depends on the data and the settings, to the last bit, on one machine with one number of
-      threads.
+      chosen counts little, and each event to predict counts by its weight. Half a minute for a million events, in
+      NumPy alone. What it learns depends on the data and the settings, to the last bit, on one machine with one number
+      of threads.
 
     Args:
         dim: The length of every vector.

@@ -62,8 +62,8 @@ class LinearSequenceSettings(Settings):
     shrinkage: float = 0.003
     """How much an item's vector is drawn towards what its features say, against its events."""
     rounds: int = 3
-    """How often the items' vectors are fitted to the users' and these to the items' again; 0 leaves the plain closed
-    form."""
+    """How often the items' vectors are fitted to the users' and these to the items' again, by the weights of events; 0
+    leaves the plain closed form, which then predicts the weight of what comes next."""
     feature_ridge: float = 10.0
     """How many items or users must share a feature before it says half of what it could."""
 

@@ -105,10 +105,12 @@ class LearningTests(EncoderKit):
         encoder = self.make().fit(_without_order(1))
         _assert_equal(answers(self.make().fit(_without_order(2))), answers(encoder))
         encoder.save(tmp_path)
-        rng, items = np.random.default_rng(0), [item.id for item in tastes().items()]
+        rng, items = np.random.default_rng(0), [str(item.id) for item in tastes().items()]
         for fitted in (encoder, type(encoder).load(tmp_path)):
             for length in (2, 5, len(items)):
-                history = [Event(None, str(key), float(at)) for at, key in enumerate(rng.permutation(items)[:length])]
+                history = [
+                    Event(None, key, float(at)) for at, key in enumerate(rng.permutation(items)[:length].tolist())
+                ]
                 turned = [Event(None, event.item_id, -float(at)) for at, event in enumerate(history)][::-1]
                 one, other = fitted.encode_users([User(None, {}, history), User(None, {}, turned)])
                 np.testing.assert_allclose(one, other, atol=1e-6, rtol=1e-6)
