@@ -16,8 +16,8 @@ l events after it meet at l positions. They count ``sum of d ** m * g ** (l - 1 
 
 Events may weigh. Then the y of a position is the next item times the weight of its event, so that the scores estimate
 the weight of what comes next instead of its count, and only the ``C_d`` of ``X'Y`` change: features do not weigh. A
-regression whose rows weigh, on both sides, estimates the same divided by the mean weight of what follows the history, one
-number for each user, which changes no list; but its products would not follow from the recursion.
+regression whose rows weigh, on both sides, estimates the same divided by the mean weight of what follows the history,
+one number for each user, which changes no list; but its products would not follow from the recursion.
 
 Where the order of events is unknown, each item of a user is predicted from all the others. With x for the ones of a
 user's n items, the features without item i are ``x - e(i)``, times ``(n - 1) ** -SET_POWER``, and summed over the items
