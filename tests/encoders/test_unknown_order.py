@@ -16,10 +16,11 @@ from vecrec.evaluation import evaluate
 
 TASTES, OF_TASTE, LISTENERS = 5, 16, 240
 
+# Sets are read whole, whatever the number of latest events that is set.
 MAKERS: dict[str, Callable[[], Encoder]] = {
     "content": lambda: ContentEncoder(dim=64),
-    "ease": lambda: EASEEncoder(dim=32, settings={"ridge": 2.0}),
-    "linear sequence": lambda: LinearSequenceEncoder(dim=32),
+    "ease": lambda: EASEEncoder(dim=32, settings={"ridge": 2.0, "history": 2}),
+    "linear sequence": lambda: LinearSequenceEncoder(dim=32, settings={"window": 2}),
     "plain closed form": lambda: LinearSequenceEncoder(dim=32, settings={"rounds": 0}),
     "towers of sums": lambda: quick(32, min_steps=300),
     "recurrent towers": lambda: quick(32, min_steps=300, layers=1, width=16, decays=(0.0,)),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["EASEEncoder", "EASESettings"]
 
 Array = NDArray[np.float32]
+
 _ACTIVITY_POWER = 0.5
 """How much less a user with many items counts: by their number to the power of minus this."""
 
@@ -59,7 +60,7 @@ class EASESettings(Settings):
     """How many items, the most popular ones, are read in a history and take part in the closed form, whose memory is
     that of four squares of so many floats. The others are predicted all the same."""
     history: int = 1000
-    """How many of a user's last events are read."""
+    """How many of a user's last events are read; all of them where the order of events is unknown."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in {"ridge": (1e-6, 1e9), "popularity": (0, 1e6)}.items():
@@ -77,9 +78,9 @@ class EASEEncoder(Encoder):
     - **Learning.** Each item is predicted from the others that the same user has, by the ridge regression without a
       diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where a user
       with many items counts less for each. It is solved, not trained, in NumPy alone, and brought into ``dim``
-      dimensions by a truncated SVD of the scores. About ten seconds for a million events. Where events weigh, what is
-      predicted is the weight of the heaviest event instead of 1, from the same ones (the same
-      derivation by Lagrange's multipliers, for other targets than the ones themselves).
+      dimensions by a truncated SVD of the scores. About ten seconds for a million events. Where events weigh, the
+      weight of the heaviest event is predicted instead of 1, from the same ones: Steck's derivation by Lagrange's
+      multipliers, for other targets than the ones themselves.
     - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; a user
       without a history gets what is popular.
     - **Items.** An item without events gets a vector from its features.
@@ -149,7 +150,7 @@ class EASEEncoder(Encoder):
 
     def _had(self, history: Sequence[Event]) -> list[int]:
         """The different known items, ascending, so that the order changes nothing, not even the rounding."""
-        latest = history[-self.settings.history :]
+        latest = history[-self.settings.history :] if self._known().ordered else history
         return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
 
     @override
@@ -184,7 +185,8 @@ class EASEEncoder(Encoder):
                 f"{directory} has arrays of the shapes {found}, not {shapes}", "save the encoder again"
             )
         features = FeatureMap.from_json("item", schema.items, values["features"], arrays["features"])
-        loaded._adopt(_Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], features))
+        ordered = values.get("ordered", True)
+        loaded._adopt(_Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], features, ordered))
         return loaded
 
     @override
@@ -205,6 +207,7 @@ class EASEEncoder(Encoder):
     def _values(self) -> dict[str, Any]:
         learnt = self._known()
         return {
+            **({} if learnt.ordered else {"ordered": False}),
             "dim": self._dim,
             "settings": self.settings.to_json(),
             "items": learnt.item_ids,
@@ -226,6 +229,8 @@ class _Learnt:
     """The items' vectors, shape (n_items, dim)."""
     features: FeatureMap
     """The vector of an item without events."""
+    ordered: bool = True
+    """Whether the order of the events was known, so that some of them are the latest."""
 
     def arrays(self) -> dict[str, Array]:
         """Everything that is an array, by name."""
@@ -256,7 +261,8 @@ def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress:
     records = [data.item_records[code] for code in sets.met.tolist()]
     features = FeatureMap.learn("item", data.schema.items, records, everything, _FEATURE_RIDGE)
     progress(Step("learn", 3, 3))
-    return _Learnt(data.schema, [data.item_ids[code] for code in sets.met.tolist()], read, everything, features)
+    item_ids = [data.item_ids[code] for code in sets.met.tolist()]
+    return _Learnt(data.schema, item_ids, read, everything, features, data.order != "unknown")
 
 
 def _products(sets: UserSets) -> tuple[Array, Array | None]:
