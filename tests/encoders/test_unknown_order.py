@@ -49,6 +49,18 @@ def test_a_log_sorted_by_item_beats_popularity(name: str) -> None:
     assert found["ndcg@10"] > 1.5 * found.baselines[0]["ndcg@10"]
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_parts_of_a_set_add_up_to_its_vector(name: str) -> None:
+    """Each different item has one part, and what is called exact leaves nothing."""
+    encoder = MAKERS[name]().fit(listens("by item"))
+    user = User(None, {}, [3, 8, 13, 3, "unknown", 18])
+    found = encoder.explain_user(user)
+    np.testing.assert_allclose(found.total, encoder.encode_users([user])[0], atol=1e-5)
+    if found.method == "exact":
+        assert np.abs(found.residual).max() < 1e-4 * max(1.0, float(np.abs(found.vectors).max()))
+    assert any(part.kind == "event" for part in found.parts)
+
+
 @pytest.mark.parametrize("name", ["content", "ease", "linear sequence", "plain closed form", "combined"])
 def test_rows_in_any_order_make_the_same_lists(name: str) -> None:
     one, other = (MAKERS[name]().fit(listens(order)) for order in ("by item", "by user"))

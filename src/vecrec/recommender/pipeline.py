@@ -95,8 +95,12 @@ class Pipeline:
         found: list[Recommendations] = []
         for start in range(0, len(ids), _USERS_AT_A_TIME):
             users = stored_users(self._metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
-            found += self._serve(self._call(live, request), users)
+            found += self.for_users(live, users, request)
         return found
+
+    def for_users(self, live: LoadedRelease, users: Sequence[User], request: Request) -> list[Recommendations]:
+        """What `recommend_for` returns for each of some users, by a given release."""
+        return self._serve(self._call(live, request), users)
 
     def _for_user(self, live: LoadedRelease, user: User, request: Request) -> Recommendations:
         live.schema.check_user(user)

@@ -25,6 +25,7 @@ from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, edit_record
+from vecrec.recommender.explain import Explainer, Explanation
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
@@ -115,6 +116,7 @@ class Recommender:
         self._live = LiveRelease(self._archive, vector_store, seconds, given)
         self._pipeline = Pipeline(self._live, self._catalogue, history)
         self._popularity = StoredPopularity(metadata_store)
+        self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
         self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
 
@@ -379,6 +381,45 @@ class Recommender:
             )
         request = Request.of(max(len(ids), 1), {**options, "exclude_seen": False})
         return self._pipeline.rank(user if isinstance(user, User) else check_id(user, "user id"), ids, request)
+
+    def explain(self, user: User | Id, item_id: Id, k: int = 10, **options: Unpack[RecommendOptions]) -> Explanation:
+        """Why an item is recommended to a user, or is not.
+
+        ::
+
+            explanation = recommender.explain(42, 7)
+            print(explanation.sentence)  # Because you liked Aladdin
+            print(explanation.parts[0].value, explanation.score)
+
+        Args:
+            user: The id of a stored user, or a user who is not stored.
+            item_id: The item, in the user's list or not.
+            k: How long the list is in which the places of ``changes`` count.
+            options: As for `recommend`.
+
+        Returns:
+            Parts by event, by feature of the profile and by encoder that add up to the score; the rules that keep the
+            item out; what dislikes and the second stage changed.
+
+        Raises:
+            ItemNotFoundError: when the item is not in the catalogue.
+            NotFittedError: when there is no live release.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        return self._explainer.explain(whom, check_id(item_id, "item id"), Request.of(k, options))
+
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+        """What `explain` returns for several items of one list, at the price of one, without rules and changes.
+
+        Args:
+            user: As for `explain`.
+            item_ids: The items.
+
+        Returns:
+            In their order, ``None`` for an item that is not in the catalogue.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"))
 
     # -- reading
 

@@ -14,7 +14,7 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
-from vecrec.recommender import Recommender
+from vecrec.recommender import Explanation, Recommender
 from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
@@ -69,11 +69,6 @@ class Service:
         ]
         return User(known.id, {**known.features, **who.features}, [*known.history, *said])
 
-    def liked(self, user: User) -> list[Id]:
-        """The items that a user likes, each once, the latest last."""
-        ids = [event.item_id for event in self.policy.taste(user).user.history]
-        return list(dict.fromkeys(reversed(ids)))[::-1]
-
     def state_event(self, user_id: Id | None, item_id: Id, kind: str) -> Event:
         """A like or a dislike.
 
@@ -87,6 +82,16 @@ class Service:
                 "add 'dislike' to its negative kinds, and leave 'like' out of them and of the neutral ones",
             )
         return event
+
+    def titled(self, found: Explanation) -> Explanation:
+        """An explanation with the titles of the field that the settings name."""
+        field_name = self.settings.title_field
+        told = [part.item_id for part in found.reasons if part.item_id is not None]
+        if field_name == "title" or not told:
+            return found
+        items = self.recommender.get_items(told)
+        titles = {key: str(item.features[field_name]) for key, item in items.items() if field_name in item.features}
+        return found.with_titles(titles)
 
     # -- items; the listing knows at once what this service has written
 
