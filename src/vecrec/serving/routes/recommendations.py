@@ -12,6 +12,7 @@ from vecrec.filters import Filter
 from vecrec.filters.json import compile_where
 from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import Because, ExplainIn, ExplanationOut, ListOut, RecommendIn, because_out, explanation_out
 from vecrec.serving.params import (
@@ -32,7 +33,7 @@ from vecrec.types import User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["recommendations"])
 
 
 @router.get("/users/{user_id}/recommendations", summary="Recommend to a stored user")
