@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -19,7 +19,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter
-from vecrec.ids import Id, check_id, check_ids
+from vecrec.ids import Id, check_id, check_ids, written_integer
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
@@ -432,6 +432,26 @@ class Recommender:
             disliked: More items that they dislike, whatever the events say.
         """
         return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
+
+    def written_id(self, text: str, side: Literal["items", "users"]) -> Id:
+        """The id that a text without a type stands for, as in a path, a CSV file or on the command line.
+
+        It is an integer where it is written as one (see `vecrec.ids.written_integer`), but not where every id of the
+        live release's items, or users, is a text: there ``12345`` is as much a text as ``00023``.
+
+        Args:
+            text: What is written.
+            side: Whose id it is.
+
+        Raises:
+            InvalidDataError: for a text that is not a valid id.
+        """
+        try:
+            texts = self._live.get().release.text_ids
+        except NotFittedError:
+            texts = ()
+        number = None if side in texts else written_integer(text)
+        return check_id(text if number is None else number, f"{side[:-1]} id")
 
     def evaluate(
         self,

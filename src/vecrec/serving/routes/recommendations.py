@@ -56,7 +56,7 @@ def recommend_to_user(
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
-    key = path_id(user_id, id_type, "user id")
+    key = path_id(user_id, id_type, "users", service)
     seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
     who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
     return _answer(service, who, service.conditions(where), request)
