@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any, Literal, TypeVar
 
@@ -226,6 +226,10 @@ class Dataset:
     def is_target(self) -> NDArray[np.bool_]:
         """Which events are targets, shape (n_events,), by the policy."""
         return self._events.by_policy(self._policy.is_target)
+
+    def is_consumed(self, kinds: Collection[str] | None = None) -> NDArray[np.bool_]:
+        """Which events mean that their item is consumed, shape (n_events,), by the policy or by these kinds."""
+        return self._events.by_policy(partial(self._policy.is_consumed, consumed=kinds))
 
     @cached_property
     def is_positive(self) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from vecrec._internal.validation import sequence_of
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
+from vecrec.learning.sketch import PairSketch
 from vecrec.progress import ProgressLike, showing
 from vecrec.types import Item, User
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["Encoder"]
+
+_SKETCH = "learnt_from.npy"
 
 
 class Encoder(FittedPart):
@@ -43,6 +47,9 @@ class Encoder(FittedPart):
 
     name: ClassVar[str]
     """Its name in the entry point group ``vecrec.encoders``, by which a release finds the class again."""
+    learnt_from: PairSketch | None = None
+    """A sketch of the users and items of the events that it was fitted on; ``None`` where that is unknown. An
+    evaluation notices by it a model that knows the answers."""
 
     @property
     @abstractmethod
@@ -78,7 +85,23 @@ class Encoder(FittedPart):
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
             self._fit(self._learnable(data), show)
+        self.learnt_from = PairSketch.of(data)
         return self
+
+    def save(self, directory: str | Path) -> None:
+        """Write what was learnt, and the sketch of what it was learnt from; see `FittedPart.save`."""
+        super().save(directory)
+        if self.learnt_from is not None:
+            np.save(Path(directory) / _SKETCH, self.learnt_from.to_bytes(), allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` has written; see `FittedPart.load`."""
+        loaded = super().load(directory)
+        path = Path(directory) / _SKETCH
+        if path.exists():
+            loaded.learnt_from = PairSketch.from_bytes(_read_sketch(path))
+        return loaded
 
     def _learnable(self, data: Dataset) -> Dataset:
         """The data set with the events to learn from: the positive ones.
@@ -150,3 +173,10 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
+
+
+def _read_sketch(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.uint8)
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(f"{path} is damaged ({error})", "save the encoder again") from error

@@ -459,7 +459,7 @@ class Recommender:
         k: int | Sequence[int] = (10, 50),
         *,
         where: Filter | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | Collection[str] = True,
     ) -> LiveEvaluation:
         """Recommend to every user with an event in ``test`` as they would be served, and measure the result.
 
@@ -467,7 +467,7 @@ class Recommender:
             test: The events that are to be predicted, which the metadata store must not hold yet.
             k: How deep to look.
             where: A condition under which to recommend.
-            exclude_seen: Whether items that a user has consumed are left out; ``False`` for repeats.
+            exclude_seen: As for `recommend`: ``False`` for repeats, or kinds of events whose items are left out.
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
@@ -480,7 +480,9 @@ class Recommender:
         """
         from vecrec.evaluation.live import LivePath, evaluate_live
 
-        request = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
+        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
+        seen = request(1).exclude_seen
+        kinds = None if isinstance(seen, bool) else seen
 
         def measure(live: LoadedRelease) -> LiveEvaluation:
             path = LivePath(
@@ -489,18 +491,18 @@ class Recommender:
                 collection=live.collection,
                 vectors=self.vector_store,
                 serve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth)),
-                retrieve=lambda ids, depth: self._pipeline.for_ids(
-                    live, ids, Request.of(depth, {"where": where}).plain
-                ),
+                retrieve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth).plain),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: [
-                    as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
+                    as_encoded(live, user, consumed=kinds)
+                    for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
                 with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
                 where=where,
-                exclude_seen=exclude_seen,
+                exclude_seen=seen is not False,
+                encoder=live.encoder,
             )
-            return evaluate_live(path, test, k)
+            return evaluate_live(path, test.with_feedback(live.feedback), k)
 
         return self._live.ask(measure)
 

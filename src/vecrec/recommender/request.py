@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, TypedDict
 
-from vecrec._internal.validation import flag, integer
+from vecrec._internal.validation import integer
 from vecrec.errors import InvalidDataError, StoreUnavailableError
+from vecrec.feedback import seen_kinds
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
@@ -19,7 +20,7 @@ from vecrec.recommendations import Recommendation
 from vecrec.recommender.live import LoadedRelease
 from vecrec.records import Record
 from vecrec.rerankers.base import Reranks
-from vecrec.types import Hit, User, check_kind
+from vecrec.types import Hit, User
 from vecrec.vector_stores.base import VectorStore
 
 __all__ = ["Call", "Query", "RankOptions", "RecommendOptions", "Request"]
@@ -194,12 +195,6 @@ def _where(value: Any) -> Filter | None:
     return value
 
 
-def _exclude_seen(value: Any) -> bool | frozenset[str]:
-    if isinstance(value, (set, frozenset, list, tuple)):
-        return frozenset(map(check_kind, value))
-    return flag(value, "exclude_seen")
-
-
 def _exclude(values: Any) -> frozenset[Id] | dict[Id, frozenset[Id]]:
     if isinstance(values, Mapping):
         return {check_id(key, "user id"): frozenset(check_ids(ids, "item id")) for key, ids in values.items()}
@@ -224,5 +219,5 @@ def _rerank(value: Any) -> Reranks | Literal[False] | None:
 
 
 _CHECKS = {
-    "where": _where, "exclude_seen": _exclude_seen, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
+    "where": _where, "exclude_seen": seen_kinds, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
 }  # fmt: skip
