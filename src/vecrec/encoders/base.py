@@ -17,8 +17,9 @@ from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
+from vecrec.learning.events import LearningReport
 from vecrec.learning.sketch import PairSketch
-from vecrec.progress import ProgressLike, showing
+from vecrec.progress import ProgressLike, Step, showing
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Encoder(FittedPart):
     - An unknown or missing id, feature or history is not an error: what is known decides. An unknown
       visitor gets a vector.
     - A feature value outside its schema (another type; a value outside a closed list) is refused.
+    - Nothing is learnt from an unknown order of events (`vecrec.data.Dataset.order`): the rows may stand in any order,
+      and an encoder fitted on such data reads histories as sets, also after ``load``.
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
     - ``fingerprint`` changes when, and only when, the vectors would.
@@ -54,6 +57,18 @@ class Encoder(FittedPart):
     learnt_from: PairSketch | None = None
     """A sketch of the users and items of the events that it was fitted on; ``None`` where that is unknown. An
     evaluation notices by it a model that knows the answers."""
+
+    learning_report: LearningReport | None = None
+    """What the last `fit` learnt from; ``None`` for an encoder that was loaded."""
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether events count by the weights of the feedback policy. An encoder that keeps this promise overrides it.
+
+        The promise: an item whose events weigh more ranks higher, and weights that are all multiplied by one number
+        change nothing.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -80,7 +95,8 @@ class Encoder(FittedPart):
 
         Args:
             data: Interactions, items and users.
-            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence. The first step, of
+                the stage ``"fit"``, is the `learning_report`.
 
         Raises:
             InvalidDataError: for a data set without events.
@@ -88,8 +104,12 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
-            self._fit(self._learnable(data), show)
-        self.learnt_from = PairSketch.of(data)
+            learnable = self._learnable(data)
+            report = LearningReport.of(learnable, data.n_events, reads_weights=self.reads_weights)
+            show(Step("fit", report.n_events, report.n_given, report.assumptions))
+            self._fit(learnable, show)
+            self.learning_report = report
+            self.learnt_from = PairSketch.of(data)
         return self
 
     def save(self, directory: str | Path) -> None:
