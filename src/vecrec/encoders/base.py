@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
 from vecrec.learning.events import LearningReport
+from vecrec.learning.sketch import PairSketch
 from vecrec.progress import ProgressLike, Step, showing
 from vecrec.types import Item, User
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["Encoder"]
+
+_SKETCH = "learnt_from.npy"
 
 
 class Encoder(FittedPart):
@@ -50,6 +54,9 @@ class Encoder(FittedPart):
 
     name: ClassVar[str]
     """Its name in the entry point group ``vecrec.encoders``, by which a release finds the class again."""
+    learnt_from: PairSketch | None = None
+    """A sketch of the users and items of the events that it was fitted on; ``None`` where that is unknown. An
+    evaluation notices by it a model that knows the answers."""
 
     learning_report: LearningReport | None = None
     """What the last `fit` learnt from; ``None`` for an encoder that was loaded."""
@@ -102,7 +109,23 @@ class Encoder(FittedPart):
             show(Step("fit", report.n_events, report.n_given, report.assumptions))
             self._fit(learnable, show)
             self.learning_report = report
+            self.learnt_from = PairSketch.of(data)
         return self
+
+    def save(self, directory: str | Path) -> None:
+        """Write what was learnt, and the sketch of what it was learnt from; see `FittedPart.save`."""
+        super().save(directory)
+        if self.learnt_from is not None:
+            np.save(Path(directory) / _SKETCH, self.learnt_from.to_bytes(), allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` has written; see `FittedPart.load`."""
+        loaded = super().load(directory)
+        path = Path(directory) / _SKETCH
+        if path.exists():
+            loaded.learnt_from = PairSketch.from_bytes(_read_sketch(path))
+        return loaded
 
     def _learnable(self, data: Dataset) -> Dataset:
         """The data set with the events to learn from: the positive ones.
@@ -193,3 +216,10 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
+
+
+def _read_sketch(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.uint8)
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(f"{path} is damaged ({error})", "save the encoder again") from error
