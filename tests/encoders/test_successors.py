@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from vecrec.encoders.successors import Successors, hold_out
 from vecrec.errors import ReleaseError
 from vecrec.evaluation import evaluate
 
-LOG = {"user_id": [1, 1, 1, 1, 2, 2, 2, 3], "item_id": ["a", "b", "c", "a", "b", "c", "b", "c"]}
+LOG: dict[str, list[Any]] = {"user_id": [1, 1, 1, 1, 2, 2, 2, 3], "item_id": ["a", "b", "c", "a", "b", "c", "b", "c"]}
 HISTORIES = [["a", "b", "c", "a"], ["b", "c", "b"], ["c"]]
 
 
@@ -28,23 +29,23 @@ def test_weights_are_what_the_formula_says(order: str, pairs: int, monkeypatch: 
     """By hand, whatever fits into memory at a time; an item may follow itself."""
     monkeypatch.setattr("vecrec.encoders.successors._PAIRS", pairs)
     data = Dataset(LOG, order="rows") if order == "rows" else Dataset({**LOG, "time": list(range(1, 9))})
-    found, counts = Successors.of(data), defaultdict(float)
+    found = Successors.of(data)
+    counts: dict[tuple[str, str], float] = defaultdict(float)
     for history in HISTORIES:
         for place, before in enumerate(history):
             for lag, after in enumerate(history[place + 1 :]):
                 counts[before, after] += 0.85**lag / len(history) ** 0.5
                 counts[after, before] += 0.15 * 0.85**lag / len(history) ** 0.5
     occurs = {"a": 2, "b": 3, "c": 3}
-    for key in occurs:
-        expected = {o: count / (occurs[key] + 10) ** 0.5 for (i, o), count in counts.items() if i == key}
+    for key, occurrences in occurs.items():
+        expected = {o: count / (occurrences + 10) ** 0.5 for (i, o), count in counts.items() if i == key}
         assert found.lists.near(key) == pytest.approx(expected, rel=1e-3)
 
 
 def test_an_unknown_order_counts_pairs_alike() -> None:
     """Both directions and all distances; the order of the rows says nothing."""
-    rows = list(zip(LOG["user_id"], LOG["item_id"]))
-    orders = [rows, rows[::-1]]
-    found = [Successors.of(Dataset({"user_id": [u for u, _ in each], "item_id": [i for _, i in each]})) for each in orders]
+    reversed_log = {name: column[::-1] for name, column in LOG.items()}
+    found = [Successors.of(Dataset(log)) for log in (LOG, reversed_log)]
     assert found[0].decay == found[1].decay == 1
     assert [found[0].lists.near(key) for key in "abc"] == [found[1].lists.near(key) for key in "abc"]
     assert found[0].lists.near("a")["b"] == found[0].lists.near("a")["c"] == pytest.approx(2 / 2 / 12**0.5, rel=1e-3)
@@ -55,8 +56,9 @@ def test_weights_of_events_count_and_negatives_do_not() -> None:
     log = {"user_id": [1, 1, 1, 2, 2], "item_id": ["a", "b", "d", "a", "c"], "kind": ["v", "v", "dislike", "v", "p"]}
     plain = Successors.of(Dataset(log, order="rows"))
     weighed = Successors.of(Dataset(log, order="rows", feedback=FeedbackPolicy(weights={"p": 3})))
-    assert plain.lists.near("a") == pytest.approx({key: weighed.lists.near("a")[key] / worth for key, worth in
-                                                   {"b": 1, "c": 3}.items()}, rel=1e-3)
+    assert plain.lists.near("a") == pytest.approx(
+        {key: weighed.lists.near("a")[key] / worth for key, worth in {"b": 1, "c": 3}.items()}, rel=1e-3
+    )
 
 
 def test_scores_are_sums_over_the_history() -> None:
@@ -112,7 +114,8 @@ def test_they_survive_their_files(tmp_path: Path) -> None:
     assert isinstance(loaded.lists.places, np.memmap)
     assert loaded.scores(["a", "b"]) == found.scores(["a", "b"])
     assert loaded.guess(np.ones(3, np.float32), 5.0) == found.guess(np.ones(3, np.float32), 5.0) == 4.0
-    for damage in ({}, {"decay": "x", "weight": 1, "center": []}, {"decay": 1, "weight": 1, "center": ["x"]}, []):
+    damages: list[Any] = [{}, {"decay": "x", "weight": 1, "center": []}, {"decay": 1, "weight": 1, "center": ["x"]}, []]
+    for damage in damages:
         (tmp_path / "successor.json").write_text(json.dumps(damage))
         with pytest.raises(ReleaseError):
             Successors.load(tmp_path)

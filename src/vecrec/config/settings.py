@@ -100,7 +100,7 @@ class Settings:
     """The most items that one request may ask for."""
     max_batch: int = 1_000
     """The most items, users, events or ids in one request."""
-    max_in_flight: int = 256
+    max_in_flight: int = 512
     """The most requests answered at a time, counted once their bodies are in; more are refused with 503."""
     rate_per_minute: int = 0
     """The most requests of one client a minute, by key or address, in bursts of a sixth of it; 0 for no limit."""
