@@ -434,7 +434,7 @@ class SchemaOut(BaseModel):
 class HealthOut(BaseModel):
     """Whether the process or every part answers."""
 
-    status: str
+    status: str = Field(description="`ok`; `degraded` where the vector store does not answer and popularity serves.")
     parts: dict[str, str] = Field(description="`ok`, or what is wrong; with an `admin` key in full.")
 
 

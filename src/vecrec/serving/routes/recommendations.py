@@ -12,6 +12,7 @@ from vecrec.filters import Filter
 from vecrec.filters.json import compile_where
 from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import Because, ExplainIn, ExplanationOut, ListOut, RecommendIn, because_out, explanation_out
 from vecrec.serving.params import (
@@ -32,7 +33,7 @@ from vecrec.types import User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["recommendations"])
 
 
 @router.get("/users/{user_id}/recommendations", summary="Recommend to a stored user")
@@ -50,7 +51,7 @@ def recommend_to_user(
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
-    key = path_id(user_id, id_type, "user id")
+    key = path_id(user_id, id_type, "users", service)
     seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
     who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
     return _answer(service, who, service.conditions(where), request)
@@ -98,7 +99,7 @@ def explain_to_user(
     id_type: IdType = "auto",
 ) -> ExplanationOut:
     """Parts by event, feature and encoder that add up to the score, rules that keep it out, what later steps did."""
-    key, item = path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id")
+    key, item = path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service)
     options: dict[str, Any] = {"where": service.conditions(where), "exclude_seen": exclude_seen}
     found = service.recommender.explain(key, item, service.check_k(k), **options)
     return explanation_out(service.titled(found), request_id(request))
