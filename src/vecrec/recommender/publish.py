@@ -308,7 +308,8 @@ class _Builder:
         sample.popularity.save(directory / "popularity.json")
         neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
         neighbours.save(directory, "neighbour")
-        trained.successors.save(directory)
+        if trained.successors.weight:
+            trained.successors.save(directory)
         reranker = trained.reranker
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
