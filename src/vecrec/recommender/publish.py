@@ -26,7 +26,7 @@ from vecrec.recommender.catalogue import (
     Catalogue,
     Generation,
 )  # fmt: skip
-from vecrec.recommender.edits import Forgotten
+from vecrec.recommender.edits import DeletedEvents, Forgotten
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
 from vecrec.recommender.neighbours import Neighbours
@@ -167,8 +167,10 @@ class Lifecycle:
         return Forgotten(self._catalogue.metadata, self._catalogue.ownership.identity().key)
 
     def _known_of(self, data: Dataset) -> Dataset:
-        """A data set without the users who were forgotten; before the first release there are none."""
-        return data if self._archive.identity() is None else self.forgotten().without(data)
+        """A data set without forgotten users and deleted events; before the first release there are none."""
+        if self._archive.identity() is None:
+            return data
+        return DeletedEvents(self._catalogue.metadata).without(self.forgotten().without(data))
 
     def _claim(self) -> None:
         owner = self._catalogue.ownership.owner()
