@@ -43,7 +43,9 @@ _REACH = 20
 _PAIRS = 4_000_000
 """Pairs that are counted at a time."""
 WINDOW = 50
-"""How many of a user's latest events are read."""
+"""How many of a user's latest events are read, at most."""
+_FADED = 2e-3
+"""What an event counts that is not read any more."""
 
 _DECAYS = (0.5, 0.7, 0.85, 0.95)
 _RATIOS, _FINER = (1.0, 4.0, 16.0, 64.0, 256.0), (0.5, 0.7, 1.4, 2.0)
@@ -114,11 +116,12 @@ class Successors:
 
     # -- scores
 
-    def scores(self, history: Sequence[Id]) -> dict[Id, float]:
+    def scores(self, history: Sequence[Id], most: int | None = None) -> dict[Id, float]:
         """What the items that follow those of a history score, weight included.
 
         Args:
             history: The items of the user's positive events, oldest first.
+            most: How many items, those with the highest scores; ``None`` for all.
         """
         if not self.weight:
             return {}
@@ -126,6 +129,9 @@ class Successors:
         if not len(rows):
             return {}
         found, sums = _sums(self.lists, rows, self.weight * self.decay**ages)
+        if most is not None and len(found) > most:
+            best = np.argpartition(-sums, most)[:most]
+            found, sums = found[best], sums[best]
         return dict(zip([self.lists.ids[place] for place in found.tolist()], sums.tolist()))
 
     def parts(self, history: Sequence[Id], item_id: Id) -> dict[int, float]:
@@ -174,7 +180,7 @@ class Successors:
 
     def _read(self, history: Sequence[Id]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of the latest items that have a list, and how many events came after each."""
-        latest, rows = history[-WINDOW:], self.lists.rows
+        latest, rows = history[-_reach(self.decay) :], self.lists.rows
         known = [(rows[key], age) for age, key in enumerate(reversed(latest)) if key in rows]
         pairs = np.array(known, np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
@@ -237,6 +243,11 @@ def hold_out(data: Dataset) -> tuple[Dataset, Dataset] | None:
     held_out = np.zeros(data.n_events, np.bool_)
     held_out[rows] = True
     return data.select_events(~held_out), data.select_events(held_out)
+
+
+def _reach(decay: float) -> int:
+    """How many of the latest events count more than next to nothing."""
+    return WINDOW if decay == 1 else min(WINDOW, math.ceil(math.log(_FADED) / math.log(decay)))
 
 
 class _Pairs:
@@ -327,7 +338,7 @@ class _Trial:
         """What the lists say at the weight 1, shape (n, n_columns)."""
         added = np.zeros((len(self._users[rows]), len(self._items)), np.float32)
         for row, history in zip(added, self._histories[rows]):
-            latest = history[-WINDOW:]
+            latest = history[-_reach(decay) :]
             found, sums = _sums(self._lists, latest, decay ** np.arange(len(latest) - 1, -1, -1.0))
             places = self._columns[found]
             row[places[places >= 0]] = sums[places >= 0]

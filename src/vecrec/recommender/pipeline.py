@@ -49,6 +49,8 @@ _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
+_FOLLOWERS = 200
+"""Items at least that follow those of a history."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
 _POPULAR_FIRST = 500
@@ -148,7 +150,7 @@ class Pipeline:
         if query.vector is None:
             hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
-            more = query.followers
+            more = live.successors.scores(query.read)
             hits = [Hit(key, float(vector @ query.vector) + more.get(key, 0.0)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
@@ -227,7 +229,7 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
         vector = next(vectors) if base else None
         query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
         if vector is not None and live.successors.weight:
-            query.followers = live.successors.scores([event.item_id for event in taste.user.history])
+            query.read = [event.item_id for event in taste.user.history]
         queries.append(query)
     return queries
 
@@ -247,7 +249,7 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
         call.away = error
         why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
-            query.vector, query.missing, query.followers = None, [], {}
+            query.vector, query.missing = None, []
             query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
@@ -261,16 +263,17 @@ def followers(call: Call, queries: Sequence[Query]) -> None:
     The inner product of an item that the search did not find is guessed; see `vecrec.encoders.Successors.guess`.
     """
     for query in queries:
-        if query.vector is None or not query.followers:
+        if query.vector is None or not query.read:
             continue
+        scores = call.live.successors.scores(query.read, max(_FOLLOWERS, call.limit))
         hits = list(query.candidates)
         found = {hit.id for hit in hits}
         # Of a search that ran out, what was not found does not pass the filter or is not in the catalogue.
-        query.brought = query.followers.keys() - found if query.more else ()
+        query.brought = scores.keys() - found if query.more else ()
         if query.brought:
             guess = call.live.successors.guess(query.vector, hits[-1].score)
             hits += [Hit(key, guess) for key in query.brought]
-        scored = [Hit(hit.id, hit.score + query.followers.get(hit.id, 0.0)) for hit in hits]
+        scored = [Hit(hit.id, hit.score + scores.get(hit.id, 0.0)) for hit in hits]
         query.candidates = iter(sorted(scored, key=lambda hit: (-hit.score, id_order(hit.id))))
 
 
