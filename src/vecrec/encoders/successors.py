@@ -15,7 +15,7 @@ What the lists count beside the vectors is learnt on events that the encoder has
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from vecrec._internal.files import read_json, write_json
 from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.item_lists import ItemLists
 from vecrec.errors import ReleaseError
-from vecrec.ids import Id
+from vecrec.ids import Id, id_order
+from vecrec.types import Hit
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -44,6 +45,8 @@ _PAIRS = 4_000_000
 """Pairs that are counted at a time."""
 WINDOW = 50
 """How many of a user's latest events are read, at most."""
+_FOLLOWERS = 200
+"""Items at least that are read of all that follow those of a history."""
 _FADED = 2e-3
 """What an event counts that is not read any more."""
 
@@ -149,17 +152,32 @@ class Successors:
         values = self.weight * self.decay**ages * np.where(follows, self.lists.weights[rows], 0).sum(axis=1)
         return {len(history) - 1 - age: value for age, value in zip(ages.tolist(), values.tolist()) if value}
 
-    def guess(self, vector: NDArray[np.float32], floor: float) -> float:
-        """The inner product that an item is taken to have which a search by vectors did not find.
+    def join(
+        self, hits: Sequence[Hit], vector: NDArray[np.float32], history: Sequence[Id], *, more: bool
+    ) -> tuple[list[Hit], Collection[Id]]:
+        """The hits of a search with what follows a history: more of them, and more to their scores.
 
-        It is half-way between that of the last item found and the mean of all items. On Amazon Beauty lists of ten by
-        this guess are as good as by the exact products, which would take another round trip to the store.
+        An item that the search did not find is taken to have an inner product half-way between that of the last hit
+        and the mean of all items. On Amazon Beauty lists of ten by this guess are as good as by the exact products,
+        which would take another round trip to the store.
 
         Args:
+            hits: What the search found, best first.
             vector: The user's, shape (dim,).
-            floor: The inner product of the last item that the search found.
+            history: As for `scores`.
+            more: Whether the search has stopped before the last item that passes its filter.
+
+        Returns:
+            The hits, best first, and which of their items the search had not found.
         """
-        return (floor + float(vector @ self.center)) / 2
+        scores = self.scores(history, max(_FOLLOWERS, len(hits)))
+        brought = scores.keys() - {hit.id for hit in hits} if more and hits else set()
+        joined = list(hits)
+        if brought:
+            guess = (hits[-1].score + float(vector @ self.center)) / 2
+            joined += [Hit(key, guess) for key in brought]
+        joined = [Hit(hit.id, hit.score + scores.get(hit.id, 0.0)) for hit in joined]
+        return sorted(joined, key=lambda hit: (-hit.score, id_order(hit.id))), brought
 
     def add_to(self, scores: Scores, histories: Sequence[Sequence[Id]], columns: NDArray[np.int32]) -> None:
         """Add to the scores of some users what the lists say.

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from vecrec._internal.budget import budget, share
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
-from vecrec.ids import Id, id_order
+from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
@@ -49,8 +49,6 @@ _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
-_FOLLOWERS = 200
-"""Items at least that follow those of a history."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
 _POPULAR_FIRST = 500
@@ -258,23 +256,12 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
 
 
 def followers(call: Call, queries: Sequence[Query]) -> None:
-    """The items that follow those of the history: more candidates, and more to the score of those found by vectors.
-
-    The inner product of an item that the search did not find is guessed; see `vecrec.encoders.Successors.guess`.
-    """
+    """The items that follow those of the history: more candidates, and more to the score of those found by vectors."""
     for query in queries:
-        if query.vector is None or not query.read:
-            continue
-        scores = call.live.successors.scores(query.read, max(_FOLLOWERS, call.limit))
-        hits = list(query.candidates)
-        found = {hit.id for hit in hits}
-        # Of a search that ran out, what was not found does not pass the filter or is not in the catalogue.
-        query.brought = scores.keys() - found if query.more else ()
-        if query.brought:
-            guess = call.live.successors.guess(query.vector, hits[-1].score)
-            hits += [Hit(key, guess) for key in query.brought]
-        scored = [Hit(hit.id, hit.score + scores.get(hit.id, 0.0)) for hit in hits]
-        query.candidates = iter(sorted(scored, key=lambda hit: (-hit.score, id_order(hit.id))))
+        if query.vector is not None and query.read:
+            hits, held = list(query.candidates), call.live.successors
+            found, query.brought = held.join(hits, query.vector, query.read, more=query.more)
+            query.candidates = iter(found)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
