@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError, VecrecError
@@ -94,6 +95,12 @@ class Service:
         """Write items."""
         self.recommender.upsert_items(items)
         self.directory.wrote({item.id: item.features for item in items if item.id is not None})
+
+    def update_items(self, changes: Mapping[Id, Mapping[str, Any]]) -> None:
+        """Change fields of items."""
+        self.recommender.update_items(changes)
+        found = self.recommender.get_items(list(changes))
+        self.directory.wrote({key: item.features for key, item in found.items()})
 
     def delete_items(self, ids: Sequence[Id]) -> None:
         """Remove items."""
