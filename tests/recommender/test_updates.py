@@ -75,7 +75,7 @@ def test_of_a_mistake_nothing_is_written(
     """Neither of the items before it nor in the batches before it."""
     monkeypatch.setattr("vecrec.recommender.recommender.BATCH", 2)
     before = snapshot(rec)
-    many = {n: {"year": 1} for n in range(5)} | changes if isinstance(changes, dict) else changes
+    many: Any = {n: {"year": 1} for n in range(5)} | changes if isinstance(changes, dict) else changes
     with pytest.raises(error, match=message):
         rec.update_items(many)
     assert snapshot(rec) == before

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from vecrec._internal.times import written_seconds
 from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
@@ -90,7 +91,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
+    add_data(parser, from_stores=True)
     add_encoder(parser)
     group = parser.add_argument_group("second stage")
     group.add_argument(
@@ -109,10 +110,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
-    data = dataset_of(arguments, progress=output.progress)
-    for notice in (*data.notices, *data.warnings):
-        output.text(escape(f"note: {notice}"))
+    given = None if arguments.from_stores else dataset_of(arguments, progress=output.progress)
     with compose(settings, encoder, reranker) as recommender:
+        times = {name: written_seconds(text) for name in ("since", "until") if (text := getattr(arguments, name))}
+        data = recommender.dataset(**times) if given is None else given
+        for notice in (*data.notices, *data.warnings):
+            output.text(escape(f"note: {notice}"))
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()

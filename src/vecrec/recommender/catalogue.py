@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vecrec._internal.batching import batched
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ItemNotFoundError, ReleaseError, StoreError
-from vecrec.filters import FieldType, Filter
+from vecrec.filters import FieldType, Filter, FilterType
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
 from vecrec.recommender.edits import ITEM_EDIT, edit_record, edits_of
@@ -76,7 +76,7 @@ class Generation:
     encoder: Encoder
     schema: Schema = field(init=False)
     """The features that the encoder reads."""
-    filter_fields: Mapping[str, FieldType] = field(init=False)
+    filter_fields: Mapping[str, FilterType] = field(init=False)
     """The fields of items that a filter may name."""
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Generation:
 
     def spec(self) -> CollectionSpec:
         """What the collection is made by: its attributes are what may be filtered, and the digest."""
-        return CollectionSpec(self.encoder.dim, "ip", {**self.filter_fields, DIGEST: "string"})
+        return collection_spec(self.encoder.dim, self.schema)
 
     def encode(
         self, records: Mapping[Id, Record], known: Mapping[Id, NDArray[np.float32] | None] | None = None
@@ -417,6 +417,14 @@ class Catalogue:
             self.metadata.delete(ITEM, doomed)
 
 
+def collection_spec(dim: int, schema: Schema) -> CollectionSpec:
+    """What a release's collection holds beside its vectors: the filterable fields, times in seconds, and the digest."""
+    fields: dict[str, FieldType] = {
+        name: "number" if kind == "time" else kind for name, kind in schema.filter_fields().items()
+    }
+    return CollectionSpec(dim, "ip", {**fields, DIGEST: "string"})
+
+
 def changed_record(schema: Schema, key: Id, record: Record | None, change: Record) -> Record:
     """A stored record with some fields changed; ``None`` removes a field.
 
@@ -427,7 +435,7 @@ def changed_record(schema: Schema, key: Id, record: Record | None, change: Recor
     """
     if record is None:
         raise ItemNotFoundError(f"no item {key!r} in the catalogue", "upsert_items adds one")
-    known = {*record, *(feature.name for feature in schema.items)}
+    known = {*record, *(feature.name for feature in schema.item_fields)}
     for name, value in change.items():
         if name not in known and value is not None:  # a field that was removed before may be removed again
             raise InvalidDataError(

@@ -24,6 +24,7 @@ from vecrec.recommender.catalogue import (
     PENDING,
     Catalogue,
     Generation,
+    collection_spec,
 )  # fmt: skip
 from vecrec.recommender.edits import Forgotten
 from vecrec.recommender.live import LiveRelease, LoadedRelease
@@ -77,6 +78,7 @@ class Lifecycle:
         with self._archive.build_lock():
             self._catalogue.ownership.owner()
             self._refuse_to_lose_fields(data, drop_fields)
+            self._catalogue.vectors.check_spec(collection_spec(1, data.schema))
             policy = self._policy(data.feedback)
             # Some warnings are about a policy that is not declared, so they are read before the default is set.
             _show_notices(data if policy == FeedbackPolicy() else data.with_feedback(policy), progress)
@@ -101,6 +103,11 @@ class Lifecycle:
             if not allow_empty:
                 self._refuse_to_empty()
             sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._sample)
+            live = self._archive.live()[0]
+            if live is not None:
+                held = self._archive.manifest(live)
+                same = held.fingerprint == encoder.fingerprint
+                sample = replace(sample, learnt_until=held.learnt_until if same else None)
             return self._build(encoder, reranker, sample, progress)
 
     def _refuse_to_lose_fields(self, data: Dataset, drop_fields: Collection[str]) -> None:
@@ -366,7 +373,14 @@ class _Builder:
             checks=dict(checks),
             versions=installed_versions(),
             feedback=sample.policy.to_json(),
+            undated=sample.undated or self._undated(),
+            learnt_until=sample.learnt_until,
         )
+
+    def _undated(self) -> str:
+        """What the live release says of the order of events without times, which stay in the store."""
+        live = self._archive.live()[0]
+        return "" if live is None else self._archive.manifest(live).undated
 
     def _abandon(self, release_id: str) -> None:
         """Take back a build that failed. Errors here must not hide the one that is on its way."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
+from vecrec._internal.times import seconds
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
-from vecrec.filters import Filter
+from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
@@ -26,6 +27,7 @@ from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, edit_record
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
+from vecrec.recommender.loading import read_dataset
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
@@ -102,7 +104,7 @@ class Recommender:
             instance(feedback, "feedback", FeedbackPolicy, "FeedbackPolicy(negative_rating=2)")
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
         history = integer(max_history, "max_history", low=1)
-        seconds = number(refresh_seconds, "refresh_seconds", low=0)
+        refresh = number(refresh_seconds, "refresh_seconds", low=0)
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -112,7 +114,7 @@ class Recommender:
         self._archive = Archive(artifacts, name)
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
-        self._live = LiveRelease(self._archive, vector_store, seconds, given)
+        self._live = LiveRelease(self._archive, vector_store, refresh, given)
         self._pipeline = Pipeline(self._live, self._catalogue, history)
         self._popularity = StoredPopularity(metadata_store)
         self._feedback = feedback
@@ -424,6 +426,35 @@ class Recommender:
         """Each user about whom a profile or an event is stored, once, in any order, read in batches."""
         return stored_ids(self._catalogue.metadata)
 
+    def dataset(self, *, since: Any = None, until: Any = None, as_of: Any = None) -> Dataset:
+        """Everything in the metadata store as a data set, for the next training.
+
+        ::
+
+            data = recommender.dataset()
+            recommender.fit(data)
+
+        Items and users are those that are stored now, users with events only included. The schema and the feedback
+        policy are the live release's. Records and events are read one batch after the other. Fitting the data in this
+        recommender writes nothing back to the store that it came from.
+
+        Args:
+            since: Only events from this time on, as any time that `Event` takes.
+            until: Only events before this time.
+            as_of: The moment that the data set is of, not in the future; by default now, before the reading begins.
+
+        Raises:
+            InvalidDataError: for a time that is not valid.
+            NotFittedError: when there is no live release.
+        """
+        low, high, moment = (
+            None if value is None else float(seconds(value, name))
+            for value, name in ((since, "since"), (until, "until"), (as_of, "as_of"))
+        )
+        if moment is not None and moment > time.time():
+            raise InvalidDataError(f"as_of is {as_of!r}, which lies in the future", "leave it out for now")
+        return read_dataset(self._catalogue, self._live.get(), since=low, until=high, as_of=moment)
+
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
         """A user as the live release's encoder reads them, and what else their events say by the feedback policy.
 
@@ -460,7 +491,7 @@ class Recommender:
         """
         from vecrec.evaluation.live import LivePath, evaluate_live
 
-        request = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
+        asked = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
 
         def measure(live: LoadedRelease) -> LiveEvaluation:
             path = LivePath(
@@ -468,7 +499,7 @@ class Recommender:
                 dim=live.encoder.dim,
                 collection=live.collection,
                 vectors=self.vector_store,
-                serve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth)),
+                serve=lambda ids, depth: self._pipeline.for_ids(live, ids, asked(depth)),
                 retrieve=lambda ids, depth: self._pipeline.for_ids(
                     live, ids, Request.of(depth, {"where": where}).plain
                 ),
@@ -477,7 +508,7 @@ class Recommender:
                     as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
                 with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
-                where=where,
+                where=check_filter(where, live.filter_fields),
                 exclude_seen=exclude_seen,
             )
             return evaluate_live(path, test, k)

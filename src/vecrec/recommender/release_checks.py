@@ -75,6 +75,10 @@ class ReleaseSample:
     """By which the events were read."""
     data_digest: str = ""
     """The digest of the data set that it was taken from; empty for a store."""
+    undated: str = ""
+    """The order of events without times, as the manifest has it."""
+    learnt_until: float | None = None
+    """The moment of the data that the encoder was trained on."""
 
     @classmethod
     def from_dataset(cls, data: Dataset, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:
@@ -85,7 +89,17 @@ class ReleaseSample:
         chosen = (positive.user(code, history=True) for code in eligible[evenly_spaced(len(eligible), size)].tolist())
         users, nexts = _splits(policy, metadata, ((user.features, user.history) for user in chosen))
         n_users = int((np.diff(data.user_offsets) > 0).sum())
-        return cls(_popularity(metadata, counts), users, nexts, n_users, data.n_events, policy, data.digest)
+        return cls(
+            _popularity(metadata, counts),
+            users,
+            nexts,
+            n_users,
+            data.n_events,
+            policy,
+            data.digest,
+            "" if data.order == "time" else data.order,
+            data.as_of,
+        )
 
     @classmethod
     def from_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:

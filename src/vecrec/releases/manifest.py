@@ -52,6 +52,10 @@ class Release:
     """The second stage's fingerprint."""
     feedback: Mapping[str, Any] = field(default_factory=dict)
     """What events mean, as `vecrec.FeedbackPolicy.to_json` returns it; empty for the default policy."""
+    undated: str = ""
+    """The order in which events without times are stored: ``"rows"`` or ``"unknown"``; empty where there are none."""
+    learnt_until: float | None = None
+    """The moment of the data that it was trained on, in seconds since 1970: it has learnt no later event."""
     format: int = FORMAT
     """The layout of its directory."""
 

@@ -130,10 +130,18 @@ class MilvusVectorStore(VectorStore):
 
     # -- collections
 
-    @override
-    def _create(self, collection: str, spec: CollectionSpec) -> None:
+    def _layout_of(self, spec: CollectionSpec) -> Layout:
         layout = Layout(spec, self._index, arrays=not self._client.address.lite)
         layout.check()
+        return layout
+
+    @override
+    def _check_spec(self, spec: CollectionSpec) -> None:
+        self._layout_of(spec)
+
+    @override
+    def _create(self, collection: str, spec: CollectionSpec) -> None:
+        layout = self._layout_of(spec)
         if self._catalog.describe(collection) is not None:
             raise self._taken(collection)
         try:
