@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import date, time
-from decimal import Decimal
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from vecrec._internal.validation import json_scalar
 from vecrec.errors import InvalidDataError
 from vecrec.ids import check_text
 
-__all__ = ["JSON", "Record", "check_record", "dump_record", "json_scalar", "record_digest"]
+__all__ = ["JSON", "Record", "check_record", "dump_record", "record_digest"]
 
 JSON: TypeAlias = Union[bool, int, float, str, "list[JSON]", "dict[str, JSON]", None]
 """A value that survives JSON unchanged."""
@@ -47,17 +46,6 @@ def check_record(record: Any, what: str = "record", *, convert: bool = False) ->
     if not isinstance(record, Mapping):
         raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}", "give a dict")
     return _plain_object(record, what, 0, convert)
-
-
-def json_scalar(value: Any) -> Any:
-    """A date or a time as ISO text, a decimal as a float; any other value as it is, and NaT too."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, np.datetime64):
-        return value if np.isnat(value) else str(np.datetime_as_string(value))
-    if isinstance(value, (date, time)) and value == value:  # noqa: PLR0124 - NaT of pandas differs from itself
-        return value.isoformat()
-    return value
 
 
 def dump_record(record: Mapping[str, JSON]) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.times import seconds
+from vecrec._internal.validation import json_scalar
 from vecrec.data.frames import Column, Frame, plain_array
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id
-from vecrec.records import Record, check_record, json_scalar
+from vecrec.records import Record, check_record
 from vecrec.types import check_kind
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from vecrec._internal.validation import json_scalar
 from vecrec.errors import InvalidDataError
 from vecrec.ids import check_text
-from vecrec.records import json_scalar
 
 __all__ = [
     "COMPARABLE", "FieldType", "FilterType", "Scalar", "are_comparable", "check_field_name", "plain_scalar",
