@@ -6,10 +6,20 @@
 set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of it.
 """
 
+from vecrec.recommender.candidate import Candidate
 from vecrec.recommender.live import LoadedRelease
 from vecrec.recommender.recommender import Recommender
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
-__all__ = ["LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender", "ReleaseChecks", "Report"]
+__all__ = [
+    "Candidate",
+    "LoadedRelease",
+    "RankOptions",
+    "Receipt",
+    "RecommendOptions",
+    "Recommender",
+    "ReleaseChecks",
+    "Report",
+]

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecrec._internal.batching import batched
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, ITEM, USER, Catalogue
 from vecrec.recommender.edits import ITEM_EDIT, USER_EDIT, Forgotten, drop_edits, edits_of
 from vecrec.records import Record
-from vecrec.releases import Archive
+from vecrec.releases import Archive, Release
 from vecrec.types import Event
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
-    from vecrec.recommender.live import LoadedRelease
 
 __all__ = ["UNDATED", "load_dataset", "read_dataset"]
 
@@ -75,17 +75,18 @@ def load_dataset(
 
 def read_dataset(
     catalogue: Catalogue,
-    live: LoadedRelease,
+    live: Release,
     *,
     since: float | None = None,
     until: float | None = None,
     as_of: float | None = None,
 ) -> Dataset:
     """Everything in the metadata store; see `vecrec.recommender.Recommender.dataset`."""
-    from vecrec.data.collecting import Collector  # what serves does without the modules of data sets
+    from vecrec.data import Schema  # what serves does without the modules of data sets
+    from vecrec.data.collecting import Collector
 
     moment = time.time() if as_of is None else as_of  # what changes while it is read is newer
-    found, metadata = Collector(live.schema), catalogue.metadata
+    found, metadata = Collector(Schema.from_json(live.schema)), catalogue.metadata
     for key, record in metadata.scan(ITEM):
         found.add_item(key, record)
     for key, record in metadata.scan(USER):
@@ -94,11 +95,11 @@ def read_dataset(
     for key, events in metadata.scan_events():
         found.add_events(key, [event for event in events if low <= (event.time or 0.0) < high])
     data = found.dataset(
-        feedback=live.feedback,
+        feedback=FeedbackPolicy.from_json(live.feedback),
         as_of=moment,
-        name=live.release.name,
-        undated=UNDATED if live.release.undated else -math.inf,
-        in_order=live.release.undated == "rows",
+        name=live.name,
+        undated=UNDATED if live.undated else -math.inf,
+        in_order=live.undated == "rows",
     )
     data.origin = catalogue.ownership.identity().id
     return data

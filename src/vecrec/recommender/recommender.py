@@ -24,6 +24,7 @@ from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
+from vecrec.recommender.candidate import Check, checked
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, edit_record
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
@@ -118,7 +119,9 @@ class Recommender:
         self._pipeline = Pipeline(self._live, self._catalogue, history)
         self._popularity = StoredPopularity(metadata_store)
         self._feedback = feedback
-        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
+        self._lifecycle = Lifecycle(
+            self._archive, self._catalogue, self._live, checks, given=given, pipeline=self._pipeline
+        )
 
     @classmethod
     def open(
@@ -192,7 +195,14 @@ class Recommender:
 
     # -- releases
 
-    def fit(self, data: Dataset, *, drop_fields: Collection[str] = (), progress: ProgressLike = None) -> Release:
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        drop_fields: Collection[str] = (),
+        checks: Sequence[Check] = (),
+        progress: ProgressLike = None,
+    ) -> Release:
         """Train the encoder, store the data's items, users and events, and make a release of it that goes live.
 
         The catalogue is what the metadata store holds afterwards: items that are not in ``data`` stay, and get vectors
@@ -201,10 +211,15 @@ class Recommender:
 
         Newest wins: what was deleted, edited or forgotten since the moment ``data.as_of`` stays so.
 
+        What was trained is kept where a later step fails; ``publish(trained=True)`` goes on from it.
+
         Args:
-            data: Interactions, items and users.
+            data: Interactions, items and users. Where it has events that the live release has not learnt, the latest
+                ones of up to `ReleaseChecks.sampled_users` users are not learnt, to compare both releases on them.
             drop_fields: Filterable fields of the live release that the new one may lack. Any other one that ``data``
                 lacks is an error before the training, since requests that filter by it would fail.
+            checks: Checks of your own, each a function of the `vecrec.recommender.Candidate` that is about to go live.
+                One that returns ``False`` or raises refuses it; a number that one returns is kept in the manifest.
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
@@ -219,9 +234,18 @@ class Recommender:
                 f"fit takes a Dataset, got {data!r}", "Dataset(interactions, items, users) makes one"
             )
         with showing(progress) as show:
-            return self._lifecycle.fit(self.encoder, self.reranker, data, show, drop_fields)
+            return self._lifecycle.fit(
+                self.encoder, self.reranker, data, show, drop_fields=drop_fields, checks=checked(checks)
+            )
 
-    def publish(self, *, allow_empty: bool = False, progress: ProgressLike = None) -> Release:
+    def publish(
+        self,
+        *,
+        allow_empty: bool = False,
+        trained: bool = False,
+        checks: Sequence[Check] = (),
+        progress: ProgressLike = None,
+    ) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
 
         For an encoder that was trained elsewhere, or after the stores were filled by other means.
@@ -229,20 +253,25 @@ class Recommender:
         Args:
             allow_empty: Let a release without items replace one with items. Without it that is refused, since it is
                 more often a store that was lost than a catalogue that was emptied.
+            trained: Go on from what the last `fit` has trained and could not bring live, in any process, instead of
+                the encoder as it is. It is compared on the events that were held out then.
+            checks: As for `fit`.
             progress: As for `fit`.
 
         Raises:
             NotFittedError: when the encoder has learnt nothing.
-            ReleaseError: as for `fit`, and for an empty catalogue.
+            ReleaseError: as for `fit`, for an empty catalogue, and where nothing that was trained is kept.
         """
+        own, empty = checked(checks), flag(allow_empty, "allow_empty")
+        if flag(trained, "trained"):
+            with showing(progress) as show:
+                return self._lifecycle.publish_trained(show, allow_empty=empty, checks=own)
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet", "call fit(data), or load an encoder")
         if self.reranker is not None and not self.reranker.is_fitted:
             raise NotFittedError("the reranker has learnt nothing yet", "call fit(data), or load a reranker")
         with showing(progress) as show:
-            return self._lifecycle.publish(
-                self.encoder, self.reranker, show, allow_empty=flag(allow_empty, "allow_empty")
-            )
+            return self._lifecycle.publish(self.encoder, self.reranker, show, allow_empty=empty, checks=own)
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""
@@ -453,7 +482,10 @@ class Recommender:
         )
         if moment is not None and moment > time.time():
             raise InvalidDataError(f"as_of is {as_of!r}, which lies in the future", "leave it out for now")
-        return read_dataset(self._catalogue, self._live.get(), since=low, until=high, as_of=moment)
+        live = self._archive.live()[0]
+        if live is None:
+            raise NotFittedError(f"{self._archive.path} holds no live release", "call fit(data) or publish() first")
+        return read_dataset(self._catalogue, self._archive.manifest(live), since=low, until=high, as_of=moment)
 
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
         """A user as the live release's encoder reads them, and what else their events say by the feedback policy.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from vecrec.errors import ReleaseError
@@ -58,6 +59,12 @@ class Release:
     """The moment of the data that it was trained on, in seconds since 1970: it has learnt no later event."""
     format: int = FORMAT
     """The layout of its directory."""
+
+    def learned_until(self) -> float:
+        """The moment after which no event can have been learnt, in seconds since 1970."""
+        if self.learnt_until is not None:
+            return self.learnt_until
+        return datetime.fromisoformat(self.created_at).timestamp() + 1  # which has whole seconds
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object."""
