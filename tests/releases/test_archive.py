@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Recommender, User
-from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError, StoreTimeoutError
 from vecrec.releases import Archive, Release
 from vecrec.releases.manifest import FORMAT
 
@@ -162,7 +163,9 @@ def test_the_catalogue_lock_keeps_threads_apart(tmp_path: Path) -> None:
     try:
         assert held.wait(30)
         with (
-            pytest.raises(ReleaseError, match="is changing the catalogue"),
+            pytest.raises(
+                StoreTimeoutError, match=f"process {os.getpid()} on .* is changing the catalogue of .movies., for"
+            ),
             archive.catalogue_lock(0),
         ):
             pass

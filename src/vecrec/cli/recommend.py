@@ -1,8 +1,10 @@
-"""``recommend``, ``similar`` and ``popular``."""
+"""``recommend``, ``explain``, ``similar`` and ``popular``."""
 
 from __future__ import annotations
 
 import argparse
+
+from rich.markup import escape
 
 from vecrec.cli.arguments import (
     Command,
@@ -58,6 +60,26 @@ def _found(recommender: Recommender, arguments: argparse.Namespace) -> Recommend
     return recommender.recommend_for(user, arguments.k, where=where, exclude_seen=seen)
 
 
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", help="a stored user's id")
+    parser.add_argument("item", help="the item's id")
+    parser.add_argument("--include-seen", action="store_true", help="as for recommend")
+    add_id_type(parser)
+    add_k(parser)
+    add_where(parser)
+    add_stores(parser)
+
+
+def _explain(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        where, seen = where_of(recommender, arguments.where), not arguments.include_seen
+        user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
+        found = recommender.explain(user, item, arguments.k, where=where, exclude_seen=seen)
+    output.value(found.to_dict())
+    output.text(escape(str(found)))
+    return 0
+
+
 def _add_similar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", help="the item's id")
     add_id_type(parser)
@@ -98,6 +120,7 @@ def _popular(arguments: argparse.Namespace, output: Output) -> int:
 
 COMMANDS = (
     Command("recommend", "Recommend items to a user.", _add_recommend, _recommend),
+    Command("explain", "Say why an item is recommended to a user, or is not.", _add_explain, _explain),
     Command("similar", "Find the items most similar to one.", _add_similar, _similar),
     Command("popular", "List the most popular items.", _add_popular, _popular),
 )

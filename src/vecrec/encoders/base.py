@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.validation import sequence_of
+from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
@@ -39,6 +41,8 @@ class Encoder(FittedPart):
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
     - ``fingerprint`` changes when, and only when, the vectors would.
+    - The parts of ``explain_user`` and their residual add up to the user's vector; an event that says nothing has no
+      part or one of zero, and an encoder that calls its parts exact leaves no residual.
     """
 
     name: ClassVar[str]
@@ -119,6 +123,25 @@ class Encoder(FittedPart):
         for user in checked:
             self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
+
+    def explain_user(self, user: User) -> UserParts:
+        """What a user's vector is made of: parts by event, by feature and the like, whose sum is the vector.
+
+        The inner product of a part with an item's vector is its share of the item's score. By default parts are found
+        by asking `encode_users` for the user with less and less of what is known; an encoder whose vector is a sum
+        overrides ``_explain_user`` and tells its terms. What the parts lack to the vector is computed here.
+
+        Raises:
+            InvalidDataError: for something else than a user, or a feature value outside the schema.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        whole = self.encode_users([user])[0]
+        found = self._explain_user(user)
+        self._checked(found.vectors, len(found.parts))
+        return named(replace(found, residual=whole - found.vectors.sum(axis=0)), self.name)
+
+    def _explain_user(self, user: User) -> UserParts:
+        return by_permutations(self.encode_users, user, self.knows)
 
     def knows(self, item_id: Id) -> bool:
         """Whether an event with this item, in a user's history, can change the user's vector.

@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
 from vecrec.learning.events import event_weights, weighted_popularity
@@ -132,6 +133,38 @@ class ContentEncoder(Encoder):
         return vectors
 
     @override
+    def _explain_user(self, user: User) -> UserParts:
+        """The terms of the sums, for the lengths that they have for this user."""
+        whole = self._history(user.history) + _PROFILE_WEIGHT * self._profile(user.features)
+        if not whole.any():
+            return collected({Part("base"): self._mean}, self._dim)
+        parts = _scaled(self._event_terms(user.history), 1.0)
+        parts |= _scaled(self._profile_terms(user.features), _PROFILE_WEIGHT)
+        length = float(np.linalg.norm(whole))
+        return collected(
+            {part: (vector / length).astype(np.float32) for part, vector in parts.items()}, self._dim, "linearised"
+        )
+
+    def _event_terms(self, history: Sequence[Event]) -> dict[Part, Floats]:
+        found: dict[Part, Floats] = {}
+        weight = 1.0
+        for place in reversed(range(len(history))):
+            row = self._items.get(history[place].item_id)
+            if row is not None:
+                found[Part("event", place=place)] = weight * self._sign(history[place]) * self._item_vectors[row]
+                weight *= _DECAY
+        return dict(reversed(found.items()))
+
+    def _profile_terms(self, record: Mapping[str, JSON]) -> dict[Part, Floats]:
+        found: dict[Part, Floats] = {}
+        for feature in self.schema.users:
+            known = [(t, w) for t, w in tokens("user", [feature], record, self._edges) if t in self._tokens]
+            if known:
+                total = sum(w * self._token_vectors[self._tokens[token]].astype(np.float64) for token, w in known)
+                found[Part("feature", feature=feature.name)] = np.asarray(total)
+        return found
+
+    @override
     def knows(self, item_id: Id) -> bool:
         return item_id in self._items
 
@@ -140,9 +173,12 @@ class ContentEncoder(Encoder):
         for event in history:
             row = self._items.get(event.item_id)
             if row is not None:
-                disliked = event.rating is not None and self._middle is not None and event.rating < self._middle
-                total = _DECAY * total + (_DISLIKE if disliked else 1.0) * self._item_vectors[row]
+                total = _DECAY * total + self._sign(event) * self._item_vectors[row]
         return unit(total)
+
+    def _sign(self, event: Event) -> float:
+        disliked = event.rating is not None and self._middle is not None and event.rating < self._middle
+        return _DISLIKE if disliked else 1.0
 
     def _profile(self, record: Mapping[str, JSON]) -> Floats:
         total = np.zeros(self._dim)
@@ -194,3 +230,9 @@ class ContentEncoder(Encoder):
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:
         return {"items": self._item_vectors, "tokens": self._token_vectors, "mean": self._mean}
+
+
+def _scaled(terms: Mapping[Part, Floats], weight: float) -> dict[Part, Floats]:
+    """Terms scaled so that their sum has the length ``weight``, or is zero."""
+    length = float(np.linalg.norm(sum(terms.values()))) if terms else 0.0
+    return {part: vector * (weight / length) for part, vector in terms.items()} if length > 0 else {}

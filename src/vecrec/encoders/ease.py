@@ -15,6 +15,7 @@ from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer, number
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.algebra import Factor, leading_vectors
@@ -144,6 +145,20 @@ class EASEEncoder(Encoder):
         for row, user in enumerate(users):
             vectors[row, :-1] = learnt.tables[self._had(user.history)].sum(axis=0)
         return vectors
+
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        learnt = self._known()
+        vectors = np.zeros((1 + len(user.history), self._dim), np.float32)
+        vectors[0, -1] = 1
+        start = max(0, len(user.history) - self.settings.history)
+        latest = {event.item_id: place for place, event in enumerate(user.history[start:], start)}
+        parts = {Part("base"): vectors[0]}
+        for key, place in latest.items():
+            if key in self._places:
+                vectors[1 + place, :-1] = learnt.tables[self._places[key]]
+                parts[Part("event", place=place)] = vectors[1 + place]
+        return collected(parts, self._dim)
 
     def _had(self, history: Sequence[Event]) -> list[int]:
         """The different known items, ascending, so that the order changes nothing, not even the rounding."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
+from vecrec._internal.budget import budget
 from vecrec._internal.times import seconds
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
@@ -27,6 +28,8 @@ from vecrec.recommendations import Recommendations
 from vecrec.recommender.candidate import Check, checked
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, edit_record
+from vecrec.recommender.explain import Explainer, Explanation
+from vecrec.recommender.group_commit import GroupCommit
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.loading import read_dataset
 from vecrec.recommender.pipeline import Pipeline
@@ -34,9 +37,9 @@ from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
-from vecrec.recommender.request import RankOptions, RecommendOptions, Request
+from vecrec.recommender.request import RankOptions, RecommendOptions, Request, check_timeout
 from vecrec.recommender.users import as_encoded, delete_events, record_events, stored_ids, stored_users, user_vectors
-from vecrec.records import JSON
+from vecrec.records import JSON, Record
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _Store = TypeVar("_Store", VectorStore, MetadataStore)
+
+_PATIENCE = 10.0
+"""Seconds that a change of single items waits for other changes."""
 
 
 class Recommender:
@@ -74,6 +80,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -92,6 +99,8 @@ class Recommender:
             feedback: What events mean: which are positive and how much they weigh, which are negative, which items
                 count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
                 ``FeedbackPolicy()`` for the first one.
+            timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
+                by default the sum of the timeouts of both stores.
 
         Raises:
             InvalidDataError: for a part or a name that is not valid.
@@ -116,8 +125,15 @@ class Recommender:
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, refresh, given)
-        self._pipeline = Pipeline(self._live, self._catalogue, history)
+        self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
+        self._upserts: GroupCommit[Record] = GroupCommit(
+            lambda values, wait: self._change(partial(self._catalogue.upsert, records=values), wait)
+        )
+        self._deletions: GroupCommit[None] = GroupCommit(
+            lambda values, wait: self._change(partial(self._catalogue.delete, ids=list(values)), wait)
+        )
         self._popularity = StoredPopularity(metadata_store)
+        self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
         self._lifecycle = Lifecycle(
             self._archive, self._catalogue, self._live, checks, given=given, pipeline=self._pipeline
@@ -136,6 +152,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        timeout: float | None = None,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -149,6 +166,7 @@ class Recommender:
             refresh_seconds: As for `Recommender`.
             reranker: The reranker's class, where no installed package registers it.
             feedback: A policy to serve with, instead of the release's own.
+            timeout: As for `Recommender`.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -164,9 +182,14 @@ class Recommender:
             refresh_seconds=refresh_seconds,
             reranker=reranker,
             feedback=feedback,
+            timeout=timeout,
         )
         opened._check_live()
         return opened
+
+    def _store_seconds(self) -> float | None:
+        """The sum of the timeouts of the stores, as far as they have any."""
+        return sum(store.timeout or 0 for store in (self.vector_store, self.metadata_store)) or None
 
     def _check_live(self) -> None:
         self._live.get()
@@ -307,7 +330,8 @@ class Recommender:
             options: ``where``, a condition on the items; ``exclude_seen``, whether (or by which kinds of events) items
                 are left out that the user has consumed, true by default; ``exclude``, more items to leave out;
                 ``disliked``, items that they dislike beside those of their negative events; ``rerank``, a second stage
-                for this call, ``False`` for none. See `vecrec.recommender.RecommendOptions`.
+                for this call, ``False`` for none; ``timeout``, the seconds that the call may take in all. See
+                `vecrec.recommender.RecommendOptions`.
 
         Raises:
             InvalidDataError: for an unknown option or an argument that is not valid.
@@ -320,7 +344,8 @@ class Recommender:
     ) -> list[Recommendations]:
         """What `recommend` returns for each of many users, in their order, in batched calls to the stores.
 
-        ``exclude`` may be a mapping from user ids to the items to leave out for each.
+        ``exclude`` may be a mapping from user ids to the items to leave out for each. The recommender's timeout counts
+        for each 256 users, a ``timeout`` of the call for all of them.
         """
         return self._pipeline.recommend(check_ids(user_ids, "user id"), Request.of(k, options))
 
@@ -335,7 +360,13 @@ class Recommender:
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
     def similar_items(
-        self, item_id: Id, k: int = 10, *, where: Filter | None = None, exclude: Iterable[Id] = ()
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        exclude: Iterable[Id] = (),
+        timeout: float | None = None,
     ) -> Recommendations:
         """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
 
@@ -347,11 +378,12 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            timeout: Seconds that the call may take in all; by default the recommender's own.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        options = {"where": where, "exclude": exclude, "rerank": False}
+        options = {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout}
         return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
 
     def popular(
@@ -362,6 +394,7 @@ class Recommender:
         exclude: Iterable[Id] = (),
         half_life: float | timedelta | None = None,
         segment: Mapping[str, JSON] | None = None,
+        timeout: float | None = None,
     ) -> Recommendations:
         """The items that most people chose: each user counts once for an item, by the heaviest positive event.
 
@@ -375,6 +408,8 @@ class Recommender:
             half_life: In seconds, or a ``timedelta``: an event so much older than the latest one counts half. Events
                 without a time do not count then.
             segment: Only users whose stored profile has these values, such as ``{"gender": "F"}``.
+            timeout: Seconds that the call may take in all; by default the recommender's own, which does not count for
+                the counting.
 
         Returns:
             Items with their count as a share of the first one's as score; ``notes`` says how many users were counted.
@@ -383,11 +418,12 @@ class Recommender:
             InvalidDataError: for an argument that is not valid, or a segment of features that the schema does not name.
             NotFittedError: when there is no live release.
         """
-        request = Request.of(k, {"where": where, "exclude": exclude, "rerank": False})
+        request = Request.of(k, {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout})
         if half_life is None and segment is None:
             return self._pipeline.popular(None, request, ())
-        counted = self._live.ask(partial(self._popularity.counted, half_life=half_life, segment=segment))
-        return self._pipeline.popular(counted.popularity, request, counted.notes)
+        with budget(request.timeout):
+            counted = self._live.ask(partial(self._popularity.counted, half_life=half_life, segment=segment))
+            return self._pipeline.popular(counted.popularity, request, counted.notes)
 
     def rank(self, user: User | Id, item_ids: Sequence[Id], **options: Unpack[RankOptions]) -> Recommendations:
         """Given items in order for a user: the second stage alone, for candidates that come from elsewhere.
@@ -396,8 +432,8 @@ class Recommender:
             user: The id of a stored user, or a user who is not stored.
             item_ids: What to put in order, seen and disliked items as well; those that are not in the catalogue are
                 left out, and ``shortfall`` says so. Of an id given twice the first counts.
-            options: ``where``, ``exclude``, ``disliked`` and ``rerank``, as for `recommend`. The second stage gets all
-                of the items, whatever its depth.
+            options: ``where``, ``exclude``, ``disliked``, ``rerank`` and ``timeout``, as for `recommend`. The second
+                stage gets all of the items, whatever its depth.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -410,6 +446,47 @@ class Recommender:
             )
         request = Request.of(max(len(ids), 1), {**options, "exclude_seen": False})
         return self._pipeline.rank(user if isinstance(user, User) else check_id(user, "user id"), ids, request)
+
+    def explain(self, user: User | Id, item_id: Id, k: int = 10, **options: Unpack[RecommendOptions]) -> Explanation:
+        """Why an item is recommended to a user, or is not.
+
+        ::
+
+            explanation = recommender.explain(42, 7)
+            print(explanation.sentence)  # Because you liked Aladdin
+            print(explanation.parts[0].value, explanation.score)
+
+        Args:
+            user: The id of a stored user, or a user who is not stored.
+            item_id: The item, in the user's list or not.
+            k: How long the list is in which the places of ``changes`` count.
+            options: As for `recommend`.
+
+        Returns:
+            Parts by event, by feature of the profile and by encoder that add up to the score; the rules that keep the
+            item out; what dislikes and the second stage changed.
+
+        Raises:
+            ItemNotFoundError: when the item is not in the catalogue.
+            NotFittedError: when there is no live release.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        request = Request.of(k, options)
+        with budget(request.timeout):
+            return self._explainer.explain(whom, check_id(item_id, "item id"), request)
+
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+        """What `explain` returns for several items of one list, at the price of one, without rules and changes.
+
+        Args:
+            user: As for `explain`.
+            item_ids: The items.
+
+        Returns:
+            In their order, ``None`` for an item that is not in the catalogue.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"))
 
     # -- reading
 
@@ -432,24 +509,38 @@ class Recommender:
         """
         return self._live.reading()
 
-    def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
-        """The items of those ids that are in the catalogue, in the order of ``ids``."""
-        return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
+    def get_items(self, ids: Sequence[Id], *, timeout: float | None = None) -> dict[Id, Item]:
+        """The items of those ids that are in the catalogue, in the order of ``ids``.
 
-    def get_users(self, ids: Sequence[Id]) -> dict[Id, User]:
-        """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``."""
-        users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
+        Args:
+            ids: Which items.
+            timeout: Seconds that the call may take in all; by default each request to the store has the store's own.
+        """
+        with budget(check_timeout(timeout)):
+            return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
+
+    def get_users(self, ids: Sequence[Id], *, timeout: float | None = None) -> dict[Id, User]:
+        """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``.
+
+        Args:
+            ids: Which users.
+            timeout: As for `get_items`.
+        """
+        with budget(check_timeout(timeout)):
+            users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
         return {user.id: user for user in users if user.id is not None and (user.features or user.history)}
 
-    def history(self, user_id: Id, limit: int | None = None) -> list[Event]:
+    def history(self, user_id: Id, limit: int | None = None, *, timeout: float | None = None) -> list[Event]:
         """The stored events of a user, oldest first; empty for an unknown user.
 
         Args:
             user_id: Whose events.
             limit: At most so many, the latest ones; ``None`` for all that are kept.
+            timeout: As for `get_items`.
         """
         key = check_id(user_id, "user id")
-        return self._catalogue.metadata.recent_events([key], limit)[key]
+        with budget(check_timeout(timeout)):
+            return self._catalogue.metadata.recent_events([key], limit)[key]
 
     def user_ids(self) -> Iterator[Id]:
         """Each user about whom a profile or an event is stored, once, in any order, read in batches."""
@@ -549,16 +640,22 @@ class Recommender:
 
     # -- the live catalogue
 
-    def upsert_items(self, items: Item | Iterable[Item]) -> None:
+    def upsert_items(self, items: Item | Iterable[Item], *, timeout: float | None = None) -> None:
         """Add items or replace them, record and vector; they can be found at once.
+
+        Calls of other threads that wait meanwhile are committed together, so that many of one item each cost as much as
+        one of many.
 
         Args:
             items: One or many, each with an id. Of an id given twice the last counts.
+            timeout: Seconds to wait until other changes of the catalogue are done, of all processes; 10 by default.
 
         Raises:
             InvalidDataError: for an item without an id, or a feature value that the schema does not allow.
             NotFittedError: when there is no live release.
+            StoreTimeoutError: when another change takes longer than ``timeout``. It names the process.
         """
+        patience = check_timeout(timeout) or _PATIENCE
         checked = sequence_of(items, Item, one=True)
         schema = self._live.get().schema
         for item in checked:
@@ -566,10 +663,9 @@ class Recommender:
         records = {check_id(item.id, "item id"): dict(item.features) for item in checked}
         for part in batched(records, BATCH):
             batch = {key: records[key] for key in part}
-            with self._archive.catalogue_lock():
-                self._live.tell(partial(self._catalogue.upsert, records=batch))
+            self._upserts.add(batch, patience)
 
-    def update_items(self, changes: Mapping[Id, Mapping[str, Any]]) -> None:
+    def update_items(self, changes: Mapping[Id, Mapping[str, Any]], *, timeout: float | None = None) -> None:
         """Change single fields of stored items; the other fields stay. They count for the next call.
 
         ::
@@ -581,13 +677,16 @@ class Recommender:
 
         Args:
             changes: New values of fields by item. ``None`` removes a field, if the item has it.
+            timeout: As for `upsert_items`.
 
         Raises:
             ItemNotFoundError: for an item that is not in the catalogue. As for the other errors, nothing is written.
             InvalidDataError: for a field that neither the schema nor the item's record has, or a value that the schema
                 does not allow.
             NotFittedError: when there is no live release.
+            StoreTimeoutError: as for `upsert_items`.
         """
+        patience = check_timeout(timeout) or _PATIENCE
         if not isinstance(changes, Mapping):
             raise InvalidDataError(f"update_items takes a mapping, got {changes!r}", 'give {id: {"price": 9.9}}')
         items = [Item(check_id(key, "item id"), change) for key, change in changes.items()]
@@ -597,20 +696,28 @@ class Recommender:
         for part in parts if len(parts) > 1 else ():
             self._live.tell(partial(self._catalogue.check_changes, changes=part))
         for part in parts:
-            with self._archive.catalogue_lock():
-                self._live.tell(partial(self._catalogue.update, changes=part))
+            self._change(partial(self._catalogue.update, changes=part), patience)
 
-    def delete_items(self, ids: Iterable[Id]) -> None:
+    def delete_items(self, ids: Iterable[Id], *, timeout: float | None = None) -> None:
         """Remove items, vector and record; ids that are not there are no error.
+
+        Args:
+            ids: Which items.
+            timeout: As for `upsert_items`.
 
         Raises:
             NotFittedError: when there is no live release.
+            StoreTimeoutError: as for `upsert_items`.
         """
+        patience = check_timeout(timeout) or _PATIENCE
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         self._live.get()
         for part in batched(unique, BATCH):
-            with self._archive.catalogue_lock():
-                self._live.tell(partial(self._catalogue.delete, ids=part))
+            self._deletions.add(dict.fromkeys(part), patience)
+
+    def _change(self, change: Callable[[LoadedRelease], None], patience: float) -> None:
+        with self._archive.catalogue_lock(patience):
+            self._live.tell(change)
 
     # -- the live users
 

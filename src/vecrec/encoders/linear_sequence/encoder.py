@@ -16,6 +16,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
 from vecrec.encoders.linear_sequence.training import Learnt, learn
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.feature_map import FeatureMap
@@ -108,7 +109,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _user(self, user: User) -> NDArray[np.float32]:
         learnt = self._known()
-        places = self._history(user.history)
+        places = [place for _, place in self._history(user.history)]
         profile = learnt.users(user.features)
         if not places:
             return profile
@@ -118,13 +119,30 @@ class LinearSequenceEncoder(Encoder):
             total = total + weights[len(weights) - len(latest) :] @ table[latest]
         return total
 
-    def _history(self, history: Sequence[Event]) -> list[int]:
-        """The places of the last known items, oldest first."""
-        known: list[int] = []
-        for event in reversed(history):
-            place = self._places.get(event.item_id)
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        learnt = self._known()
+        known = self._history(user.history)
+        profile = learnt.users.by_feature(user.features)
+        fade = self._fades[int(learnt.users.knows(user.features)), len(known)] if known else np.float32(1)
+        parts = {Part("base"): learnt.users.table[-1] * fade}
+        parts |= {Part("feature", feature=name): vector * fade for name, vector in profile.items()}
+        vectors = np.zeros((len(known), self._dim), np.float32)
+        places = [place for _, place in known]
+        for table, weights in zip(learnt.tables, self._weights):
+            latest = places[-len(weights) :]
+            if latest:
+                vectors[-len(latest) :] += weights[len(weights) - len(latest) :, None] * table[latest]
+        parts |= {Part("event", place=at): vector for (at, _), vector in zip(known, vectors)}
+        return collected(parts, self._dim)
+
+    def _history(self, history: Sequence[Event]) -> list[tuple[int, int]]:
+        """Where the last known items stand in the history and in the tables, oldest first."""
+        known: list[tuple[int, int]] = []
+        for at in reversed(range(len(history))):
+            place = self._places.get(history[at].item_id)
             if place is not None:
-                known.append(place)
+                known.append((at, place))
                 if len(known) == self.settings.window:
                     break
         return known[::-1]

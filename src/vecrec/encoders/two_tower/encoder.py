@@ -13,7 +13,9 @@ from typing_extensions import Self, override
 from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer
+from vecrec.data import Vocabulary
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.encoders.two_tower import learning_curve as curve
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
@@ -138,6 +140,23 @@ class TwoTowerEncoder(Encoder):
         profiles = preprocessor.user_space.rows(user.features for user in users)
         histories = [self._history(preprocessor, user) for user in users]
         return towers.users(ids, profiles, histories)
+
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        preprocessor, towers = self._parts()
+        if self.settings.layers:
+            return super()._explain_user(user)
+        names, profile = preprocessor.user_space.by_feature(user.features)
+        history = self._history(preprocessor, user)
+        known = int(preprocessor.users.indexes([user.id])[0])
+        start = max(0, len(user.history) - 2 * max(1, self.settings.history))
+        rows = preprocessor.items.indexes(event.item_id for event in user.history[start:])
+        places = np.flatnonzero(rows > Vocabulary.UNKNOWN) + start
+        base, own, features, events = towers.parts(profile, history, known=known)
+        found = {Part("base"): base + features[0], Part("user"): own}
+        found |= {Part("feature", feature=name): vector for name, vector in zip(names, features[1:])}
+        found |= {Part("event", place=int(place)): vector for place, vector in zip(places, events)}
+        return collected(found, self.dim, "exact" if towers.is_linear else "linearised")
 
     @override
     def knows(self, item_id: Id) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from vecrec.errors import ItemNotFoundError
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import (
     ChangeIn,
@@ -27,7 +28,7 @@ from vecrec.types import Item
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["items"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["items"])
 
 
 @router.get("/items", summary="List the catalogue")

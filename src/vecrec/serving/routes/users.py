@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
@@ -30,7 +31,7 @@ from vecrec.types import Event, User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["users"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["users"])
 
 
 @router.post("/users", summary="Add or replace profiles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vecrec.testing.encoders.explaining import ExplainingTests
 from vecrec.testing.encoders.learning import LearningTests
 from vecrec.testing.encoders.persistence import PersistenceTests
 from vecrec.testing.encoders.vectors import VectorTests
@@ -9,7 +10,7 @@ from vecrec.testing.encoders.vectors import VectorTests
 __all__ = ["EncoderTests"]
 
 
-class EncoderTests(VectorTests, LearningTests, PersistenceTests):
+class EncoderTests(VectorTests, ExplainingTests, LearningTests, PersistenceTests):
     """A test for each promise of `vecrec.encoders.base.Encoder`.
 
     Subclass it with a class method that makes an unfitted encoder::
