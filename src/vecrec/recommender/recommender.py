@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -41,7 +41,7 @@ from vecrec.recommender.request import RankOptions, RecommendOptions, Request, c
 from vecrec.recommender.users import as_encoded, delete_events, record_events, stored_ids, stored_users, user_vectors
 from vecrec.records import JSON, Record
 from vecrec.releases import Archive, Release
-from vecrec.rerankers.base import Reranker
+from vecrec.rerankers.base import Reranker, Reranks
 from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
 
@@ -366,6 +366,7 @@ class Recommender:
         *,
         where: Filter | None = None,
         exclude: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = False,
         timeout: float | None = None,
     ) -> Recommendations:
         """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
@@ -378,12 +379,14 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            rerank: A second stage for this call, such as `vecrec.rerankers.MMRReranker`; ``None`` for the release's
+                own, which may have learnt from users alone.
             timeout: Seconds that the call may take in all; by default the recommender's own.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        options = {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout}
+        options = {"where": where, "exclude": exclude, "rerank": rerank, "timeout": timeout}
         return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
 
     def popular(
