@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from vecrec.registry import find_part
 from vecrec.releases import Release
 from vecrec.rerankers.base import Reranker
 
-__all__ = ["COMMANDS", "add_encoder", "encoder_of", "show_release"]
+__all__ = ["COMMANDS", "add_encoder", "encoder_named", "encoder_of", "show_release"]
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +41,21 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
-    made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
+    options = dict(map(_option, arguments.option))
+    return encoder_named(arguments.encoder, dim=options.pop("dim", arguments.dim), seed=arguments.seed, **options)
+
+
+def encoder_named(name: str, **options: Any) -> Encoder:
+    """The encoder of a registered name and its arguments; those of its settings may be named by themselves."""
+    factory: Any = find_part("vecrec.encoders", name)
+    known = inspect.signature(factory).parameters if isinstance(factory, type) else options
+    kept = {key for key in options if key in known}
+    made = _made("encoder", name, [], **{key: options[key] for key in kept})
+    if isinstance(made, Encoder) and options.keys() - kept:
+        return made.set_params(**{key: value for key, value in options.items() if key not in kept})
     if not isinstance(made, Encoder):
         raise InvalidDataError(
-            f"{arguments.encoder!r} is registered, but makes {made!r}, which is not an encoder",
+            f"{name!r} is registered, but makes {made!r}, which is not an encoder",
             "correct its entry point",
         )
     return made
