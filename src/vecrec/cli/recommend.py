@@ -54,8 +54,9 @@ def _recommend(arguments: argparse.Namespace, output: Output) -> int:
 def _found(recommender: Recommender, arguments: argparse.Namespace) -> Recommendations:
     where, seen = where_of(recommender, arguments.where), arguments.seen_kind or not arguments.include_seen
     if arguments.user is not None:
-        return recommender.recommend(id_of(arguments.user, arguments), arguments.k, where=where, exclude_seen=seen)
-    liked = [id_of(each, arguments) for each in arguments.liked]
+        user_id = id_of(arguments.user, "users", arguments, recommender)
+        return recommender.recommend(user_id, arguments.k, where=where, exclude_seen=seen)
+    liked = [id_of(each, "items", arguments, recommender) for each in arguments.liked]
     user = User(None, json_object(arguments.profile, "--profile"), liked)
     return recommender.recommend_for(user, arguments.k, where=where, exclude_seen=seen)
 
@@ -73,7 +74,8 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
 def _explain(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
         where, seen = where_of(recommender, arguments.where), not arguments.include_seen
-        user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
+        user = id_of(arguments.user, "users", arguments, recommender)
+        item = id_of(arguments.item, "items", arguments, recommender)
         found = recommender.explain(user, item, arguments.k, where=where, exclude_seen=seen)
     output.value(found.to_dict())
     output.text(escape(str(found)))
@@ -91,7 +93,8 @@ def _add_similar(parser: argparse.ArgumentParser) -> None:
 def _similar(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
         where = where_of(recommender, arguments.where)
-        found = recommender.similar_items(id_of(arguments.item, arguments), arguments.k, where=where)
+        item_id = id_of(arguments.item, "items", arguments, recommender)
+        found = recommender.similar_items(item_id, arguments.k, where=where)
         output.recommendations(f"Similar to {arguments.item}", found)
     return 0
 

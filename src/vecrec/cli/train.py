@@ -7,10 +7,9 @@ import importlib
 import inspect
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-from rich.markup import escape
 
 from vecrec._internal.times import written_seconds
 from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
@@ -130,11 +129,11 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     given = None if arguments.from_stores else dataset_of(arguments, progress=output.progress)
     limits, checks = _checks_of(arguments)
-    with compose(settings, encoder, reranker, checks=limits) as recommender:
+    with ExitStack() as stack:
+        recommender = stack.enter_context(compose(settings, encoder, reranker, checks=limits))
         times = {name: written_seconds(text) for name in ("since", "until") if (text := getattr(arguments, name))}
         data = recommender.dataset(**times) if given is None else given
-        for notice in (*data.notices, *data.warnings):
-            output.text(escape(f"note: {notice}"))
+        stack.enter_context(output.noticed(data))
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, json_object, read_rows, settings_of
+from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, json_object, read_table, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
+from vecrec.recommender import Recommender
 from vecrec.types import Item, User
 
 __all__ = ["COMMANDS"]
@@ -19,53 +20,77 @@ __all__ = ["COMMANDS"]
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("items", "users"), help="what is added or replaced")
-    _add_records(parser, 'its features, such as \'{"title": "Heat", "year": 1995}\'', "item_id or user_id")
+    _add_records(parser, 'its features, such as \'{"title": "Heat", "year": 1995}\'', ", one row each")
 
 
-def _add_records(parser: argparse.ArgumentParser, record: str, column: str) -> None:
+def _add_records(parser: argparse.ArgumentParser, record: str, rows: str) -> None:
     parser.add_argument("id", nargs="?", help="the id of one, with --record")
     parser.add_argument("--record", metavar="JSON", help=record)
-    parser.add_argument("--file", type=Path, metavar="FILE", help=f"instead: Parquet, CSV or JSON lines with {column}")
+    parser.add_argument("--file", type=Path, metavar="FILE", help=f"instead: Parquet, CSV, TSV or JSON lines{rows}")
     add_id_type(parser)
     add_stores(parser)
 
 
 def _upsert(arguments: argparse.Namespace, output: Output) -> int:
-    records = _records(arguments, arguments.what[:-1])
+    _check_given(arguments)
     with compose(settings_of(arguments)) as recommender:
-        if arguments.what == "items":
-            recommender.upsert_items([Item(key, record) for key, record in records])
-        else:
-            recommender.upsert_users([User(key, record) for key, record in records])
-    output.value({"written": len(records)})
-    output.text(f"{len(records):,} {arguments.what} written")
+        written = (_upsert_items if arguments.what == "items" else _upsert_users)(arguments, recommender)
+    output.value({"written": written})
+    output.text(f"{written:,} {arguments.what} written")
     return 0
 
 
 def _add_update(parser: argparse.ArgumentParser) -> None:
     record = 'the fields that change, such as \'{"price": 9.9, "sale": null}\'; null removes a field'
-    _add_records(parser, record, "item_id and the fields that change; an empty value changes nothing")
+    _add_records(parser, record, ", one row each; an empty value changes nothing")
 
 
 def _update(arguments: argparse.Namespace, output: Output) -> int:
-    records = _records(arguments, "item")
-    if arguments.file is not None:  # a file without types has an empty text where a value is missing
-        records = [(key, {name: value for name, value in row.items() if value != ""}) for key, row in records]
+    _check_given(arguments)
     with compose(settings_of(arguments)) as recommender:
-        recommender.update_items(dict(records))
-    output.value({"updated": len(records)})
-    output.text(f"{len(records):,} items updated")
+        if arguments.file is None:
+            changes = dict([_one(arguments, "items", recommender)])
+        else:
+            items = read_table(arguments.file, "items", arguments, recommender).items()
+            changes = {item.id: _filled(item.features) for item in items if item.id is not None}
+        recommender.update_items(changes)
+    output.value({"updated": len(changes)})
+    output.text(f"{len(changes):,} items updated")
     return 0
 
 
-def _records(arguments: argparse.Namespace, what: str) -> list[tuple[Id, Mapping[str, Any]]]:
+def _filled(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without empty texts, which a file without types has where a value is missing."""
+    return {name: value for name, value in record.items() if value != ""}
+
+
+def _check_given(arguments: argparse.Namespace) -> None:
     if (arguments.file is None) == (arguments.id is None) or (arguments.id is None) != (arguments.record is None):
         raise InvalidDataError("the records are missing or given twice", "give an id and --record, or --file")
-    if arguments.file is not None:
-        column = f"{what}_id"
-        rows = read_rows(arguments.file, (column,), text=arguments.string_ids)
-        return [(row[column], {name: row[name] for name in row if name != column}) for row in rows]
-    return [(id_of(arguments.id, arguments), json_object(arguments.record, "--record"))]
+
+
+def _upsert_items(arguments: argparse.Namespace, recommender: Recommender) -> int:
+    if arguments.file is None:
+        items = [Item(*_one(arguments, "items", recommender))]
+    else:
+        items = list(read_table(arguments.file, "items", arguments, recommender).items())
+    recommender.upsert_items(items)
+    return len(items)
+
+
+def _upsert_users(arguments: argparse.Namespace, recommender: Recommender) -> int:
+    if arguments.file is None:
+        users = [User(*_one(arguments, "users", recommender))]
+    else:
+        users = list(read_table(arguments.file, "users", arguments, recommender).users())
+    recommender.upsert_users(users)
+    return len(users)
+
+
+def _one(
+    arguments: argparse.Namespace, side: Literal["items", "users"], recommender: Recommender
+) -> tuple[Id, dict[str, Any]]:
+    return id_of(arguments.id, side, arguments, recommender), json_object(arguments.record, "--record")
 
 
 COMMANDS = (

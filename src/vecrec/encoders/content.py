@@ -40,10 +40,10 @@ class ContentEncoder(Encoder):
     - **Items.** Every value of a categorical feature, every word of a text and every neighbourhood of a number has a
       direction that is derived from its name and the seed by a hash, so equal values meet in every process. An item's
       vector is their sum, with a little of the id's own direction, scaled to length 1.
-    - **Users.** The mean of the vectors of the items in the history, the latest counting most and those rated below
-      the middle against; and for each value of the profile, the mean of what people with that value chose. A visitor
-      gets the mean of everything that was chosen. In these means events count by their weights. The id of a
-      user says nothing.
+    - **Users.** The mean of the vectors of the items in the history, those rated below the middle counting against,
+      and the latest most where the order of events is known; and for each value of the profile, the mean of what people
+      with that value chose. A visitor gets the mean of everything that was chosen. In these means of the data events
+      count by their weights. The id of a user says nothing.
 
     It needs no training framework, learns in one pass and is the reference that trained encoders are compared with.
 
@@ -64,6 +64,7 @@ class ContentEncoder(Encoder):
         self._learnt: Schema | None = None
         self._edges: dict[str, list[float]] = {}  # of each numeric feature, by "item year" or "user age"
         self._middle: float | None = None  # the middle rating
+        self._ordered = True  # whether the order of a history counts
         self._items: dict[Id, int] = {}  # rows of _item_vectors
         self._tokens: dict[str, int] = {}  # rows of _token_vectors
         self._item_vectors = self._token_vectors = np.zeros((0, dim), np.float32)
@@ -76,6 +77,11 @@ class ContentEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return True
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._learnt is not None
 
@@ -84,7 +90,7 @@ class ContentEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         schema = data.schema
-        self._learnt = schema
+        self._learnt, self._ordered = schema, data.order != "unknown"
         self._edges = references("item", schema.items, data.item_features)
         self._edges |= references("user", schema.users, data.user_features)
         rated = np.empty(0) if data.ratings is None else data.ratings[~np.isnan(data.ratings)]
@@ -152,7 +158,7 @@ class ContentEncoder(Encoder):
             row = self._items.get(history[place].item_id)
             if row is not None:
                 found[Part("event", place=place)] = weight * self._sign(history[place]) * self._item_vectors[row]
-                weight *= _DECAY
+                weight *= _DECAY if self._ordered else 1.0
         return dict(reversed(found.items()))
 
     def _profile_terms(self, record: Mapping[str, JSON]) -> dict[Part, Floats]:
@@ -169,11 +175,12 @@ class ContentEncoder(Encoder):
         return item_id in self._items
 
     def _history(self, history: Iterable[Event]) -> Floats:
+        read = [(self._items[event.item_id], self._sign(event)) for event in history if event.item_id in self._items]
+        decay = _DECAY if self._ordered else 1.0
         total = np.zeros(self._dim)
-        for event in history:
-            row = self._items.get(event.item_id)
-            if row is not None:
-                total = _DECAY * total + self._sign(event) * self._item_vectors[row]
+        # A set has one order, so that sums are rounded alike.
+        for row, sign in read if self._ordered else sorted(read):
+            total = decay * total + sign * self._item_vectors[row]
         return unit(total)
 
     def _sign(self, event: Event) -> float:
@@ -203,6 +210,7 @@ class ContentEncoder(Encoder):
         loaded = cls(values["dim"], values["seed"])
         loaded._learnt = Schema.from_json(values["schema"])
         loaded._edges, loaded._middle = values["edges"], values["middle"]
+        loaded._ordered = values.get("ordered", True)
         loaded._items = {key: row for row, key in enumerate(values["items"])}
         loaded._tokens = {token: row for row, token in enumerate(values["tokens"])}
         loaded._item_vectors, loaded._token_vectors = arrays["items"], arrays["tokens"]
@@ -226,6 +234,7 @@ class ContentEncoder(Encoder):
 
     def _settings(self) -> dict[str, Any]:
         known = {"dim": self._dim, "seed": self.seed, "edges": self._edges, "middle": self._middle}
+        known |= {} if self._ordered else {"ordered": False}
         return known | {"items": list(self._items), "tokens": list(self._tokens)}
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:

@@ -45,6 +45,11 @@ class PopularityEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return True
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._learnt is not None
 

@@ -79,6 +79,7 @@ class MetadataStore(Connection):
     - Invalid input is refused before anything is written. The store neither keeps nor changes the caller's values, and
       the caller may change what a call returns.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
+    - An engine that does not answer is waited for once: after that calls fail at once, until it answers a probe.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
 

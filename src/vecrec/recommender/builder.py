@@ -15,7 +15,7 @@ import numpy as np
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
 from vecrec.errors import ReleaseError, VecrecError
-from vecrec.ids import Id
+from vecrec.ids import Id, are_texts
 from vecrec.progress import Progress, Step
 from vecrec.recommender.candidate import Candidate, Check, run_checks
 from vecrec.recommender.catalogue import (
@@ -124,7 +124,7 @@ class Builder:
         users = [generation.schema.drop_invalid_features(user) for user in plan.sample.users]
         sample, probe = replace(plan.sample, users=users), RecallProbe(generation.encoder.encode_users(users))
         with self._vectors.bulk(generation.collection):
-            golden_records, unknown = self._index(generation, probe, plan.progress)
+            golden_records, unknown, text_items = self._index(generation, probe, plan.progress)
         plan.progress(Step("check", 0, None))
         measured = self._check(generation, sample, probe, unknown, plan.rival)
         directory = self._archive.directory(release_id)
@@ -132,7 +132,8 @@ class Builder:
         sample.popularity.save(directory / "popularity.json")
         neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
         neighbours.save(directory)
-        draft = self._manifest(release_id, generation, sample, measured)
+        texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
+        draft = replace(self._manifest(release_id, generation, sample, measured), text_ids=texts)
         if reranker is not None:
             draft = replace(draft, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
         built = LoadedRelease(
@@ -146,9 +147,15 @@ class Builder:
             self._catalogue.switch(release_id, pending)
         return replace(built, release=release)
 
-    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> tuple[dict[Id, Record], int]:
-        """Put every item into the collection; returns some of them, to be golden, and how many are not learnt."""
-        total, done, unknown = self._catalogue.count(), 0, 0
+    def _index(
+        self, generation: Generation, probe: RecallProbe, progress: Progress
+    ) -> tuple[dict[Id, Record], int, bool]:
+        """Put every item into the collection.
+
+        Returns:
+            Some items, to be golden; how many are not learnt; and whether each id is a text.
+        """
+        total, done, unknown, texts = self._catalogue.count(), 0, 0, True
         golden: dict[Id, Record] = {}
         for records in self._catalogue.records():
             rows = generation.encode(records)
@@ -157,9 +164,10 @@ class Builder:
             golden = golden or dict(islice(records.items(), 32))
             done += len(records)
             unknown += sum(not generation.encoder.knows(key) for key in records)
+            texts = texts and are_texts(records)
             progress(Step("index", done, max(total, done)))
         self._vectors.flush(generation.collection)
-        return golden, unknown
+        return golden, unknown, texts and done > 0
 
     def _check(
         self,

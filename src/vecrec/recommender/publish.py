@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 _log = logging.getLogger("vecrec")
+_data_log = logging.getLogger("vecrec.data")
 
 
 class Lifecycle:
@@ -287,10 +288,8 @@ class Lifecycle:
 
 
 def _show_notices(data: Dataset, progress: Progress) -> None:
-    """Show what a data set assumes, and what looks like a mistake in it."""
+    """Log what a data set assumes, and what looks like a mistake in it."""
     for level, found in ((logging.INFO, data.notices), (logging.WARNING, data.warnings)):
         for notice in found:
-            _log.log(level, "%s: %s", data.name, notice)
-    shown = [*data.warnings, *data.notices]
-    for number, notice in enumerate(shown, 1):
-        progress(Step("data", number, len(shown), str(notice)))
+            _data_log.log(level, "%s: %s", data.name, notice)
+    progress(Step("data", 1, 1, f"{len(data.warnings)} warnings"))

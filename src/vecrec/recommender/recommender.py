@@ -21,7 +21,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter, check_filter
-from vecrec.ids import Id, check_id, check_ids
+from vecrec.ids import Id, check_id, check_ids, written_integer
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
@@ -590,13 +590,33 @@ class Recommender:
         """
         return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
 
+    def written_id(self, text: str, side: Literal["items", "users"]) -> Id:
+        """The id that a text without a type stands for, as in a path, a CSV file or on the command line.
+
+        It is an integer where it is written as one (see `vecrec.ids.written_integer`), but not where every id of the
+        live release's items, or users, is a text: there ``12345`` is as much a text as ``00023``.
+
+        Args:
+            text: What is written.
+            side: Whose id it is.
+
+        Raises:
+            InvalidDataError: for a text that is not a valid id.
+        """
+        try:
+            texts = self._live.get().release.text_ids
+        except NotFittedError:
+            texts = ()
+        number = None if side in texts else written_integer(text)
+        return check_id(text if number is None else number, f"{side[:-1]} id")
+
     def evaluate(
         self,
         test: Dataset,
         k: int | Sequence[int] = (10, 50),
         *,
         where: Filter | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | Collection[str] = True,
     ) -> LiveEvaluation:
         """Recommend to every user with an event in ``test`` as they would be served, and measure the result.
 
@@ -604,7 +624,7 @@ class Recommender:
             test: The events that are to be predicted, which the metadata store must not hold yet.
             k: How deep to look.
             where: A condition under which to recommend.
-            exclude_seen: Whether items that a user has consumed are left out; ``False`` for repeats.
+            exclude_seen: As for `recommend`: ``False`` for repeats, or kinds of events whose items are left out.
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
@@ -617,7 +637,9 @@ class Recommender:
         """
         from vecrec.evaluation.live import LivePath, evaluate_live
 
-        asked = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
+        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
+        seen = request(1).exclude_seen
+        kinds = None if isinstance(seen, bool) else seen
 
         def measure(live: LoadedRelease) -> LiveEvaluation:
             path = LivePath(
@@ -625,19 +647,19 @@ class Recommender:
                 dim=live.encoder.dim,
                 collection=live.collection,
                 vectors=self.vector_store,
-                serve=lambda ids, depth: self._pipeline.for_ids(live, ids, asked(depth)),
-                retrieve=lambda ids, depth: self._pipeline.for_ids(
-                    live, ids, Request.of(depth, {"where": where}).plain
-                ),
+                serve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth)),
+                retrieve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth).plain),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: [
-                    as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
+                    as_encoded(live, user, consumed=kinds)
+                    for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
                 with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
                 where=check_filter(where, live.filter_fields),
-                exclude_seen=exclude_seen,
+                exclude_seen=seen is not False,
+                encoder=live.encoder,
             )
-            return evaluate_live(path, test, k)
+            return evaluate_live(path, test.with_feedback(live.feedback), k)
 
         return self._live.ask(measure)
 

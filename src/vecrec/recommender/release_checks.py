@@ -16,7 +16,7 @@ from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.validation import flag, integer, number
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id
+from vecrec.ids import Id, are_texts
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import BATCH, ITEM, USER
 from vecrec.recommender.held_out import Split, before_the_next
@@ -88,6 +88,8 @@ class ReleaseSample:
     """How many events there are."""
     policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     """By which the events were read."""
+    text_users: bool = False
+    """Whether every id of a user is a text."""
     data_digest: str = ""
     """The digest of the data set that it was taken from; empty for a store."""
     undated: str = ""
@@ -118,6 +120,7 @@ class ReleaseSample:
             n_users=int((np.diff(data.user_offsets) > 0).sum()),
             n_events=data.n_events,
             policy=policy,
+            text_users=are_texts(data.user_ids),
             data_digest=data.digest,
             undated="" if data.order == "time" else data.order,
             learnt_until=data.as_of,
@@ -148,7 +151,9 @@ class ReleaseSample:
         counts: Counter[Id] = Counter()
         histories: dict[Id, Sequence[Event]] = {}
         n_users = n_events = 0
+        text_users = True
         for user_id, events in metadata.scan_events():
+            text_users = text_users and isinstance(user_id, str)
             liked = policy.taste(User.unchecked(None, {}, events)).user.history
             counts.update({event.item_id for event in liked})
             n_users, n_events = n_users + 1, n_events + len(events)
@@ -158,7 +163,7 @@ class ReleaseSample:
         profiles = metadata.get(USER, list(histories))
         splits = [before_the_next(policy, key, profiles.get(key, {}), past) for key, past in histories.items()]
         users, nexts = _served(metadata, splits)
-        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy)
+        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy, text_users and n_users > 0)
 
 
 def _popularity(metadata: MetadataStore, counts: Mapping[Id, int]) -> Popularity:

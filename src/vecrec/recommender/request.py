@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from typing_extensions import Self, TypedDict
 
 from vecrec._internal.budget import share
-from vecrec._internal.validation import flag, integer, number
+from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError, StoreUnavailableError
+from vecrec.feedback import seen_kinds
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
@@ -20,7 +21,7 @@ from vecrec.recommendations import Recommendation
 from vecrec.recommender.live import LoadedRelease
 from vecrec.records import Record
 from vecrec.rerankers.base import Reranks
-from vecrec.types import Hit, User, check_kind
+from vecrec.types import Hit, User
 from vecrec.vector_stores.base import VectorStore
 
 __all__ = ["VECTORS", "Call", "Query", "RankOptions", "RecommendOptions", "Request", "check_timeout"]
@@ -206,12 +207,6 @@ def _where(value: Any) -> Filter | None:
     return value
 
 
-def _exclude_seen(value: Any) -> bool | frozenset[str]:
-    if isinstance(value, (set, frozenset, list, tuple)):
-        return frozenset(map(check_kind, value))
-    return flag(value, "exclude_seen")
-
-
 def _exclude(values: Any) -> frozenset[Id] | dict[Id, frozenset[Id]]:
     if isinstance(values, Mapping):
         return {check_id(key, "user id"): frozenset(check_ids(ids, "item id")) for key, ids in values.items()}
@@ -245,6 +240,6 @@ def check_timeout(value: Any) -> float | None:
 
 
 _CHECKS = {
-    "where": _where, "exclude_seen": _exclude_seen, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
+    "where": _where, "exclude_seen": seen_kinds, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
     "timeout": check_timeout,
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,9 @@ class Release:
     """The order in which events without times are stored: ``"rows"`` or ``"unknown"``; empty where there are none."""
     learnt_until: float | None = None
     """The moment of the data that it was trained on, in seconds since 1970: it has learnt no later event."""
+    text_ids: Sequence[str] = field(default_factory=list)
+    """Of which of ``"items"`` and ``"users"`` every id is a text, so that an id that is written without a type, as in a
+    path or on the command line, is one too."""
     format: int = FORMAT
     """The layout of its directory."""
 

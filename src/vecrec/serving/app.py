@@ -82,7 +82,7 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
     for each in (users.router, items.router, recommendations.router, stages.router, health.router):
         app.include_router(each, dependencies=[Depends(known_query)])
     if chosen.page:
-        page.install(app)
+        page.install(app, pictures=bool(chosen.image_field))
     install(app)
     # Each of these goes around the ones before it.
     app.add_middleware(GZipMiddleware)
@@ -119,7 +119,7 @@ def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
 def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
     """Leave in an operation's description only the refusals that can occur, and say whether it needs a key."""
     guarded, has_body = path.startswith(GUARDED), "requestBody" in operation
-    names_something = "{" in path or path == "/v1/retrieval"
+    names_something = "{" in path or path in ("/v1/retrieval", "/v1/explanations")
     occurs = {
         400: has_body or "{" in path or bool(settings.allowed_hosts),
         401: guarded and bool(settings.api_keys),

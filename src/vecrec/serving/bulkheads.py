@@ -25,7 +25,8 @@ Room: TypeAlias = Literal["vectors", "writes", "records"]
 
 _SHARE: dict[Room, float] = {"vectors": 0.25, "writes": 0.5, "records": 0.25}
 """How much of the requests in flight may be in a room."""
-_THREADS: dict[Room, int] = {"vectors": 32, "writes": 128, "records": 32}
+_LEAST = 8
+_THREADS: dict[Room, int] = {"vectors": 32, "writes": 256, "records": 32}
 """The most threads of a room. Writes wait in theirs to be committed together."""
 _SPARE = 16
 """Threads beside the rooms, for health and the page."""
@@ -38,7 +39,7 @@ class Bulkheads:
     """The rooms of one application, which belongs to one event loop."""
 
     def __init__(self, max_in_flight: int) -> None:
-        self._most = {room: max(1, int(share * max_in_flight)) for room, share in _SHARE.items()}
+        self._most = {room: max(_LEAST, int(share * max_in_flight)) for room, share in _SHARE.items()}
         self._inside = dict.fromkeys(_SHARE, 0)
         self._threads = {room: anyio.CapacityLimiter(min(most, _THREADS[room])) for room, most in self._most.items()}
 

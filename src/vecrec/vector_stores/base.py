@@ -95,6 +95,7 @@ class VectorStore(Connection):
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
+    - An engine that does not answer is waited for once: after that calls fail at once, until it answers a probe.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
 

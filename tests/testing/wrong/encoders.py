@@ -248,6 +248,32 @@ class IgnoresItsSeed(ContentEncoder):
         super().__init__(dim)
 
 
+@caught_by("test_nothing_is_learnt_from_an_unknown_order")
+class ReadsTheOrderOfSets(ContentEncoder):
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        super()._fit(data, progress)
+        self._ordered = True
+
+
+@caught_by("test_nothing_is_learnt_from_an_unknown_order")
+class ForgetsThatTheyAreSets(ContentEncoder):
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        loaded = super()._load(directory)
+        loaded._ordered = True
+        return loaded
+
+
+@caught_by("test_it_reports_what_it_learns_from")
+class ReportsNothing(ContentEncoder):
+    @override
+    def fit(self, data: Dataset, *, progress: ProgressLike = None) -> Self:
+        super().fit(data)
+        return self
+
+
 @caught_by("test_an_item_whose_events_weigh_more_rises")
 class IgnoresWeights(ContentEncoder):
     @override

@@ -149,6 +149,11 @@ class CombinedEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return all(member.reads_weights for member in self.members)
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._weights is not None and all(member.is_fitted for member in self.members)
 

@@ -15,7 +15,7 @@ from vecrec.encoders.two_tower.time_gaps import START_TOKEN, History, with_start
 from vecrec.learning.algebra import normalised, sigmoid
 from vecrec.learning.preprocessor import SparseRows
 
-__all__ = ["LAYER", "Towers"]
+__all__ = ["LAYER", "Towers", "mean_fading"]
 
 Array: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
@@ -37,12 +37,21 @@ class Towers:
         weights: By the names of the network's parameters; those without numbers may be missing.
         settings: Of the encoder.
         scale: What a cosine of 1 stands for in a model of ratings; ``None`` for the plain inner product.
+        ordered: Whether histories are in the order in which their events happened; else they are sets.
     """
 
-    def __init__(self, weights: Mapping[str, Array], settings: TwoTowerSettings, scale: float | None = None) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Array],
+        settings: TwoTowerSettings,
+        scale: float | None = None,
+        *,
+        ordered: bool = True,
+    ) -> None:
         self.weights = dict(weights)
         self.settings = settings
         self.scale = scale
+        self.ordered = ordered
         self._constant = weights["user_constant"][0]
         self._positions = weights.get("positions", np.zeros((0, 0), np.float32))
         self._blocks = _blocks(weights, settings)
@@ -137,10 +146,14 @@ class Towers:
         if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
             vector += self._positions[count]
             gates = self.weights.get("gates")
+        alike = None if self.ordered else mean_fading(self.settings.decays, np.array(len(items)))
         for block, (table, fading) in enumerate(self._blocks):
-            events = items[-len(fading) :]
+            events = items if alike is not None else items[-len(fading) :]
             if len(events):
-                past = fading[len(fading) - len(events) :] @ table[events]
+                if alike is None:
+                    past = fading[len(fading) - len(events) :] @ table[events]
+                else:
+                    past = alike[block] * table[events].sum(axis=0)
                 vector += past if gates is None else past * gates[count, block]
 
     def _read(self, vectors: Array, histories: Sequence[History]) -> None:
@@ -206,6 +219,21 @@ def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tu
         return []
     tables = weights["history"].reshape(len(weights["history"]), len(settings.decays), -1)
     return [(tables[:, block], _fading(decay, settings.history + 1)) for block, decay in enumerate(settings.decays)]
+
+
+def mean_fading(decays: Sequence[float], counts: Rows) -> Array:
+    """How much each event of a set counts in each block: as it does on average over all orders of the set.
+
+    Args:
+        decays: The decay of each block.
+        counts: How many events there are, shape (...).
+
+    Returns:
+        ``(1 - d ** n) / (n (1 - d))`` for the decay d and the number n, shape (..., blocks); 1 for no event.
+    """
+    rates, numbers = np.array(decays, np.float64), np.maximum(counts, 1)[..., None]
+    fading: Array = ((1 - rates**numbers) / (numbers * (1 - rates))).astype(np.float32)
+    return fading
 
 
 def _fading(decay: float, longest: int) -> Array:

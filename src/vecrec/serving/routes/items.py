@@ -91,7 +91,7 @@ def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
 @router.get("/items/{item_id}", summary="Read an item")
 def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> ItemOut:
     """Its record."""
-    key = path_id(item_id, id_type, "item id")
+    key = path_id(item_id, id_type, "items", service)
     found = service.recommender.get_items([key]).get(key)
     if found is None:
         raise ItemNotFoundError(f"no item {key!r} in the catalogue")
@@ -101,7 +101,7 @@ def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Item
 @router.put("/items/{item_id}", summary="Add or replace an item")
 def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the record."""
-    service.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
+    service.upsert_items([Item(path_id(item_id, id_type, "items", service), features)])
     return Written(written=1)
 
 
@@ -115,7 +115,7 @@ def patch_item(item_id: ItemPath, features: ChangeIn, service: Ours, id_type: Id
 @router.delete("/items/{item_id}", status_code=204, summary="Remove an item")
 def delete_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> None:
     """Record and vector; an id that is not there is not an error."""
-    service.delete_items([path_id(item_id, id_type, "item id")])
+    service.delete_items([path_id(item_id, id_type, "items", service)])
 
 
 @router.get("/items/{item_id}/similar", summary="Similar items")
@@ -129,7 +129,7 @@ def similar_items(
     id_type: IdType = "auto",
 ) -> ListOut:
     """The items whose vectors are nearest to the item's own."""
-    key = path_id(item_id, id_type, "item id")
+    key = path_id(item_id, id_type, "items", service)
     found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where))
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))
@@ -154,6 +154,10 @@ def read_schema(service: Ours) -> SchemaOut:
         release=live.release.id,
         created_at=live.release.created_at,
         title_field=service.settings.title_field,
+        noun=service.settings.noun,
+        nouns=service.settings.nouns,
+        image_field=service.settings.image_field,
+        price_field=service.settings.price_field,
         counts=dict(live.release.counts),
         items=features["items"],
         users=features["users"],

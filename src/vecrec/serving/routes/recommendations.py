@@ -51,7 +51,7 @@ def recommend_to_user(
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
-    key = path_id(user_id, id_type, "user id")
+    key = path_id(user_id, id_type, "users", service)
     seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
     who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
     return _answer(service, who, service.conditions(where), request)
@@ -99,7 +99,7 @@ def explain_to_user(
     id_type: IdType = "auto",
 ) -> ExplanationOut:
     """Parts by event, feature and encoder that add up to the score, rules that keep it out, what later steps did."""
-    key, item = path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id")
+    key, item = path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service)
     options: dict[str, Any] = {"where": service.conditions(where), "exclude_seen": exclude_seen}
     found = service.recommender.explain(key, item, service.check_k(k), **options)
     return explanation_out(service.titled(found), request_id(request))

@@ -3,8 +3,9 @@
 const KEY = "vecrec-key";
 
 export class Problem extends Error {
-  constructor(status, title, detail) {
+  constructor(status, title, detail, request = "") {
     super(detail || title);
+    this.request = request;
     this.status = status;
     this.title = title;
   }
@@ -29,7 +30,7 @@ export async function ask(method, path, body) {
   }
   const value = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (!answer.ok || (value === null && answer.status !== 204)) {
-    throw new Problem(answer.status, value?.title ?? `Status ${answer.status}`, value?.detail ?? "");
+    throw new Problem(answer.status, value?.title ?? `Status ${answer.status}`, value?.detail ?? "", value?.request_id ?? answer.headers.get("X-Request-ID") ?? "");
   }
   return value;
 }
