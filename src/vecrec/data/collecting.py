@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from vecrec.data.columns import sort_ids
 from vecrec.data.dataset import Dataset
 from vecrec.data.events import EventLog
-from vecrec.data.naming import Columns
 from vecrec.data.notices import Notice
 from vecrec.ids import Id
 from vecrec.records import JSON, Record
@@ -102,13 +101,15 @@ class Collector:
         )
         problem = f"{self._dropped:,} stored records have values that do not fit the schema, which count as missing"
         return Dataset._of(  # noqa: SLF001 - the other way to make one
-            name=name, source="", schema=self._schema, columns=Columns(), feedback=feedback, as_of=as_of,
+            (users, [self._user_records.get(key) for key in users]),
+            (items, [self._item_records.get(key) for key in items]),
+            events,
+            self._schema,
+            name=name,
+            feedback=feedback,
+            as_of=as_of,
             notices=(Notice(problem, "write these records again"),) if self._dropped else (),
-            user_ids=users, item_ids=items,
-            user_records=[self._user_records.get(key) for key in users],
-            item_records=[self._item_records.get(key) for key in items],
-            _unused=(), _given=(True, True), _events=events,
-        )  # fmt: skip
+        )
 
 
 def _sorted(codes: Mapping[Id, int]) -> tuple[list[Id], NDArray[np.int32]]:

@@ -145,10 +145,21 @@ class Dataset:
         )
 
     @classmethod
-    def _of(cls, **attributes: Any) -> Dataset:
-        """A data set of parts that were checked when they were stored."""
+    def _of(
+        cls,
+        users: tuple[list[Id], list[Record | None]],
+        items: tuple[list[Id], list[Record | None]],
+        events: EventLog,
+        schema: Schema,
+        **described: Any,
+    ) -> Dataset:
+        """A data set of ids, records and events that were checked when they were stored."""
         made = cls.__new__(cls)
-        made.__dict__.update(attributes)
+        made.source, made.columns, made.notices = "", _DEFAULT_COLUMNS, ()
+        made.unused_columns, made.schema = (), schema
+        made.user_ids, made.user_records = users
+        made.item_ids, made.item_records = items
+        made.__dict__.update(described, _given=(True, True), _events=events)
         return made
 
     # -- counts and arrays

@@ -109,7 +109,7 @@ def compare(
     Raises:
         InvalidDataError: for fewer than two encoders, names that are not as many, or a metric that was not measured.
     """
-    checked = sequence_of(encoders, Encoder)
+    checked: list[Encoder] = sequence_of(encoders, Encoder)  # type: ignore[type-abstract]
     if len(checked) < 2:
         raise InvalidDataError(f"there are {len(checked)} encoders to compare", "give at least two")
     called = _names(checked) if names is None else list(names)

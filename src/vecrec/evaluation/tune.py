@@ -259,7 +259,7 @@ def _pruning(trial: Any, show: Progress, pruned: type[Exception]) -> Progress:
     return receive
 
 
-def _depth_of(metric: str) -> tuple[int, ...]:
+def _depth_of(metric: str) -> list[int]:
     name, _, depth = str(metric).partition("@")
     if name not in ("hit_rate", "recall", "ndcg", "mrr", "precision", "map") or not depth.isdecimal():
         raise InvalidDataError(f"metric is {metric!r}", "give one such as ndcg@10, recall@50 or mrr@10")

@@ -108,7 +108,7 @@ def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdTy
 @router.patch("/items/{item_id}", summary="Change fields of an item")
 def patch_item(item_id: ItemPath, features: ChangeIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body holds the fields that change; `null` removes a field (RFC 7396, for the fields themselves)."""
-    service.update_items({path_id(item_id, id_type, "item id"): features})
+    service.update_items({path_id(item_id, id_type, "items", service): features})
     return Written(written=1)
 
 
