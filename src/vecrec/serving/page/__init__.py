@@ -1,4 +1,4 @@
-"""The page at ``/``: files of this package, and nothing from another host."""
+"""The page at ``/`` and the operator's view at ``/admin``: files of this package, and nothing from another host."""
 
 from __future__ import annotations
 
@@ -39,17 +39,23 @@ class _Files(StaticFiles):
         return response
 
 
-def install(app: FastAPI, *, pictures: bool = False) -> None:
+def install(app: FastAPI, *, pictures: bool = False, admin: bool = False) -> None:
     """Serve the page.
 
     Args:
         app: The application.
         pictures: Whether items have pictures, which may be on other hosts.
+        admin: Whether to serve the operator's view at ``/admin`` too.
     """
     headers = _headers(pictures=pictures)
 
     async def index(request: Request) -> Response:
         return FileResponse(_FILES / "index.html", headers=headers)
 
+    async def operator(request: Request) -> Response:
+        return FileResponse(_FILES / "admin.html", headers=headers)
+
+    if admin:
+        app.add_route("/admin", operator, include_in_schema=False)
     app.add_route("/", index, include_in_schema=False)
     app.mount("/page", _Files(headers), name="page")

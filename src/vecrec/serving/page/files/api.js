@@ -18,6 +18,11 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
+/** Forget a key, so that the next request asks for another one. */
+export function forgetKey() {
+  sessionStorage.removeItem(KEY);
+}
+
 /** The JSON of an answer; a Problem for everything that is none. */
 export async function ask(method, path, body) {
   const answer = await send(method, path, body);

@@ -3,7 +3,8 @@
 import { ask } from "./api.js";
 import { useValues } from "./art.js";
 import { followItem, openPerson, useSchema } from "./dialogs.js";
-import { card, chip, make, markThumbs, row, skeletons, tagsOf, use } from "./parts.js";
+import { make } from "./make.js";
+import { card, chip, markThumbs, row, skeletons, tagsOf, use } from "./parts.js";
 import { clearFilters, filterBy, isStranger, keyOf, onChange, question, restore, state, useFacets, useTitle } from "./state.js";
 
 const $ = (id) => document.getElementById(id);

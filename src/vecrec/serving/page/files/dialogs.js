@@ -1,7 +1,8 @@
 // The dialogs: an item with its reasons, who it is for, and the key.
 
 import { ask, idPath, onKeyNeeded } from "./api.js";
-import { factsOf, make, posterOf, row, thumbs } from "./parts.js";
+import { make } from "./make.js";
+import { factsOf, posterOf, row, thumbs } from "./parts.js";
 import { become, chooseStored, show, state, titleOf, who } from "./state.js";
 
 const $ = (id) => document.getElementById(id);

@@ -1,19 +1,8 @@
 // The pieces that the page is made of. Texts are set as texts, never as HTML.
 
 import { poster } from "./art.js";
+import { make } from "./make.js";
 import { keyOf, say, show, state, titleOf } from "./state.js";
-
-/** An element with attributes and children. */
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
 
 let fields = { title: "title", image: "", price: "price" };
 let fail = () => {};
