@@ -130,6 +130,11 @@ class Recommender:
         self._upserts: GroupCommit[Record] = GroupCommit(
             lambda records: self._live.tell(partial(self._catalogue.upsert, records=records)), lock
         )
+        self._updates: GroupCommit[Record] = GroupCommit(
+            lambda changes: self._live.tell(partial(self._catalogue.update, changes=changes)),
+            lock,
+            merge=lambda earlier, later: {**earlier, **later},
+        )
         self._deletions: GroupCommit[None] = GroupCommit(
             lambda ids: self._live.tell(partial(self._catalogue.delete, ids=list(ids))), lock
         )
@@ -722,7 +727,7 @@ class Recommender:
         for part in parts if len(parts) > 1 else ():
             self._live.tell(partial(self._catalogue.check_changes, changes=part))
         for part in parts:
-            self._change(partial(self._catalogue.update, changes=part), patience)
+            self._updates.add(part, patience)
 
     def delete_items(self, ids: Iterable[Id], *, timeout: float | None = None) -> None:
         """Remove items, vector and record; ids that are not there are no error.
