@@ -19,7 +19,7 @@ from vecrec.recommender.catalogue import (
     Catalogue,
     collection_spec,
 )  # fmt: skip
-from vecrec.recommender.edits import Forgotten
+from vecrec.recommender.edits import DeletedEvents, Forgotten
 from vecrec.recommender.held_out import LEAST, hold_out
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
@@ -233,8 +233,10 @@ class Lifecycle:
         return Forgotten(self._catalogue.metadata, self._catalogue.ownership.identity().key)
 
     def _known_of(self, data: Dataset) -> Dataset:
-        """A data set without the users who were forgotten; before the first release there are none."""
-        return data if self._archive.identity() is None else self.forgotten().without(data)
+        """A data set without forgotten users and deleted events; before the first release there are none."""
+        if self._archive.identity() is None:
+            return data
+        return DeletedEvents(self._catalogue.metadata).without(self.forgotten().without(data))
 
     def _claim(self) -> None:
         owner = self._catalogue.ownership.owner()

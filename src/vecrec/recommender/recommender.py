@@ -27,7 +27,7 @@ from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.candidate import Check, checked
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
-from vecrec.recommender.edits import USER_EDIT, edit_record
+from vecrec.recommender.edits import USER_EDIT, DeletedEvents, edit_record
 from vecrec.recommender.explain import Explainer, Explanation
 from vecrec.recommender.group_commit import GroupCommit
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
@@ -764,7 +764,9 @@ class Recommender:
                 raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
         profiles = {check_id(user.id, "user id"): user.features for user in checked}
         edit = edit_record("upsert", time.time())
-        self._catalogue.metadata.put(USER_EDIT, dict.fromkeys(profiles, edit))
+        # First, with the profile, so that a fit that writes older profiles meanwhile finds it.
+        edits = {key: {**edit, "profile": profile} for key, profile in profiles.items()}
+        self._catalogue.metadata.put(USER_EDIT, edits)
         self._catalogue.metadata.put(USER, profiles)
 
     def record(self, events: Event | Iterable[Event]) -> None:
@@ -803,6 +805,8 @@ class Recommender:
     ) -> int:
         """Take back events of a user: all of them, or those that agree with every condition given.
 
+        They stay so through a `fit` of data of an earlier moment; a later event counts again.
+
         ::
 
             recommender.delete_events(42, 7, kinds="like")  # user 42 takes back the like of item 7
@@ -835,6 +839,7 @@ class Recommender:
         metadata.delete_events([key])
         for kind in (USER, USER_EDIT):
             metadata.delete(kind, [key])
+        DeletedEvents(metadata).forget(key)
         return Receipt(key, key in profiles, len(events[key]))
 
     # -- consistency
