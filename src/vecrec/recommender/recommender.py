@@ -77,6 +77,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        successors: bool = True,
         timeout: float | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
@@ -96,6 +97,10 @@ class Recommender:
             feedback: What events mean: which are positive and how much they weigh, which are negative, which items
                 count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
                 ``FeedbackPolicy()`` for the first one.
+            successors: Whether `fit` also learns which items follow which, as a second source of candidates that adds
+                to the scores of the vectors; see `vecrec.encoders.Successors`. It keeps the last event of at most a
+                tenth of the users, and of at most 4,000, from the encoder's training, to learn what that counts. With
+                less than 1,000 users, or where it gains nothing, there are none.
             timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
                 by default the sum of the timeouts of both stores.
 
@@ -112,6 +117,7 @@ class Recommender:
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
         history = integer(max_history, "max_history", low=1)
         seconds = number(refresh_seconds, "refresh_seconds", low=0)
+        with_successors = flag(successors, "successors")
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -133,7 +139,9 @@ class Recommender:
         self._popularity = StoredPopularity(metadata_store)
         self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
-        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
+        self._lifecycle = Lifecycle(
+            self._archive, self._catalogue, self._live, checks, feedback, successors=with_successors
+        )
 
     @classmethod
     def open(
