@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from vecrec._internal.budget import budget, share
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
-from vecrec.ids import Id, id_order
+from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
@@ -148,7 +148,7 @@ class Pipeline:
         if query.vector is None:
             hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
-            more = query.followers
+            more = live.successors.scores(query.read)
             hits = [Hit(key, float(vector @ query.vector) + more.get(key, 0.0)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
@@ -227,7 +227,7 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
         vector = next(vectors) if base else None
         query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
         if vector is not None and live.successors.weight:
-            query.followers = live.successors.scores([event.item_id for event in taste.user.history])
+            query.read = [event.item_id for event in taste.user.history]
         queries.append(query)
     return queries
 
@@ -247,7 +247,7 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
         call.away = error
         why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
-            query.vector, query.missing, query.followers = None, [], {}
+            query.vector, query.missing = None, []
             query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
@@ -256,22 +256,12 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
 
 
 def followers(call: Call, queries: Sequence[Query]) -> None:
-    """The items that follow those of the history: more candidates, and more to the score of those found by vectors.
-
-    The inner product of an item that the search did not find is guessed; see `vecrec.encoders.Successors.guess`.
-    """
+    """The items that follow those of the history: more candidates, and more to the score of those found by vectors."""
     for query in queries:
-        if query.vector is None or not query.followers:
-            continue
-        hits = list(query.candidates)
-        found = {hit.id for hit in hits}
-        # Of a search that ran out, what was not found does not pass the filter or is not in the catalogue.
-        query.brought = query.followers.keys() - found if query.more else ()
-        if query.brought:
-            guess = call.live.successors.guess(query.vector, hits[-1].score)
-            hits += [Hit(key, guess) for key in query.brought]
-        scored = [Hit(hit.id, hit.score + query.followers.get(hit.id, 0.0)) for hit in hits]
-        query.candidates = iter(sorted(scored, key=lambda hit: (-hit.score, id_order(hit.id))))
+        if query.vector is not None and query.read:
+            hits, held = list(query.candidates), call.live.successors
+            found, query.brought = held.join(hits, query.vector, query.read, more=query.more)
+            query.candidates = iter(found)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
