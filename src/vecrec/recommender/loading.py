@@ -1,11 +1,13 @@
-"""Bringing a data set's items, users and events into the metadata store."""
+"""Bringing a data set's items, users and events into the metadata store, and reading them back as one."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,16 +16,24 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
-from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, USER, Catalogue
-from vecrec.recommender.edits import ITEM_EDIT, USER_EDIT, Forgotten, drop_edits, edits_of
+from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, ITEM, USER, Catalogue
+from vecrec.recommender.edits import (
+    DELETED_EVENTS,
+    ITEM_EDIT,
+    USER_EDIT,
+    DeletedEvents,
+    Forgotten,
+    drop_edits,
+    edits_of,
+)  # fmt: skip
 from vecrec.records import Record
-from vecrec.releases import Archive
+from vecrec.releases import Archive, Release
 from vecrec.types import Event
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["UNDATED", "load_dataset"]
+__all__ = ["UNDATED", "load_dataset", "read_dataset"]
 
 _What: TypeAlias = tuple[Id, str | None]
 """The item and the kind of an event."""
@@ -35,7 +45,9 @@ UNDATED = 10_000_000
 def load_dataset(
     data: Dataset, catalogue: Catalogue, archive: Archive, forgotten: Forgotten, *, live: bool, progress: Progress
 ) -> None:
-    """Write what a data set knows. Records that are equal already stay as they are; those that are not there too.
+    """Write what a data set knows, unless it was read from this catalogue.
+
+    Records that are equal already stay as they are; those that are not there too.
 
     What was deleted, edited or forgotten at the moment that the data set is of, or later, stays so. Where the data set
     has records of items, those without one are not written. Where it has none, every item that occurs is an item.
@@ -48,9 +60,16 @@ def load_dataset(
         live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
         progress: Receives each step.
     """
-    _load_items(data, catalogue, archive, live=live, progress=progress)
     metadata = catalogue.metadata
-    data = forgotten.without(data)
+    if data.origin and data.origin == catalogue.ownership.identity().id:
+        _settle_items(data, catalogue, archive)
+        for kind in (USER_EDIT, DELETED_EVENTS):
+            drop_edits(metadata, kind, data.as_of)
+        return
+    _load_items(data, catalogue, archive, live=live, progress=progress)
+    undone = DeletedEvents(metadata)
+    deleted = undone.held()
+    data = undone.without(forgotten.without(data))
     known = forgotten.times(data.user_ids)
     done = 0
     for users in batched(data.users(), BATCH):
@@ -66,6 +85,40 @@ def load_dataset(
         _forget_again(metadata, forgotten, {event.user_id for event in events if event.user_id is not None}, known)
         done += len(events)
         progress(Step("events", done, data.n_events))
+    undone.delete_again(deleted)
+    drop_edits(metadata, DELETED_EVENTS, data.as_of)
+
+
+def read_dataset(
+    catalogue: Catalogue,
+    live: Release,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    as_of: float | None = None,
+) -> Dataset:
+    """Everything in the metadata store; see `vecrec.recommender.Recommender.dataset`."""
+    from vecrec.data import Schema  # what serves does without the modules of data sets
+    from vecrec.data.collecting import Collector
+
+    moment = time.time() if as_of is None else as_of  # what changes while it is read is newer
+    found, metadata = Collector(Schema.from_json(live.schema)), catalogue.metadata
+    for key, record in metadata.scan(ITEM):
+        found.add_item(key, record)
+    for key, record in metadata.scan(USER):
+        found.add_user(key, record)
+    low, high = -math.inf if since is None else since, math.inf if until is None else until
+    for key, events in metadata.scan_events():
+        found.add_events(key, [event for event in events if low <= (event.time or 0.0) < high])
+    data = found.dataset(
+        feedback=FeedbackPolicy.from_json(live.feedback),
+        as_of=moment,
+        name=live.name,
+        undated=UNDATED if live.undated else -math.inf,
+        in_order=live.undated == "rows",
+    )
+    data.origin = catalogue.ownership.identity().id
+    return data
 
 
 def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress) -> None:
@@ -77,6 +130,10 @@ def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: 
             catalogue.put_records(stated, data.as_of, marked=live)
         done += len(rows)
         progress(Step("items", done, data.n_items))
+    _settle_items(data, catalogue, archive)
+
+
+def _settle_items(data: Dataset, catalogue: Catalogue, archive: Archive) -> None:
     with archive.catalogue_lock():
         # The events of a deleted item may go on mentioning it, whenever the data set was made.
         drop_edits(
@@ -88,9 +145,18 @@ def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: 
 
 
 def _put_profiles(metadata: MetadataStore, profiles: Mapping[Id, Record], as_of: float) -> None:
-    edits = edits_of(metadata.get(USER_EDIT, list(profiles)))
-    newer = {key for key, edit in edits.items() if edit.at >= as_of}
+    """Write the profiles of a data set of the moment ``as_of``, except where a live one is newer.
+
+    `Recommender.upsert_users` writes the edit, which holds the profile, before the profile itself. So an edit that
+    appears while this writes is seen afterwards, and its profile put again; it needs no lock.
+    """
+    held = metadata.get(USER_EDIT, list(profiles))
+    newer = {key for key, edit in edits_of(held).items() if edit.at >= as_of}
     metadata.put(USER, {key: record for key, record in profiles.items() if key not in newer})
+    while (now := metadata.get(USER_EDIT, list(profiles))) != held:
+        late: dict[Id, Any] = {key: edit.get("profile") for key, edit in now.items() if edit != held.get(key)}
+        metadata.put(USER, {key: profile for key, profile in late.items() if profile is not None})
+        held = now
 
 
 def _forget_again(

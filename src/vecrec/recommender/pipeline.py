@@ -8,7 +8,7 @@
     _exclude             -                without what the user has seen, dislikes or excludes
     _look_up             metadata store   records; candidates without one are replaced
     _demote              vector store     items similar to a disliked one rank lower
-    _rerank              vector store     the second stage
+    _rerank              vector store     the second stage; with more candidates again where it drops too many
     _answer              -                k items, and how they were found
 
 Gathering, excluding and looking up are repeated with more candidates until each user has enough. A further source is
@@ -49,6 +49,8 @@ _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
+_DEEPEST = 2_000
+"""Candidates at most that a second stage is given to keep k of."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
 _POPULAR_FIRST = 500
@@ -121,17 +123,7 @@ class Pipeline:
 
     def _serve(self, call: Call, users: Sequence[User]) -> list[Recommendations]:
         queries = _queries(call, users)
-        short = queries
-        call.limit = max((query.wanted + _head_room(query, call.depth) for query in queries), default=0)
-        while short:
-            _gather(call, short)
-            _exclude(short)
-            _look_up(call, short)
-            short = [query for query in short if query.more and len(query.found) < query.wanted]
-            call.limit *= _GROWTH
-            call.round += 1
-        _demote(call, queries)
-        _rerank(call, queries)
+        _ranked(call, queries, _find)
         return self._answers(call, queries)
 
     # -- other requests, of the same steps
@@ -148,7 +140,8 @@ class Pipeline:
         if query.vector is None:
             hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
-            hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
+            more = live.successors.scores(query.read)
+            hits = [Hit(key, float(vector @ query.vector) + more.get(key, 0.0)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
         _look_up(call, [query])
@@ -177,11 +170,15 @@ class Pipeline:
     def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
         call = self._call(live, request)
         query = similar.query_of(call, item_id)
-        while query.more and len(query.found) < request.k:
-            similar.gather(call, query, item_id)
-            _look_up(call, [query])
-            call.limit *= _GROWTH
-        _rerank(call, [query])
+
+        def find(call: Call, queries: Sequence[Query]) -> None:
+            query.more = True
+            while query.more and len(query.found) < query.wanted:
+                similar.gather(call, query, item_id)
+                _look_up(call, queries)
+                call.limit *= _GROWTH
+
+        _ranked(call, [query], find)
         return self._answers(call, [query])[0]
 
     def _call(self, live: LoadedRelease, request: Request) -> Call:
@@ -195,6 +192,33 @@ class Pipeline:
         if differing:
             self._catalogue.mark_differing(call.live, differing)
         return [_answer(call, query) for query in queries]
+
+
+def _ranked(call: Call, queries: Sequence[Query], find: Callable[[Call, Sequence[Query]], None]) -> None:
+    """Find, demote and rerank; with more candidates where the second stage drops so many that fewer than k are left."""
+    short = list(queries)
+    while short:
+        find(call, short)
+        full = [query for query in short if len(query.found) >= call.depth]
+        _demote(call, short)
+        _rerank(call, short)
+        short = [query for query in full if len(query.items) < call.request.k and query.wanted < _DEEPEST]
+        call.depth *= _GROWTH
+        for query in short:
+            query.wanted *= _GROWTH
+
+
+def _find(call: Call, queries: Sequence[Query]) -> None:
+    """Gather, exclude and look up, with more candidates until each query has enough or there are no more."""
+    short = queries
+    call.limit = max(call.limit, max((query.wanted + _head_room(query, call.depth) for query in queries), default=0))
+    while short:
+        _gather(call, short)
+        _exclude(short)
+        _look_up(call, short)
+        short = [query for query in short if query.more and len(query.found) < query.wanted]
+        call.limit *= _GROWTH
+        call.round += 1
 
 
 # -- make vectors
@@ -224,7 +248,10 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
             wanted = max(4 * call.depth, _DISLIKING)
         notes = notes_on(given, taste.user, base, bool(disliked))
         vector = next(vectors) if base else None
-        queries.append(Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes))
+        query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
+        if vector is not None and live.successors.weight:
+            query.read = [event.item_id for event in taste.user.history]
+        queries.append(query)
     return queries
 
 
@@ -249,6 +276,15 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)
         query.more = len(row) >= call.limit
+
+
+def followers(call: Call, queries: Sequence[Query]) -> None:
+    """The items that follow those of the history: more candidates, and more to the score of those found by vectors."""
+    for query in queries:
+        if query.vector is not None and query.read:
+            hits, held = list(query.candidates), call.live.successors
+            found, query.brought = held.join(hits, query.vector, query.read, more=query.more)
+            query.candidates = iter(found)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
@@ -297,7 +333,7 @@ def _beyond_popular(call: Call) -> tuple[list[Hit], bool]:
 
 Source = Callable[[Call, Sequence[Query]], None]
 
-SOURCES: tuple[Source, ...] = (nearest, popular, catalogue)
+SOURCES: tuple[Source, ...] = (nearest, followers, popular, catalogue)
 """Each adds candidates to the queries that it serves, and says whether it has more. The order counts: a source that
 fails leaves its queries to the later ones."""
 
@@ -355,11 +391,11 @@ def _keep(call: Call, query: Query, hits: Sequence[Hit]) -> None:
     for hit in hits:
         record = call.records[hit.id]
         if record is None:
-            if query.vector is not None:
+            if query.vector is not None and hit.id not in query.brought:
                 query.missing.append(hit.id)
         elif call.where is None or call.live.matches(hit.id, record, call.where):
             query.found.append(hit)
-        elif query.vector is not None:
+        elif query.vector is not None and hit.id not in query.brought:
             call.stale.add(hit.id)
     del query.found[query.wanted :]
 
@@ -387,7 +423,7 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
         similarity = dislikes.similarity_to_disliked(ids, query.disliked, held, call.live.shares, references)
         query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
         if any(key in held for key in query.disliked):
-            query.based_on = (*query.based_on, "dislikes")
+            query.based_on = tuple(dict.fromkeys((*query.based_on, "dislikes")))
 
 
 def _rerank(call: Call, queries: Sequence[Query]) -> None:
@@ -435,7 +471,9 @@ def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVector
 
 
 def _source(call: Call, query: Query, hit: Hit) -> str:
-    return "vectors" if query.vector is not None else "catalogue" if hit.id in call.untouched else "popularity"
+    if query.vector is not None:
+        return "successors" if hit.id in query.brought else "vectors"
+    return "catalogue" if hit.id in call.untouched else "popularity"
 
 
 def _answer(call: Call, query: Query) -> Recommendations:
@@ -461,7 +499,7 @@ def _shortfall(call: Call, query: Query) -> str:
     request = call.request
     count = len(query.items)
     if count < len(query.found):
-        return f"{count} of {request.k}: the reranker kept no more"
+        return f"{count} of {request.k}: the reranker kept no more of {len(query.found):,} candidates"
     source = (
         "no more items were found"
         if query.vector is not None or call.searched
