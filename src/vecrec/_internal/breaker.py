@@ -49,8 +49,9 @@ class Breaker:
             StoreUnavailableError: at once, where an earlier call has found that the engine does not answer. It is a
                 `StoreTimeoutError` where that call has waited in vain.
         """
-        if self._failure is not None:
-            self._refuse(self._failure)
+        failure = self._failure
+        if failure is not None:
+            self._refuse(failure)
         began = time.monotonic()
         try:
             yield
@@ -74,7 +75,10 @@ class Breaker:
             # A new error, since the one on its way holds the frames of its call.
             self._failure = kind(f"{error.problem}; until it answers again, calls fail at once", error.cure)
             self._process = os.getpid()
-        threading.Thread(target=self._probe, name="vecrec-probe", daemon=True).start()
+        try:
+            threading.Thread(target=self._probe, name="vecrec-probe", daemon=True).start()
+        except RuntimeError:  # the interpreter ends, or there are too many threads
+            self._failure = None
 
     def _probe(self) -> None:
         while not self._answers():
