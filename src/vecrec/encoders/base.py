@@ -161,7 +161,8 @@ class Encoder(FittedPart):
             InvalidDataError: for something else than users, or a feature value outside the schema.
             NotFittedError: before ``fit`` or ``load``.
         """
-        self._check_fitted()
+        if not self.is_fitted:
+            self._check_fitted()  # which raises
         checked = sequence_of(users, User)
         for user in checked:
             self._schema().check_user(user)

@@ -106,8 +106,7 @@ class MetadataStore(Connection):
             )
         plain = {check_id(key): check_record(record, f"{kind} {key!r}") for key, record in records.items()}
         if plain:
-            with self.guard():
-                self._put(kind, plain)
+            self._asked(self._put, kind, plain)
 
     def get(self, kind: str, ids: Sequence[Id]) -> dict[Id, Record]:
         """Return the records of some ids, read in one batch.
@@ -126,8 +125,7 @@ class MetadataStore(Connection):
         unique = list(dict.fromkeys(check_ids(ids)))
         if not unique:
             return {}
-        with self.guard():
-            found = self._get(kind, unique)
+        found = self._asked(self._get, kind, unique)
         return {key: found[key] for key in unique if key in found}
 
     def delete(self, kind: str, ids: Sequence[Id]) -> None:
@@ -139,8 +137,7 @@ class MetadataStore(Connection):
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(ids)))
         if unique:
-            with self.guard():
-                self._delete(kind, unique)
+            self._asked(self._delete, kind, unique)
 
     def scan(self, kind: str, batch_size: int = 1000) -> Iterator[tuple[Id, Record]]:
         """Iterate over every id of a kind once with its record, in any order.
@@ -157,8 +154,7 @@ class MetadataStore(Connection):
         """
         _check_kind(kind)
         size = integer(batch_size, "batch_size", low=1)
-        with self.guard():
-            return self._guarded(self._scan(kind, size))
+        return self._guarded(self._asked(self._scan, kind, size))
 
     def count(self, kind: str) -> int:
         """Return the number of records of a kind.
@@ -167,8 +163,7 @@ class MetadataStore(Connection):
             InvalidDataError: for an invalid kind.
         """
         _check_kind(kind)
-        with self.guard():
-            return self._count(kind)
+        return self._asked(self._count, kind)
 
     # -- events
 
@@ -198,8 +193,7 @@ class MetadataStore(Connection):
                 name = (event.user_id, event.item_id, event.time, event.kind)
                 last.pop(name, None)
                 last[name] = event
-            with self.guard():
-                self._append_events(list(last.values()))
+            self._asked(self._append_events, list(last.values()))
 
     def recent_events(self, user_ids: Sequence[Id], limit: int | None = None) -> dict[Id, list[Event]]:
         """Return the latest events of each user, oldest first, read in one batch.
@@ -218,8 +212,7 @@ class MetadataStore(Connection):
         checked = None if limit is None else integer(limit, "limit", low=1)
         if not unique:
             return {}
-        with self.guard():
-            found = self._recent_events(unique, checked)
+        found = self._asked(self._recent_events, unique, checked)
         return {key: found.get(key, []) for key in unique}
 
     def read_users(
@@ -245,8 +238,7 @@ class MetadataStore(Connection):
         checked = None if limit is None else integer(limit, "limit", low=1)
         if not unique:
             return {}, {}
-        with self.guard():
-            records, events = self._read_users(kind, unique, checked)
+        records, events = self._asked(self._read_users, kind, unique, checked)
         return {key: records[key] for key in unique if key in records}, {key: events.get(key, []) for key in unique}
 
     def delete_events(
@@ -278,8 +270,7 @@ class MetadataStore(Connection):
         only = EventFilter.of(item_ids, kinds, time)
         # An empty list of items or kinds selects nothing.
         if unique and (only is None or (only.item_ids != frozenset() and only.kinds != frozenset())):
-            with self.guard():
-                self._delete_events(unique, only)
+            self._asked(self._delete_events, unique, only)
 
     def scan_events(self, batch_size: int = 1000) -> Iterator[tuple[Id, list[Event]]]:
         """Iterate over every user with events once, in any order, with the kept events, oldest first.
@@ -293,8 +284,7 @@ class MetadataStore(Connection):
             InvalidDataError: for an invalid batch size; raised by the call, not by the iteration.
         """
         size = integer(batch_size, "batch_size", low=1)
-        with self.guard():
-            return self._guarded(self._scan_events(size))
+        return self._guarded(self._asked(self._scan_events, size))
 
     # -- what a store implements; the arguments are checked, ids are unique, batches are not empty
 

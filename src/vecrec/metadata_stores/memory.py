@@ -91,6 +91,13 @@ class MemoryMetadataStore(MetadataStore):
             held = self._open(self._events)
             return {key: list(held[key].values())[-(limit or 0) :] for key in user_ids if key in held}
 
+    @override
+    def _read_users(
+        self, kind: str, user_ids: list[Id], limit: int | None
+    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+        with self._lock:  # of one moment
+            return self._get(kind, user_ids), self._recent_events(user_ids, limit)
+
     def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
         with self._lock:
             histories = self._open(self._events)

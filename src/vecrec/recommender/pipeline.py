@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
@@ -28,7 +29,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.budget import budget, share
+from vecrec._internal.budget import budget
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
@@ -37,7 +38,7 @@ from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
 from vecrec.recommender.live import LiveRelease, LoadedRelease
-from vecrec.recommender.request import VECTORS, Call, Query, Request
+from vecrec.recommender.request import Call, Query, Request
 from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
 from vecrec.releases import Popularity
 from vecrec.rerankers.base import Candidates, Reranks, check_order
@@ -77,7 +78,7 @@ class Pipeline:
 
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as possible."""
-        with budget(request.timeout):
+        with _within(request.timeout):
             return self._live.ask(partial(self.for_ids, ids=ids, request=request))
 
     def recommend_for(self, user: User, request: Request) -> Recommendations:
@@ -97,7 +98,7 @@ class Pipeline:
         return self._ask(partial(self._popular, popularity=popularity, request=request, notes=notes), request)
 
     def _ask(self, question: Callable[[LoadedRelease], _T], request: Request) -> _T:
-        with budget(self._default(request) or request.timeout):
+        with _within(self._default(request) or request.timeout):
             return self._live.ask(question)
 
     def _default(self, request: Request) -> float | None:
@@ -108,7 +109,7 @@ class Pipeline:
         """What `recommend` returns, by a given release."""
         found: list[Recommendations] = []
         for start in range(0, len(ids), _USERS_AT_A_TIME):
-            with budget(self._default(request)):  # for each part, since a call may have any number of users
+            with _within(self._default(request)):  # for each part, since a call may have any number of users
                 users = stored_users(self._metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
                 found += self.for_users(live, users, request)
         return found
@@ -185,7 +186,9 @@ class Pipeline:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
         depth = request.k if stage is None else max(request.k, stage.depth)
-        return Call(live, request, stage, self._catalogue.vectors, self._metadata, where, depth, away=live.away)
+        stores = self._catalogue.vectors, self._metadata
+        bounded = self._timeout is not None or request.timeout is not None
+        return Call(live, request, stage, *stores, where, depth, bounded=bounded, away=live.away)
 
     def _answers(self, call: Call, queries: Sequence[Query]) -> list[Recommendations]:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
@@ -219,6 +222,11 @@ def _find(call: Call, queries: Sequence[Query]) -> None:
         short = [query for query in short if query.more and len(query.found) < query.wanted]
         call.limit *= _GROWTH
         call.round += 1
+
+
+def _within(seconds: float | None) -> AbstractContextManager[None]:
+    """A budget of time; none for ``None``."""
+    return nullcontext() if seconds is None else budget(seconds)
 
 
 # -- make vectors
@@ -315,7 +323,7 @@ def _beyond_popular(call: Call) -> tuple[list[Hit], bool]:
     less_popular = [Hit(key, share) for key, share in rest.items()]
     try:
         visitor = call.live.encoder.encode_users([User()])
-        with share(VECTORS):
+        with call.share():
             row = call.vectors.search(call.live.collection, visitor, limit, call.where)[0]
     except (StoreUnavailableError, CollectionNotFoundError) as error:
         _log.warning("the catalogue cannot be searched, only popular items serve: %s", error)

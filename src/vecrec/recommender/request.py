@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -145,7 +146,7 @@ class Query:
     """The items of the history that the encoder reads, oldest first."""
     brought: Collection[Id] = ()
     """The candidates that only the followers brought."""
-    candidates: Iterator[Hit] = field(default_factory=lambda: iter(()))
+    candidates: Iterator[Hit] = field(default_factory=().__iter__)
     """What the sources have found, best first."""
     more: bool = False
     """Whether a source has more candidates than it gave."""
@@ -182,6 +183,8 @@ class Call:
     """What was read of the catalogue; ``None`` for an item without a record."""
     stale: set[Id] = field(default_factory=set)
     """Items whose vector passes the filter, and whose record does not."""
+    bounded: bool = True
+    """Whether the call may have a budget of time."""
     away: StoreUnavailableError | None = None
     """Why the vector store did not answer, so that nothing waits for it twice."""
 
@@ -189,16 +192,20 @@ class Call:
         """The ``limit`` items nearest to each query's vector."""
         self._refuse_where_away()
         vectors = np.stack([query.vector for query in queries if query.vector is not None])
-        with share(VECTORS):
+        with self.share():
             return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
 
     def fetch(self, ids: Iterable[Id]) -> dict[Id, NDArray[np.float32]]:
         """The vectors of those items that have one, shape (dim,) each."""
         self._refuse_where_away()
         unique = list(dict.fromkeys(ids))
-        with share(VECTORS):
+        with self.share():
             entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
         return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
+
+    def share(self) -> AbstractContextManager[None]:
+        """A context in which the vector store may take its part of the time that is left."""
+        return share(VECTORS) if self.bounded else nullcontext()
 
     def _refuse_where_away(self) -> None:
         if self.away is not None:

@@ -132,7 +132,8 @@ def as_encoded(
         disliked: More items that they dislike, whatever the events say.
         consumed: Kinds of events whose items count as consumed, instead of the policy's.
     """
-    return live.feedback.taste(live.schema.drop_invalid_features(user), disliked, consumed=consumed)
+    fitting = live.schema.drop_invalid_features(user) if user.features else user
+    return live.feedback.taste(fitting, disliked, consumed=consumed)
 
 
 def user_vectors(live: LoadedRelease, users: Sequence[User]) -> NDArray[np.float32]:

@@ -115,8 +115,7 @@ class VectorStore(Connection):
         """
         name = check_collection(collection)
         checked = instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)")
-        with self.guard():
-            self._create(name, checked)
+        self._asked(self._create, name, checked)
 
     def check_spec(self, spec: CollectionSpec) -> None:
         """Refuse, before anything is made, a spec that `create` would refuse since the engine cannot hold it.
@@ -129,13 +128,11 @@ class VectorStore(Connection):
     def drop(self, collection: str) -> None:
         """Remove a collection and all its entries. A missing collection is not an error."""
         name = check_collection(collection)
-        with self.guard():
-            self._drop(name)
+        self._asked(self._drop, name)
 
     def collections(self) -> list[str]:
         """Return the names of all collections that vecrec created in this store, sorted."""
-        with self.guard():
-            return sorted(self._collections())
+        return sorted(self._asked(self._collections))
 
     def spec(self, collection: str) -> CollectionSpec:
         """Return the spec with which any process created the collection.
@@ -144,8 +141,7 @@ class VectorStore(Connection):
             CollectionNotFoundError: when no collection has that name.
         """
         name = check_collection(collection)
-        with self.guard():
-            spec = self._spec(name)
+        spec = self._asked(self._spec, name)
         if spec is None:
             raise CollectionNotFoundError(
                 f"no collection {collection!r}", f"use one of {self.collections()}, or create it first"
@@ -193,8 +189,7 @@ class VectorStore(Connection):
             keep = list(last.values())
             matrix, plain = matrix[keep], [plain[position] for position in keep]
         if last:
-            with self.guard():
-                self._upsert(collection, spec, list(last), matrix, plain)
+            self._asked(self._upsert, collection, spec, list(last), matrix, plain)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         """Remove entries. Ids without an entry are not an error.
@@ -205,8 +200,7 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         if unique:
-            with self.guard():
-                self._delete(collection, spec, unique)
+            self._asked(self._delete, collection, spec, unique)
 
     def search(self, collection: str, queries: ArrayLike, k: int, where: Filter | None = None) -> list[list[Hit]]:
         """Return the k best entries for each query, best first.
@@ -235,8 +229,7 @@ class VectorStore(Connection):
         checked = None if where is None else check_filter(where, spec.fields)
         if not len(matrix):
             return []
-        with self.guard():
-            return self._search(collection, spec, matrix, limit, checked)
+        return self._asked(self._search, collection, spec, matrix, limit, checked)
 
     def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
         """Return the entries of the given ids with their vectors, in the order of ``ids``.
@@ -258,8 +251,7 @@ class VectorStore(Connection):
         read = self._fetch if attributes else self._fetch_vectors
         if not unique:
             return {}
-        with self.guard():
-            found = read(collection, spec, unique)
+        found = self._asked(read, collection, spec, unique)
         return {key: found[key] for key in unique if key in found}
 
     def scan(self, collection: str, *, vectors: bool = False, batch_size: int = 1000) -> Iterator[Entry]:
@@ -275,8 +267,7 @@ class VectorStore(Connection):
         """
         spec = self.spec(collection)
         size = integer(batch_size, "batch_size", low=1)
-        with self.guard():
-            return self._guarded(self._scan(collection, spec, bool(vectors), size))
+        return self._guarded(self._asked(self._scan, collection, spec, bool(vectors), size))
 
     def count(self, collection: str) -> int:
         """Return the number of entries in the collection.
@@ -285,8 +276,7 @@ class VectorStore(Connection):
             CollectionNotFoundError: when the collection does not exist.
         """
         spec = self.spec(collection)
-        with self.guard():
-            return self._count(collection, spec)
+        return self._asked(self._count, collection, spec)
 
     # -- the connection
 
@@ -310,8 +300,7 @@ class VectorStore(Connection):
             CollectionNotFoundError: when the collection does not exist.
         """
         spec = self.spec(collection)
-        with self.guard():
-            self._flush(collection, spec)
+        self._asked(self._flush, collection, spec)
 
     # -- what a store implements; the collection exists, the arguments are checked, ids are unique, lists are not empty
 
