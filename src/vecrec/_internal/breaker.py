@@ -8,13 +8,10 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vecrec._internal.budget import budget
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
-
-if TYPE_CHECKING:
-    from vecrec._internal.connection import Connection
 
 __all__ = ["Breaker"]
 
@@ -28,6 +25,10 @@ _PATIENT = 0.25
 """Seconds: an engine that did not answer within a shorter budget may only be slow."""
 
 
+class _Store(Protocol):
+    def ping(self) -> None: ...
+
+
 class Breaker:
     """Guards the calls to one engine.
 
@@ -35,7 +36,7 @@ class Breaker:
     background thread asks ``store.ping()`` until the engine answers, which closes it. All threads share it.
     """
 
-    def __init__(self, store: Connection) -> None:
+    def __init__(self, store: _Store) -> None:
         self._store = weakref.ref(store)
         self._lock = threading.Lock()
         self._failure: StoreUnavailableError | None = None
