@@ -38,6 +38,7 @@ from vecrec.recommender.release_checks import (
     compare_with_popularity,
     served_lists,
 )  # fmt: skip
+from vecrec.recommender.trained import TrainedParts
 from vecrec.records import Record
 from vecrec.releases import Archive, Golden, Release
 from vecrec.rerankers.base import Reranker
@@ -55,10 +56,8 @@ _log = logging.getLogger("vecrec")
 class Plan:
     """What a release is to be made of."""
 
-    encoder: Encoder
-    """Trained."""
-    reranker: Reranker | None
-    """Its second stage, trained with it."""
+    parts: TrainedParts
+    """What was trained."""
     sample: ReleaseSample
     """What it is checked with."""
     rival: LoadedRelease | None
@@ -82,7 +81,7 @@ class Builder:
         Raises:
             ReleaseError: when the release does not pass its checks; the live one is untouched.
         """
-        encoder, reranker = plan.encoder, plan.reranker
+        encoder, reranker = plan.parts.encoder, plan.parts.reranker
         if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
             raise ReleaseError(
                 f"the {type(reranker).__name__} has learnt from the vectors of another encoder", "fit it with this one"
@@ -131,13 +130,23 @@ class Builder:
         self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
         neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
-        neighbours.save(directory)
+        neighbours.save(directory, "neighbour")
+        successors = plan.parts.successors
+        if successors.weight:
+            successors.save(directory)
         texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
         draft = replace(self._manifest(release_id, generation, sample, measured), text_ids=texts)
         if reranker is not None:
             draft = replace(draft, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
         built = LoadedRelease(
-            generation.collection, generation.encoder, draft, sample.popularity, reranker, sample.policy, neighbours
+            generation.collection,
+            generation.encoder,
+            draft,
+            sample.popularity,
+            reranker,
+            sample.policy,
+            neighbours,
+            successors,
         )
         own = run_checks(plan.checks, Candidate(built, self._pipeline))
         with self._archive.catalogue_lock():

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.successors import Successors
+from vecrec.encoders.successors import hold_out as hold_out_last
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.progress import Progress, Step
@@ -29,7 +31,7 @@ from vecrec.recommender.release_checks import (
     ReleaseChecks,
     ReleaseSample,
 )  # fmt: skip
-from vecrec.recommender.trained import Origin, Trained
+from vecrec.recommender.trained import Origin, Trained, TrainedParts
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 
@@ -54,11 +56,13 @@ class Lifecycle:
         *,
         given: Given,
         pipeline: Pipeline,
+        successors: bool,
     ) -> None:
         self._archive, self._catalogue, self._live = archive, catalogue, live
         self._builder = Builder(archive, catalogue, checks, pipeline)
         self._checks, self._feedback = checks, given.feedback
         self._trained = Trained(archive, given)
+        self._with_successors = successors
 
     def fit(
         self,
@@ -81,19 +85,21 @@ class Lifecycle:
             _show_notices(data if policy == FeedbackPolicy() else data.with_feedback(policy), progress)
             data = self._known_of(data.with_feedback(policy))
             held, learnt = self._hold_out(data, policy)
-            encoder.fit(learnt, progress=progress)
+            successors = self._train(encoder, learnt, progress)
             if reranker is not None:
                 reranker.fit(learnt, encoder, progress=progress)
             self._claim()
             data = self._known_of(data)  # since then, some may have been forgotten
-            held = self._keep(encoder, reranker, data, policy, held)
+            held = self._keep(TrainedParts(encoder, reranker, successors), data, policy, held)
             with self._kept():
                 serving = self._archive.live()[0] is not None
                 load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
                 self._refuse_to_empty()
                 size = self._checks.sampled_users
                 sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, size, held)
-                return self._build(Plan(encoder, reranker, sample, self._rival(sample), checks, progress))
+                return self._build(
+                    Plan(TrainedParts(encoder, reranker, successors), sample, self._rival(sample), checks, progress)
+                )
 
     def _hold_out(self, data: Dataset, policy: FeedbackPolicy) -> tuple[Held | None, Dataset]:
         """Events that the live release has not learnt, and the data without them to train on."""
@@ -104,9 +110,7 @@ class Lifecycle:
         splits, learnt = hold_out(data, policy, since, self._checks.sampled_users)
         return (Held(splits, since) if splits else None), learnt
 
-    def _keep(
-        self, encoder: Encoder, reranker: Reranker | None, data: Dataset, policy: FeedbackPolicy, held: Held | None
-    ) -> Held | None:
+    def _keep(self, parts: TrainedParts, data: Dataset, policy: FeedbackPolicy, held: Held | None) -> Held | None:
         """Write what was trained; returns the held-out events without those of users who were forgotten meanwhile."""
         forgotten = self.forgotten()
         if held is not None:
@@ -122,7 +126,7 @@ class Lifecycle:
                 forgotten.hash_of(split.owner) for split in (held.splits if held else ()) if split.owner is not None
             ),
         )
-        self._trained.keep(encoder, reranker, origin)
+        self._trained.keep(parts, origin)
         return held if held is not None and len(held.splits) >= LEAST else None
 
     @contextmanager
@@ -154,14 +158,22 @@ class Lifecycle:
                 held = self._archive.manifest(live)
                 same = held.fingerprint == encoder.fingerprint
                 sample = replace(sample, learnt_until=held.learnt_until if same else None)
-            return self._build(Plan(encoder, reranker, sample, self._rival(sample), checks, progress))
+            return self._build(
+                Plan(
+                    TrainedParts(encoder, reranker, self._live_successors(encoder)),
+                    sample,
+                    self._rival(sample),
+                    checks,
+                    progress,
+                )
+            )
 
     def publish_trained(
         self, progress: Progress, *, allow_empty: bool = False, checks: Sequence[Check] = ()
     ) -> Release:
         """Build a release of what the last `fit` has trained, which did not go live."""
         with self._archive.build_lock(), self._kept():
-            encoder, reranker, origin = self._trained.find()
+            parts, origin = self._trained.find()
             self._claim()
             if not allow_empty:
                 self._refuse_to_empty()
@@ -176,7 +188,7 @@ class Lifecycle:
                 sample, data_digest=origin.data_digest, undated=origin.undated, learnt_until=origin.learnt_until,
                 since=origin.since if fresh and len(sample.users) >= LEAST else None,
             )  # fmt: skip
-            return self._build(Plan(encoder, reranker, sample, self._rival(sample), checks, progress))
+            return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
 
     def _is_fresh(self, origin: Origin) -> bool:
         """Whether the live release is the one for which events were held out."""
@@ -258,6 +270,26 @@ class Lifecycle:
         except VecrecError as error:
             _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
             return FeedbackPolicy()
+
+    def _train(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
+        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
+        parts = hold_out_last(data) if self._with_successors else None
+        if parts is None:
+            encoder.fit(data, progress=progress)
+            return Successors.none()
+        before, held_out = parts
+        encoder.fit(before, progress=progress)
+        progress(Step("successors", 0, 1, "counting what follows what"))
+        successors = Successors.of(before).weighed(encoder, before, held_out)
+        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
+        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
+
+    def _live_successors(self, encoder: Encoder) -> Successors:
+        """The live release's, as far as the encoder is the same."""
+        if self._archive.live()[0] is None:
+            return Successors.none()
+        live = self._live.current()
+        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
 
     def _build(self, plan: Plan) -> Release:
         try:

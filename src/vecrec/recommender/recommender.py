@@ -80,6 +80,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        successors: bool = True,
         timeout: float | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
@@ -99,6 +100,10 @@ class Recommender:
             feedback: What events mean: which are positive and how much they weigh, which are negative, which items
                 count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
                 ``FeedbackPolicy()`` for the first one.
+            successors: Whether `fit` also learns which items follow which, as a second source of candidates that adds
+                to the scores of the vectors; see `vecrec.encoders.Successors`. It keeps the last event of at most a
+                tenth of the users, and of at most 4,000, from the encoder's training, to learn what that counts. With
+                less than 1,000 users, or where it gains nothing, there are none.
             timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
                 by default the sum of the timeouts of both stores.
 
@@ -142,7 +147,13 @@ class Recommender:
         self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
         self._lifecycle = Lifecycle(
-            self._archive, self._catalogue, self._live, checks, given=given, pipeline=self._pipeline
+            self._archive,
+            self._catalogue,
+            self._live,
+            checks,
+            given=given,
+            pipeline=self._pipeline,
+            successors=flag(successors, "successors"),
         )
 
     @classmethod

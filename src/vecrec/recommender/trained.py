@@ -8,13 +8,14 @@ from typing import Any
 
 from vecrec._internal.files import read_json, write_json
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.successors import Successors
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.recommender.live import Given, class_of
 from vecrec.releases import Archive
 from vecrec.rerankers.base import Reranker
 
-__all__ = ["Origin", "Trained"]
+__all__ = ["Origin", "Trained", "TrainedParts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,18 @@ class Origin:
     """The keyed hashes of the users whose latest events were held out."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedParts:
+    """What was learnt for a release."""
+
+    encoder: Encoder
+    """Trained."""
+    reranker: Reranker | None
+    """Its second stage, trained with it."""
+    successors: Successors
+    """Its second source of candidates."""
+
+
 class Trained:
     """The one encoder, and second stage, that was trained last and is not live yet, beside the releases."""
 
@@ -42,12 +55,15 @@ class Trained:
         self._directory, self._given = archive.path / "trained", given
         self._unfinished = archive.path / "trained.unfinished"
 
-    def keep(self, encoder: Encoder, reranker: Reranker | None, origin: Origin) -> None:
+    def keep(self, parts: TrainedParts, origin: Origin) -> None:
         """Write them; what was kept before is removed."""
+        encoder, reranker = parts.encoder, parts.reranker
         shutil.rmtree(self._unfinished, ignore_errors=True)
         encoder.save(self._unfinished / "encoder")
         if reranker is not None:
             reranker.save(self._unfinished / "reranker")
+        if parts.successors.weight:
+            parts.successors.save(self._unfinished)
         value = {
             "encoder": encoder.name,
             "reranker": "" if reranker is None else reranker.name,
@@ -62,7 +78,7 @@ class Trained:
         self.discard()
         self._unfinished.rename(self._directory)
 
-    def find(self) -> tuple[Encoder, Reranker | None, Origin]:
+    def find(self) -> tuple[TrainedParts, Origin]:
         """What was kept.
 
         Raises:
@@ -79,13 +95,14 @@ class Trained:
             if value["reranker"]:
                 kind = class_of("vecrec.rerankers", value["reranker"], self._given.reranker)
                 reranker = kind.load(self._directory / "reranker")
+            successors = Successors.load(self._directory)
             origin = Origin(
                 value["data_digest"], value["learnt_until"], value["undated"],
                 FeedbackPolicy.from_json(value["feedback"]), value["since"], frozenset(value["held_out"]),
             )  # fmt: skip
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ReleaseError(f"{self._directory} is damaged ({error})", "call fit(data) again") from error
-        return encoder, reranker, origin
+        return TrainedParts(encoder, reranker, successors), origin
 
     def discard(self) -> None:
         """Remove what was kept."""
