@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,14 +37,11 @@ from vecrec.recommender.release_checks import (
     compare_with_popularity,
     served_lists,
 )  # fmt: skip
-from vecrec.recommender.trained import TrainedParts
+from vecrec.recommender.trained import Parts
 from vecrec.records import Record
 from vecrec.releases import Archive, Golden, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Item
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Builder", "Plan"]
 
@@ -56,8 +52,8 @@ _log = logging.getLogger("vecrec")
 class Plan:
     """What a release is to be made of."""
 
-    parts: TrainedParts
-    """What was trained."""
+    parts: Parts
+    """Trained."""
     sample: ReleaseSample
     """What it is checked with."""
     rival: LoadedRelease | None
@@ -125,7 +121,7 @@ class Builder:
         with self._vectors.bulk(generation.collection):
             golden_records, unknown, text_items = self._index(generation, probe, plan.progress)
         plan.progress(Step("check", 0, None))
-        measured = self._check(generation, sample, probe, unknown, plan.rival)
+        measured = self._check(generation, sample, probe, unknown, plan)
         directory = self._archive.directory(release_id)
         self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
@@ -184,7 +180,7 @@ class Builder:
         sample: ReleaseSample,
         probe: RecallProbe,
         unknown: int,
-        rival: LoadedRelease | None,
+        plan: Plan,
     ) -> dict[str, float | int | None]:
         held, indexed = self._catalogue.count(), self._vectors.count(generation.collection)
         if indexed < probe.count:
@@ -203,17 +199,25 @@ class Builder:
             return checks
         recall = probe.recall(self._vectors, generation.collection)
         check_recall(self._checks, recall)
-        rows = served_lists(sample, probe.queries, self._vectors, generation.collection)
+        rows = served_lists(sample, probe.queries, self._vectors, generation.collection, plan.parts.successors)
         compared = compare_with_popularity(self._checks, sample, rows)
         shares = dict(zip(sample.popularity.ids, sample.popularity.shares))
         told = figures([row[:TOP] for row in rows], shares, indexed, unknown)
-        return {**checks, "index_recall": round(recall, 4), **compared, **told, **self._against(rival, sample, rows)}
+        return {
+            **checks,
+            "index_recall": round(recall, 4),
+            **compared,
+            **told,
+            **self._against(plan.rival, sample, rows),
+        }
 
     def _against(self, rival: LoadedRelease | None, sample: ReleaseSample, rows: list[list[Id]]) -> dict[str, float]:
         if rival is None:
             return {}
         users = [rival.schema.drop_invalid_features(user) for user in sample.users]
-        theirs = served_lists(sample, rival.encoder.encode_users(users), self._vectors, rival.collection)
+        theirs = served_lists(
+            sample, rival.encoder.encode_users(users), self._vectors, rival.collection, rival.successors
+        )
         return compare_with_live(
             gains(rows, sample.nexts), gains(theirs, sample.nexts), 2 * TOP, required=self._checks.beat_live
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.successors import Successors
-from vecrec.encoders.successors import hold_out as hold_out_last
+from vecrec.encoders.successors import hold_out as successors_hold_out
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.progress import Progress, Step
@@ -31,7 +31,7 @@ from vecrec.recommender.release_checks import (
     ReleaseChecks,
     ReleaseSample,
 )  # fmt: skip
-from vecrec.recommender.trained import Origin, Trained, TrainedParts
+from vecrec.recommender.trained import Origin, Parts, Trained
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 
@@ -90,16 +90,28 @@ class Lifecycle:
                 reranker.fit(learnt, encoder, progress=progress)
             self._claim()
             data = self._known_of(data)  # since then, some may have been forgotten
-            held = self._keep(TrainedParts(encoder, reranker, successors), data, policy, held)
+            held = self._keep(Parts(encoder, reranker, successors), data, policy, held)
             with self._kept():
                 serving = self._archive.live()[0] is not None
                 load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
                 self._refuse_to_empty()
                 size = self._checks.sampled_users
                 sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, size, held)
-                return self._build(
-                    Plan(TrainedParts(encoder, reranker, successors), sample, self._rival(sample), checks, progress)
-                )
+                parts = Parts(encoder, reranker, successors)
+                return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
+
+    def _train(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
+        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
+        parts = successors_hold_out(data) if self._with_successors else None
+        if parts is None:
+            encoder.fit(data, progress=progress)
+            return Successors.none()
+        before, held_out = parts
+        encoder.fit(before, progress=progress)
+        progress(Step("successors", 0, 1, "counting what follows what"))
+        successors = Successors.of(before).weighed(encoder, before, held_out)
+        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
+        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
 
     def _hold_out(self, data: Dataset, policy: FeedbackPolicy) -> tuple[Held | None, Dataset]:
         """Events that the live release has not learnt, and the data without them to train on."""
@@ -110,7 +122,7 @@ class Lifecycle:
         splits, learnt = hold_out(data, policy, since, self._checks.sampled_users)
         return (Held(splits, since) if splits else None), learnt
 
-    def _keep(self, parts: TrainedParts, data: Dataset, policy: FeedbackPolicy, held: Held | None) -> Held | None:
+    def _keep(self, parts: Parts, data: Dataset, policy: FeedbackPolicy, held: Held | None) -> Held | None:
         """Write what was trained; returns the held-out events without those of users who were forgotten meanwhile."""
         forgotten = self.forgotten()
         if held is not None:
@@ -158,15 +170,15 @@ class Lifecycle:
                 held = self._archive.manifest(live)
                 same = held.fingerprint == encoder.fingerprint
                 sample = replace(sample, learnt_until=held.learnt_until if same else None)
-            return self._build(
-                Plan(
-                    TrainedParts(encoder, reranker, self._live_successors(encoder)),
-                    sample,
-                    self._rival(sample),
-                    checks,
-                    progress,
-                )
-            )
+            parts = Parts(encoder, reranker, self._live_successors(encoder))
+            return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
+
+    def _live_successors(self, encoder: Encoder) -> Successors:
+        """The live release's, as far as the encoder is the same."""
+        if self._archive.live()[0] is None:
+            return Successors.none()
+        live = self._live.current()
+        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
 
     def publish_trained(
         self, progress: Progress, *, allow_empty: bool = False, checks: Sequence[Check] = ()
@@ -270,26 +282,6 @@ class Lifecycle:
         except VecrecError as error:
             _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
             return FeedbackPolicy()
-
-    def _train(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
-        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
-        parts = hold_out_last(data) if self._with_successors else None
-        if parts is None:
-            encoder.fit(data, progress=progress)
-            return Successors.none()
-        before, held_out = parts
-        encoder.fit(before, progress=progress)
-        progress(Step("successors", 0, 1, "counting what follows what"))
-        successors = Successors.of(before).weighed(encoder, before, held_out)
-        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
-        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
-
-    def _live_successors(self, encoder: Encoder) -> Successors:
-        """The live release's, as far as the encoder is the same."""
-        if self._archive.live()[0] is None:
-            return Successors.none()
-        live = self._live.current()
-        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
 
     def _build(self, plan: Plan) -> Release:
         try:

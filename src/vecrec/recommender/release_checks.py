@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vecrec._internal.batching import batched
 from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.validation import flag, integer, number
+from vecrec.encoders.successors import Successors
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, are_texts
@@ -224,12 +225,21 @@ def check_recall(checks: ReleaseChecks, recall: float) -> None:
 
 
 def served_lists(
-    sample: ReleaseSample, queries: NDArray[np.float32], store: VectorStore, collection: str
+    sample: ReleaseSample,
+    queries: NDArray[np.float32],
+    store: VectorStore,
+    collection: str,
+    successors: Successors,
 ) -> list[list[Id]]:
     """The first ``2 * TOP`` items for each sampled user, what they had before left out."""
-    longest = max(len(user.history) for user in sample.users)
-    found = store.search(collection, queries, 2 * TOP + longest)
-    return _without_history(sample, ([hit.id for hit in row] for row in found))
+    depth = 2 * TOP + max(len(user.history) for user in sample.users)
+    found = store.search(collection, queries, depth)
+    histories = ([event.item_id for event in user.history] for user in sample.users)
+    joined = (
+        successors.join(row, query, history, more=len(row) >= depth)[0]
+        for row, query, history in zip(found, queries, histories)
+    )
+    return _without_history(sample, ([hit.id for hit in row] for row in joined))
 
 
 def compare_with_popularity(

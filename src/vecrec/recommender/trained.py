@@ -15,7 +15,7 @@ from vecrec.recommender.live import Given, class_of
 from vecrec.releases import Archive
 from vecrec.rerankers.base import Reranker
 
-__all__ = ["Origin", "Trained", "TrainedParts"]
+__all__ = ["Origin", "Trained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,15 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedParts:
-    """What was learnt for a release."""
+class Parts:
+    """What was trained for a release."""
 
     encoder: Encoder
-    """Trained."""
+    """Fitted."""
     reranker: Reranker | None
-    """Its second stage, trained with it."""
+    """The second stage, fitted with the encoder; ``None`` for none."""
     successors: Successors
-    """Its second source of candidates."""
+    """What follows what, weighed beside the encoder."""
 
 
 class Trained:
@@ -55,7 +55,7 @@ class Trained:
         self._directory, self._given = archive.path / "trained", given
         self._unfinished = archive.path / "trained.unfinished"
 
-    def keep(self, parts: TrainedParts, origin: Origin) -> None:
+    def keep(self, parts: Parts, origin: Origin) -> None:
         """Write them; what was kept before is removed."""
         encoder, reranker = parts.encoder, parts.reranker
         shutil.rmtree(self._unfinished, ignore_errors=True)
@@ -78,7 +78,7 @@ class Trained:
         self.discard()
         self._unfinished.rename(self._directory)
 
-    def find(self) -> tuple[TrainedParts, Origin]:
+    def find(self) -> tuple[Parts, Origin]:
         """What was kept.
 
         Raises:
@@ -95,14 +95,14 @@ class Trained:
             if value["reranker"]:
                 kind = class_of("vecrec.rerankers", value["reranker"], self._given.reranker)
                 reranker = kind.load(self._directory / "reranker")
-            successors = Successors.load(self._directory)
+            parts = Parts(encoder, reranker, Successors.load(self._directory))
             origin = Origin(
                 value["data_digest"], value["learnt_until"], value["undated"],
                 FeedbackPolicy.from_json(value["feedback"]), value["since"], frozenset(value["held_out"]),
             )  # fmt: skip
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ReleaseError(f"{self._directory} is damaged ({error})", "call fit(data) again") from error
-        return TrainedParts(encoder, reranker, successors), origin
+        return parts, origin
 
     def discard(self) -> None:
         """Remove what was kept."""
