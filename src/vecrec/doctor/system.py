@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
+from vecrec._internal.validation import flag, instance
 from vecrec.doctor.findings import Finding
 from vecrec.doctor.stores import disagreement, risks, unreachable
 from vecrec.errors import InvalidDataError, VecrecError
@@ -32,6 +33,10 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
         recommender: Open on its stores; it need not have a release.
         full: Compare the whole catalogue of both stores, instead of their counts.
     """
+    from vecrec.recommender import Recommender  # only where there is one
+
+    instance(recommender, "recommender", Recommender)
+    flag(full, "full")
     down = [*unreachable(recommender)]
     if down:
         return down

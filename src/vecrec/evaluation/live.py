@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vecrec._internal.batching import batched
 from vecrec._internal.exact import count_reaching
+from vecrec._internal.validation import instance
 from vecrec.data import Dataset
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.ranking import Ranking
@@ -111,7 +112,7 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
         InvalidDataError: for an invalid k, a test without events, or ids of another type than the stored ones.
     """
     depths = check_depths(k, "k")
-    if test.n_events == 0:
+    if instance(test, "test", Dataset).n_events == 0:
         raise InvalidDataError("the test has no event", "give the events to predict")
     codes = np.flatnonzero(np.diff(test.user_offsets))
     ids = [test.user_ids[code] for code in codes.tolist()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.filters.tree import Contains, ContainsAny, Filter, IsIn, Leaf, nodes
 from vecrec.filters.values import COMPARABLE, FieldType, Scalar, value_type
 
@@ -30,7 +30,7 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
     if where is None:
         return None
     if not isinstance(where, Filter):
-        raise InvalidDataError(f"{where!r} is not a filter", 'build it from fields, such as field("year") >= 1990')
+        raise InvalidDataError(f"{shown(where)} is not a filter", 'build it from fields, such as field("year") >= 1990')
     for count, _ in enumerate(nodes(where), 1):
         if count > _MAX_NODES:
             raise InvalidDataError(

@@ -16,7 +16,7 @@ from typing_extensions import Self, Unpack
 from vecrec._internal.batching import batched
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
@@ -300,7 +300,7 @@ class Recommender:
             InvalidDataError: also for a feature value that the schema does not allow.
         """
         if not isinstance(user, User):
-            raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
+            raise InvalidDataError(f"recommend_for takes a User, got {shown(user)}", "recommend takes an id")
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
     def similar_items(
@@ -431,7 +431,9 @@ class Recommender:
             user: As `get_users` returns them or as posted, with the whole history.
             disliked: More items that they dislike, whatever the events say.
         """
-        return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
+        return as_encoded(
+            self._live.get(), instance(user, "the user", User, "User(42)"), check_ids(disliked, "item id")
+        )
 
     def evaluate(
         self,
