@@ -126,7 +126,7 @@ def path_of(value: Any, name: str) -> Path:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidDataError(f"{name} is {text!r}, which is not valid Unicode", "give a path") from error
-    return Path(text)
+    return value if isinstance(value, Path) else Path(text)
 
 
 def mapping(value: Any, name: str) -> dict[Any, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _MARKS = ",;\t|"
 _ZEROS = r"^[+-]?0[0-9]+$"
 _DIGITS = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 _JSON_BLOCK = 16 << 20
+_DEEPEST = 1_000
 """Bytes read at a time, and the longest line of JSON."""
 
 
@@ -177,6 +180,7 @@ def _open_json(path: Path, what: str) -> FileTable:
     import pyarrow as pa
     import pyarrow.json
 
+    _refuse_deep(path, what)
     try:
         with pa.input_stream(str(path), compression="detect") as file:
             table = pa.json.read_json(file, read_options=pa.json.ReadOptions(block_size=_JSON_BLOCK))
@@ -184,6 +188,28 @@ def _open_json(path: Path, what: str) -> FileTable:
         raise _unreadable(path, what, error) from error
 
     return list(table.column_names), lambda names, ids: table.select(names), False
+
+
+def _refuse_deep(path: Path, what: str) -> None:
+    """Refuse a file with a row that is nested so deeply that Arrow would end the process."""
+    import pyarrow as pa
+
+    level = 0
+    try:
+        with pa.input_stream(str(path), compression="detect") as file:
+            while block := file.read(1 << 20):
+                # "{" and "[" differ by 32, as do their ends. Signs within texts count too, and seldom are so many.
+                signs = np.frombuffer(block, np.uint8) & 0xDF
+                steps = (signs == ord("[")).astype(np.int8) - (signs == ord("]")).astype(np.int8)
+                levels = level + np.cumsum(steps, dtype=np.int32)
+                # Each row begins at 0, whatever its texts have left open.
+                ends = np.maximum.accumulate(np.where(signs == ord("\n"), np.arange(len(signs)), 0))
+                levels -= np.where(ends > 0, levels[ends], 0)
+                if levels.max(initial=0) > _DEEPEST:
+                    raise InvalidDataError(f"{path} ({what}) is nested deeper than {_DEEPEST} levels", "flatten it")
+                level = int(levels[-1])
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, what, error) from error
 
 
 def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:

@@ -49,6 +49,10 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:
+    for release_id in recommender.unfinished_builds():
+        yield Finding(
+            "warning", "release", f"{release_id} was left by a build that did not end", "vecrec publish removes it"
+        )
     with recommender.live() as live:
         release = live.release
     now = installed()

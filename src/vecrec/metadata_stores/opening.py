@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vecrec._internal.validation import instance
 from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.metadata_stores.memory import MemoryMetadataStore
@@ -36,8 +35,7 @@ def from_url(url: str, **options: Any) -> MetadataStore:
         InvalidDataError: for a URL of an unknown scheme, or options that the store does not take.
         MissingDependencyError: if the store's package is not installed.
     """
-    instance(url, "url", str)
-    scheme = url.partition("://")[0] if "://" in url else ""
+    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
     name = scheme.partition("+")[0]
     store: Callable[..., MetadataStore] | None = _OWN.get(name) or registered("vecrec.metadata_stores", name)
     if store is None:

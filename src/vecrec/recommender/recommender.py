@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -623,7 +624,12 @@ class Recommender:
         """
         suspects = self._live.ask(self._catalogue.suspects)
         with self._archive.catalogue_lock():
-            return self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
+            found = self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
+        return replace(found, unfinished=tuple(self.unfinished_builds()))
+
+    def unfinished_builds(self) -> list[str]:
+        """The ids of releases that a build which did not end has left. The next `fit` or `publish` removes them."""
+        return self._archive.unfinished()
 
     def repair(self, *, full: bool = False, allow_deletions: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.

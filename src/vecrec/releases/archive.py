@@ -26,6 +26,7 @@ from vecrec._internal.files import (
     checksum,
     read_json,
     reading,
+    sweep_temporary,
     sync_directory,
     sync_file,
     write_json,
@@ -42,6 +43,7 @@ _NAME = re.compile(r"(?!.{65})[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
 _ID = re.compile(r"r[0-9]{20}[0-9a-f]{4}\Z")
 _HEX = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?\Z")
 _PATIENCE = 60.0
+_MOMENT = 1.0  # longer than `unfinished` holds the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,14 @@ class Archive:
         own = (path for path in (self.path / "releases").glob("r*") if path.name not in kept and self._is_own(path))
         return sorted(path.name for path in own if kept[0] is not None or not (path / "manifest.json").exists())
 
+    def unfinished(self) -> list[str]:
+        """The ids of builds that did not end, and of releases that a sweep could not remove; none during a build."""
+        try:
+            with self.build_lock():
+                return self.strays()
+        except ReleaseError:
+            return []
+
     def _is_own(self, path: Path) -> bool:
         if not _ID.match(path.name) or path.is_symlink() or not path.is_dir():
             return False
@@ -173,6 +183,10 @@ class Archive:
     def _finished(self) -> list[str]:
         found = (path for path in (self.path / "releases").glob("r*") if self._is_own(path))
         return [path.name for path in found if (path / "manifest.json").exists()]
+
+    def sweep_files(self) -> None:
+        """Remove the temporary files that a crash has left. The caller holds the catalogue lock."""
+        sweep_temporary(self.path)
 
     def remove(self, release_id: str) -> None:
         """Delete a release's directory, its manifest first, so that half a release is never taken for one."""
@@ -270,7 +284,7 @@ class Archive:
         Raises:
             ReleaseError: when another process is building.
         """
-        with self._hold("build.lock", 0.0, "building a release"):
+        with self._hold("build.lock", _MOMENT, "building a release"):
             yield
 
     @contextmanager
@@ -296,5 +310,5 @@ class Archive:
 
 
 def _read(path: Path, cure: str) -> Any:
-    with reading(f"{path} cannot be read", cure, ReleaseError):
+    with reading(f"{path} is damaged", cure, ReleaseError):
         return read_json(path)

@@ -322,7 +322,8 @@ class FileVectorStore(VectorStore):
 
 
 def _directory(path: Any) -> Path:
-    text = os.fspath(path_of(path, "the path of the vector store"))
+    path_of(path, "the path of the vector store")
+    text = os.fspath(path)
     if not text.removeprefix("file://").strip():
         raise InvalidDataError(f"{shown(path)} is not a path of a vector store", "give one such as 'movies.vec'")
     # Absolute, so that a later change of the working directory names no other store.
