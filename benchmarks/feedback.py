@@ -1,21 +1,23 @@
 """What a feedback policy changes on MovieLens 1M: ratings as weights, and ratings of 2 and less as negatives.
 
 Run it as ``python -m benchmarks.feedback --data ml-1m/``; each training takes some minutes on one core. Protocol P1 of
-`benchmarks.quality`: the default two towers learn from all but each user's last two events, once with each policy.
-Users are read as `Recommender` reads them: what they dislike is not in the history, and what they have seen is left
-out. What `Recommender` does about items similar to disliked ones comes on top: see `benchmarks.dislikes`.
+`benchmarks.quality`: the default two towers and the linear sequence encoder learn from all but each user's last two
+events, once with each policy. Users are read as `Recommender` reads them: what they dislike is not in the history, and
+what they have seen is left out. What `Recommender` does about items similar to disliked ones comes on top: see
+`benchmarks.dislikes`.
 
 - ``ndcg``: NDCG@10 of each user's last event, over all of them and over those that were rated 4 or more.
 - ``disliked``: of the last two events of each user that were rated 2 or less, the share that is among the first ten
   when the list is made right before the event.
 
-The last line of stdout is JSON, and so is ``benchmarks/results/feedback.json``.
+The last line of stdout is JSON, and so is ``benchmarks/results/feedback-ENCODER.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from benchmarks._report import report, versions
 from vecrec._internal.exact import ranks_of
 from vecrec.data import Dataset, Split, splits
 from vecrec.datasets import movielens
-from vecrec.encoders import Encoder, TwoTowerEncoder
+from vecrec.encoders import Encoder, LinearSequenceEncoder, TwoTowerEncoder
 from vecrec.feedback import FeedbackPolicy
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,6 +38,11 @@ POLICIES = {
     "weights": FeedbackPolicy(rating_weights=((1, 0.2), (5, 1))),
     "negatives": FeedbackPolicy(negative_rating=2),
     "weights and negatives": FeedbackPolicy(negative_rating=2, rating_weights=((3, 0.5), (5, 1))),
+}
+
+ENCODERS: dict[str, Callable[[int], Encoder]] = {
+    "two-tower": lambda seed: TwoTowerEncoder(seed=seed, threads=1),
+    "linear": lambda seed: LinearSequenceEncoder(seed=seed),
 }
 
 BARS = {"disliked_cut": 0.30, "ndcg_lost": 0.01}
@@ -52,27 +59,36 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side (%(default)s)")
     parser.add_argument("--keep", type=Path, help="a directory that encoders are saved in, and loaded from")
+    parser.add_argument("--encoder", choices=ENCODERS, default="two-tower", help="(%(default)s)")
     parser.add_argument("--policies", nargs="*", choices=POLICIES, default=list(POLICIES), help="only some of them")
     args = parser.parse_args()
-    calls = [(name, args.data, args.seed, args.keep) for name in args.policies]
+    calls = [(args.encoder, name, args.data, args.seed, args.keep) for name in args.policies]
     found = dict(zip(args.policies, apart(measure, calls, args.jobs), strict=True))
-    figures = {"benchmark": "feedback", "seed": args.seed, "bars": BARS, "policies": found, "changes": _changes(found)}
+    about = {"benchmark": "feedback", "encoder": args.encoder, "seed": args.seed, "bars": BARS}
+    figures = {**about, "policies": found, "changes": _changes(found)}
     if args.policies == list(POLICIES):
-        (RESULTS / "feedback.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
+        path = RESULTS / f"feedback-{args.encoder}.json"
+        path.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
     rows = [
         (name, *(f"{each[key]:.4f}" for key in ("ndcg", "ndcg_of_liked", "disliked"))) for name, each in found.items()
     ]
-    report("MovieLens 1M, P1", ("policy", "NDCG@10", "of targets of 4 or more", "disliked in 10"), rows, figures)
+    report(
+        f"MovieLens 1M, P1, {args.encoder}",
+        ("policy", "NDCG@10", "of targets of 4 or more", "disliked in 10"),
+        rows,
+        figures,
+    )
 
 
-def measure(name: str, where: str, seed: int, keep: Path | None) -> dict[str, float]:
-    """The figures of the towers with a policy."""
+def measure(encoder_name: str, name: str, where: str, seed: int, keep: Path | None) -> dict[str, float]:
+    """The figures of an encoder with a policy."""
     split, policy = splits.leave_last_out(movielens.load(where)), POLICIES[name]
-    folder = None if keep is None else keep / f"{name.replace(' ', '-')}-{seed}"
+    encoder = ENCODERS[encoder_name](seed)
+    folder = None if keep is None else keep / f"{encoder_name}-{name.replace(' ', '-')}-{seed}"
     if folder is not None and folder.exists():
-        encoder = TwoTowerEncoder.load(folder)
+        encoder = type(encoder).load(folder)
     else:
-        encoder = TwoTowerEncoder(seed=seed, threads=1).fit(split.train.with_feedback(policy))
+        encoder.fit(split.train.with_feedback(policy))
         if folder is not None:
             encoder.save(folder)
     return _figures(encoder, split, policy)

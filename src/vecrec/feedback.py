@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.validation import instance, number
+from vecrec._internal.validation import flag, instance, number
 from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, check_ids
 from vecrec.types import Event, User, check_kind
 
-__all__ = ["FeedbackPolicy", "Taste"]
+__all__ = ["FeedbackPolicy", "Taste", "seen_kinds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,28 @@ class FeedbackPolicy:
             found &= self._among(kinds, {*self.targets, None})
         return found
 
+    def is_consumed(
+        self,
+        n_events: int,
+        kinds: Sequence[str | None] | None = None,
+        ratings: NDArray[Any] | None = None,
+        *,
+        consumed: Collection[str] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Return which events of a log mean that their item is consumed, shape (n_events,).
+
+        Args:
+            n_events: As for `signs`.
+            kinds: As for `signs`.
+            ratings: As for `signs`.
+            consumed: Kinds that mean so, instead of the policy's.
+        """
+        found: NDArray[np.bool_] = self.signs(n_events, kinds, ratings) != 0
+        chosen = self.consumed if consumed is None else consumed
+        if kinds is not None and chosen is not None:
+            found &= self._among(kinds, {*chosen, None})
+        return found
+
     @staticmethod
     def _among(kinds: Sequence[str | None], chosen: Collection[str | None]) -> NDArray[np.bool_]:
         return np.fromiter((kind in chosen for kind in kinds), np.bool_, len(kinds))
@@ -255,6 +277,17 @@ class FeedbackPolicy:
                 f"{shown(value)} is not a feedback policy", f"use {sorted(known)}, or upgrade vecrec"
             )
         return cls(**value)
+
+
+def seen_kinds(value: Any) -> bool | frozenset[str]:
+    """Check an argument ``exclude_seen``: true or false, or the kinds of events whose items are left out.
+
+    Raises:
+        InvalidDataError: for another type, or an invalid kind.
+    """
+    if isinstance(value, (set, frozenset, list, tuple)):
+        return frozenset(map(check_kind, value))
+    return flag(value, "exclude_seen")
 
 
 def _weights(values: Any) -> dict[str, float]:

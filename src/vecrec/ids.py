@@ -7,7 +7,7 @@ whose order has no meaning.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from vecrec.errors import InvalidDataError, shown
 __all__ = [
     "MAX_ID_BYTES",
     "Id",
+    "are_texts",
     "check_id",
     "check_ids",
     "check_text",
@@ -103,6 +104,11 @@ def written_integer(text: str) -> int | None:
     """
     value = int(text) if _INTEGER.match(text) else None
     return value if value is not None and value in _INT64 else None
+
+
+def are_texts(ids: Collection[Id]) -> bool:
+    """Return whether there are ids and each of them is a text."""
+    return bool(ids) and all(isinstance(value, str) for value in ids)
 
 
 def check_text(value: str, what: str) -> str:

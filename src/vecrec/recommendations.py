@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Recommendation", "Recommendations"]
+__all__ = ["Recommendation", "Recommendations", "label_of"]
 
 _LONGEST = 120
 _WIDEST = 60
@@ -148,7 +148,7 @@ def _as_html(recommendations: Recommendations) -> str:
 
 def _as_text(recommendations: Recommendations) -> str:
     """A line that says who was served and how, then a line an item: rank, id, score and what it is called."""
-    rows = [(str(r.rank), str(r.item_id), f"{r.score:.4f}", _label(r.metadata)) for r in recommendations]
+    rows = [(str(r.rank), str(r.item_id), f"{r.score:.4f}", label_of(r.metadata)) for r in recommendations]
     cells = [[" ".join(cell.split())[:_WIDEST] for cell in row] for row in rows]
     widths = [max((len(row[column]) for row in cells), default=0) for column in range(4)]
     lines = [
@@ -158,8 +158,8 @@ def _as_text(recommendations: Recommendations) -> str:
     return "\n".join([_caption(recommendations), *lines, *_notes(recommendations)])
 
 
-def _label(record: Record) -> str:
-    """What an item is called: its title or name, or else its first text."""
+def label_of(record: Record) -> str:
+    """What an item is called: its title or name, or else its first text; empty where it has no text."""
     named = [record.get(name) for name in ("title", "name", "label")]
     return next((value for value in [*named, *record.values()] if isinstance(value, str)), "")
 

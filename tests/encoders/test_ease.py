@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec import Event, Item, User
+from vecrec import Event, FeedbackPolicy, Item, User
 from vecrec.data import Dataset, splits
 from vecrec.encoders import EASEEncoder, PopularityEncoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.evaluation import cold_items, evaluate
+from vecrec.learning.events import event_weights
 from vecrec.testing import EncoderTests
 from vecrec.testing.encoders.tastes import tastes
 
@@ -64,6 +65,29 @@ def test_with_enough_dimensions_the_scores_are_those_of_the_formula(ridge: float
     data = _random_sets()
     found = _weights(EASEEncoder(dim=40, settings={"ridge": ridge, "popularity": 0.0}).fit(data), data)
     expected = _direct(data, ridge)
+    np.testing.assert_allclose(found / found.std(), expected / expected.std(), atol=2e-4)
+
+
+def test_with_weights_they_are_the_weights_of_the_items_as_the_others_predict_them() -> None:
+    """Each item's weight by the ridge regression on the ones of all other items, where the heaviest repeat counts."""
+    plain = _random_sets()
+    rng = np.random.default_rng(1)
+    events = [Event(e.user_id, e.item_id, e.time, float(rng.integers(1, 6))) for e in plain.events()]
+    events += [Event(e.user_id, e.item_id, 1000.0, 1.0) for e in events[::7]]
+    data = Dataset(events, feedback=FeedbackPolicy(rating_weights=((1, 0.2), (5, 1.0))))
+    had, worth = np.zeros((data.n_users, data.n_items)), np.zeros((data.n_users, data.n_items))
+    had[data.user_codes, data.item_codes] = 1
+    weights = event_weights(data)
+    assert weights is not None
+    np.maximum.at(worth, (data.user_codes, data.item_codes), weights)
+    share = np.sqrt(had.sum(axis=1, keepdims=True) ** -0.5)
+    x, y = had * share, worth * share
+    gram = x.T @ x + 3.0 * (x**2).sum() / data.n_items * np.eye(data.n_items)
+    expected = np.zeros((data.n_items, data.n_items))
+    for item in range(data.n_items):
+        others = np.delete(np.arange(data.n_items), item)
+        expected[others, item] = np.linalg.solve(gram[np.ix_(others, others)], x[:, others].T @ y[:, item])
+    found = _weights(EASEEncoder(dim=40, settings={"ridge": 3.0, "popularity": 0.0}).fit(data), data)
     np.testing.assert_allclose(found / found.std(), expected / expected.std(), atol=2e-4)
 
 

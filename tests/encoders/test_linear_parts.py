@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecrec.data import Categorical, MultiCategorical, Numeric
+from vecrec.data import Categorical, Dataset, MultiCategorical, Numeric
 from vecrec.encoders.linear_sequence import closed_form, least_squares
-from vecrec.encoders.linear_sequence.closed_form import ClosedForm, feature_products, next_sums
-from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
+from vecrec.encoders.linear_sequence.closed_form import (
+    SET_POWER,
+    ClosedForm,
+    feature_products,
+    next_sums,
+    set_products,
+)
+from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions, read_sets
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings, Shape
+from vecrec.feedback import FeedbackPolicy
 from vecrec.learning.algebra import Factor, leading_vectors
+from vecrec.learning.events import event_weights
 from vecrec.learning.feature_map import FeatureMap
+from vecrec.learning.sets import UserSets
 from vecrec.records import JSON, Record
 
 N_ITEMS, DECAYS = 7, (0.0, 0.5, 0.8)
@@ -52,6 +61,15 @@ def test_what_comes_next_is_summed_over_all_positions() -> None:
     for block, total in zip(features(codes, offsets), found):
         # What has faded to .002 is cut off.
         np.testing.assert_allclose(total, block.T @ following, atol=0.005)
+
+
+def test_what_comes_next_counts_by_its_weight() -> None:
+    codes, ages, offsets = sequences()
+    weights = np.random.default_rng(5).uniform(0, 3, len(codes)).astype(np.float32)
+    found = next_sums(codes, ages, N_ITEMS, DECAYS, 1000, weights=weights)
+    following = np.eye(N_ITEMS)[codes] * weights[:, None]
+    for block, total in zip(features(codes, offsets), found):
+        np.testing.assert_allclose(total, block.T @ following, atol=0.02)
 
 
 @pytest.mark.parametrize("ahead", [0.5, DECAYS[-1]])
@@ -122,20 +140,63 @@ def test_leading_vectors_span_what_the_largest_eigenvalues_do() -> None:
     np.testing.assert_allclose(np.abs((found * basis[:, :10]).sum(axis=0)), np.ones(10), atol=1e-3)
 
 
-def test_the_closed_form_is_ridge_regression() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_closed_form_is_ridge_regression(weighted: bool) -> None:
+    """With weights, of the weight of what comes next."""
     codes, ages, offsets = sequences()
+    weights = np.random.default_rng(6).uniform(0, 2, len(codes)).astype(np.float32) if weighted else None
+    worth = np.ones(len(codes)) if weights is None else weights
     x, y = np.concatenate(features(codes, offsets, beyond=60), axis=1), np.zeros((0, N_ITEMS))
     for start, end in pairwise(offsets.tolist()):
-        y = np.concatenate([y, np.eye(N_ITEMS)[codes[start:end]], np.zeros((60 if end > start else 0, N_ITEMS))])
+        following = np.eye(N_ITEMS)[codes[start:end]] * worth[start:end, None]
+        y = np.concatenate([y, following, np.zeros((60 if end > start else 0, N_ITEMS))])
     ridge = 1.0
     exact = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
-    form = ClosedForm(codes, ages, DECAYS, 1000, ridge)
+    form = ClosedForm.of_sequences(codes, ages, DECAYS, 1000, ridge, weights=weights)
     found = form.tables(np.eye(N_ITEMS, dtype=np.float32)).reshape(-1, N_ITEMS)
-    np.testing.assert_allclose(found, exact, atol=0.01)
+    np.testing.assert_allclose(found, exact, atol=0.02)
     tables, vectors = form.approximate(N_ITEMS, seed=0)
-    np.testing.assert_allclose(tables.reshape(-1, N_ITEMS) @ vectors.T, exact, atol=0.01)
+    np.testing.assert_allclose(tables.reshape(-1, N_ITEMS) @ vectors.T, exact, atol=0.02)
     padded = form.approximate(N_ITEMS + 3, seed=0)[1]
     assert np.abs(padded[:, N_ITEMS:]).max() == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_without_an_order_each_item_of_a_user_is_predicted_from_all_the_others(weighted: bool) -> None:
+    """Sums and products equal those of the rows written out: one for each item that a user has."""
+    rng = np.random.default_rng(7)
+    events = [(user, int(item)) for user in range(40) for item in rng.choice(9, rng.integers(1, 7), replace=False)]
+    ratings = rng.uniform(1, 5, len(events))
+    policy = FeedbackPolicy(rating_weights=((1, 0.2), (5, 1)) if weighted else ())
+    data = Dataset(
+        {"user_id": [user for user, _ in events], "item_id": [item for _, item in events], "rating": ratings},
+        feedback=policy,
+    )
+    found, weights = set_products(UserSets(data, 9)), event_weights(data)
+    worth = np.ones(data.n_events) if weights is None else weights
+    x, y = [], []
+    for start, end in pairwise(data.user_offsets.tolist()):
+        for place in range(start, end):
+            others = np.delete(data.item_codes[start:end], place - start)
+            row = np.bincount(others, minlength=9) * max(len(others), 1) ** -SET_POWER
+            share = max(len(others), 1) ** -0.25  # on either side
+            x.append(row * share)
+            y.append(np.eye(9)[data.item_codes[place]] * worth[place] * share)
+    np.testing.assert_allclose(found[0], np.array(x).T @ np.array(x), atol=1e-3)
+    np.testing.assert_allclose(found[1], np.array(x).T @ np.array(y), atol=1e-3)
+
+
+def test_positions_without_an_order_are_the_users_vectors_without_each_item() -> None:
+    tables = np.random.default_rng(8).standard_normal((1, 5, 3)).astype(np.float32)
+    codes, offsets = np.array([2, 0, 3, 1, 0, 3]), np.array([0, 3, 3, 4, 6])
+    weights = np.array([1, 2, 0, 1, 3, 1], np.float32)
+    found = read_sets(tables, codes, offsets, weights=weights)
+    # Of user 0 without 2 and 0; nothing of the user with one item; of user 3 without 0 and 3.
+    table, half = tables[0], np.float32(2**-SET_POWER)
+    wanted = [half * (table[2] + table[3]), table[3], half * (table[0] + table[3]), table[0]]
+    np.testing.assert_allclose(found.vectors, wanted, atol=1e-6)
+    assert found.starts.tolist() == [0, 2, 2, 3, 4]
+    assert found.weights.tolist() == [2, 3, 1, 1]
 
 
 def test_positions_are_the_users_vectors_before_each_event() -> None:
@@ -150,7 +211,7 @@ def test_positions_are_the_users_vectors_before_each_event() -> None:
         part = slice(found.starts[item], found.starts[item + 1])
         mine = np.flatnonzero((codes == item) & ~first)
         np.testing.assert_allclose(found.vectors[part], np.asarray(plain)[mine], atol=1e-5)
-    assert found.weights.tolist() == [float(count > 0) for count in np.diff(found.starts)]
+    assert found.weights.tolist() == [1.0] * len(found.vectors)
 
 
 def test_with_a_horizon_positions_are_those_of_earlier_events() -> None:
@@ -163,8 +224,10 @@ def test_with_a_horizon_positions_are_those_of_earlier_events() -> None:
     found = read_positions(tables, codes, offsets, DECAYS, 5)
     ahead = []
     for item in range(800):
-        for vector in found.before(item):
-            earlier = [each for each in range(item + 1) if (at_once.before(each) == vector).all(axis=1).any()]
+        for vector in found.vectors[found.of(item)]:
+            earlier = [
+                each for each in range(item + 1) if (at_once.vectors[at_once.of(each)] == vector).all(axis=1).any()
+            ]
             assert len(earlier) == 1
             assert earlier[0] // 400 == item // 400
             ahead.append(item - earlier[0])
@@ -179,7 +242,8 @@ def test_too_many_positions_are_thinned_by_item_and_weighted(monkeypatch: pytest
     monkeypatch.setattr(least_squares, "_FLOATS", 8 * 4)
     some = read_positions(tables, codes, offsets, DECAYS)
     assert len(some.vectors) <= 8 < len(whole.vectors)
-    np.testing.assert_allclose(np.diff(some.starts) * some.weights, np.diff(whole.starts) * whole.weights)
+    for item in range(N_ITEMS):
+        np.testing.assert_allclose(some.weights[some.of(item)].sum(), whole.weights[whole.of(item)].sum())
 
 
 def test_item_vectors_minimise_what_they_say_they_do() -> None:
@@ -187,17 +251,16 @@ def test_item_vectors_minimise_what_they_say_they_do() -> None:
     rng = np.random.default_rng(4)
     vectors, counts = rng.standard_normal((30, 5)).astype(np.float32), np.array([1, 0, 14, 15])
     starts = np.concatenate(([0], np.cumsum(counts)))
-    weights = np.array([1.0, 1.0, 2.0, 1.0], np.float32)
+    weights = rng.uniform(0.2, 3.0, 30).astype(np.float32)
     positions = Positions(vectors, starts, weights)
     found = fit_items(positions, background=0.1, shrinkage=0.01)
-    each = np.repeat(weights, counts)
-    total, mean_square = each.sum(), (each[:, None] * vectors**2).sum() / (5 * each.sum())
+    total, mean_square = weights.sum(), (weights[:, None] * vectors**2).sum() / (5 * weights.sum())
 
     def loss(item: int, vector: NDArray[np.float32]) -> float:
         scores, mine = vectors @ vector, slice(starts[item], starts[item + 1])
-        ridge = 0.01 * mean_square * (counts[item] * weights[item] + 0.1 * total)
-        hits = weights[item] * ((1 - scores[mine]) ** 2).sum()
-        return float(hits + 0.1 * (each * scores**2).sum() + ridge * (vector**2).sum())
+        ridge = 0.01 * mean_square * (weights[mine].sum() + 0.1 * total)
+        hits = (weights[mine] * (1 - scores[mine]) ** 2).sum()
+        return float(hits + 0.1 * (weights * scores**2).sum() + ridge * (vector**2).sum())
 
     for item in range(4):
         for _ in range(20):

@@ -14,7 +14,6 @@ class TestPopularityEncoder(EncoderTests):
     personal = False
     reads_features = False
     seeded = False
-    reads_weights = True
 
     @classmethod
     def make(cls, seed: int = 0) -> PopularityEncoder:

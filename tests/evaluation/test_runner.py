@@ -152,7 +152,7 @@ def test_targets_that_were_seen_before_are_reported_and_can_be_ranked() -> None:
     assert (repeats["hit_rate@1"], repeats.counts["targets_seen"], repeats.notes) == (1, 20, [])
     assert repeats.baselines[0]["hit_rate@1"] == 1
     with pytest.raises(InvalidDataError, match="exclude_seen is 'no'"):
-        evaluate(fitted, split, exclude_seen="no")  # type: ignore[arg-type]
+        evaluate(fitted, split, exclude_seen="no")
 
 
 def test_only_seen_targets_are_counted() -> None:

@@ -63,9 +63,13 @@ def test_third_parties_register_by_entry_point(monkeypatch: pytest.MonkeyPatch) 
     """A scheme of another package is looked up in the group of entry points, in which our own are too."""
     made: list[Any] = []
 
+    def opened(url: str, **options: Any) -> MemoryMetadataStore:
+        made.append((url, options))
+        return MemoryMetadataStore()
+
     class Entry:
         def load(self) -> Any:
-            return lambda url, **options: made.append((url, options)) or MemoryMetadataStore()
+            return opened
 
     assert {entry.name for entry in entry_points(group="vecrec.metadata_stores")} >= {"redis", "sql"}
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: [Entry()] if name == "mine" else [])

@@ -6,16 +6,19 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from tests.recommender.tastes import TasteEncoder, world
 from tests.servers import MilvusServer, RedisServer
-from vecrec import Event, Item, Recommender, User
+from vecrec import Event, Item, Recommender, User, field
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores import MemoryMetadataStore, RedisMetadataStore
+from vecrec.types import Hit
 from vecrec.vector_stores import MemoryVectorStore
 from vecrec.vector_stores.milvus import MilvusVectorStore
 
@@ -99,12 +102,14 @@ def test_a_redis_that_is_frozen_or_dead_is_told_within_the_timeout(tmp_path: Pat
                 rec.recommend(1)
         finally:
             redis.resume()
+        _wait_until_served(rec, "vectors")
         assert rec.recommend(1, 5).items == before
         redis.kill()
         for call in (lambda: rec.recommend(1), lambda: rec.record(Event(1, 1)), lambda: rec.upsert_items([Item(1)])):
             with pytest.raises(StoreUnavailableError):
                 call()
         redis.start()
+        _wait_until_served(rec, "vectors")
         assert rec.recommend(1, 5).items == before
 
 
@@ -133,9 +138,65 @@ def test_a_milvus_that_is_killed_costs_the_vectors_and_not_the_service(tmp_path:
             assert [each.item_id for each in rec.recommend(1, 5)] == before
 
 
+class CountedMilvus(MilvusVectorStore):
+    """Counts the searches that reach the engine."""
+
+    searches = 0
+
+    @override
+    def _search(self, *arguments: Any, **options: Any) -> list[list[Hit]]:
+        self.searches += 1
+        return super()._search(*arguments, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.milvus
+def test_a_milvus_that_is_stopped_is_waited_for_once(tmp_path: Path) -> None:
+    """Popularity serves, labelled, filtered and without seen items; a recommender opens meanwhile; all comes back."""
+    name, metadata = f"t{uuid.uuid4().hex[:12]}", MemoryMetadataStore()
+    # By default a standalone server ends itself when it was stopped for ten seconds.
+    with (
+        MilvusServer({"common.session.ttl": 120}) as server,
+        CountedMilvus(server.url, timeout=2) as vectors,
+        Recommender(TasteEncoder(), MilvusVectorStore(server.url), metadata, name=name, artifacts=tmp_path) as rec,
+    ):
+        rec.fit(world())
+        serving = Recommender.open(name, vectors, metadata, tmp_path, encoder=TasteEncoder)
+        _wait_until_served(serving, "vectors")
+        server.pause()
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                first = list(pool.map(lambda _: serving.recommend(1, 5).served_by, range(16)))
+            assert set(first) == {"popularity"}
+            vectors.searches = 0
+            answers = [serving.recommend(1, 5, where=field("year") >= 2010) for _ in range(50)]
+            assert vectors.searches == 0
+            opened = Recommender.open(name, vectors, metadata, tmp_path, encoder=TasteEncoder)
+            answers.append(opened.recommend(1, 5, where=field("year") >= 2010, timeout=30))
+            with pytest.raises(StoreTimeoutError):
+                serving.similar_items(1)
+            with pytest.raises(StoreTimeoutError):
+                serving.upsert_items(Item(57, {"tastes": ["love"], "year": 2099}))
+        finally:
+            server.resume()
+        seen = {event.item_id for event in serving.history(1)}
+        for found in answers:
+            assert (found.served_by, len(found)) == ("popularity", 5)
+            assert "the vector store does not answer, popularity serves" in found.notes
+            assert all(int(str(item["year"])) >= 2010 and item.item_id not in seen for item in found)
+        _wait_until_served(serving, "vectors")
+
+
 def _wait_until_served(rec: Recommender, by: str) -> None:
     # After a restart the collections of a Milvus count as "not loaded" for some seconds.
     deadline = time.monotonic() + 120
-    while rec.recommend(1).served_by != by:
+    while not _serves(rec, by):
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.05)
+
+
+def _serves(rec: Recommender, by: str) -> bool:
+    try:
+        return rec.recommend(1).served_by == by
+    except StoreUnavailableError:
+        return False

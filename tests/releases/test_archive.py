@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Recommender, User
-from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError
+from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError, StoreTimeoutError
 from vecrec.releases import Archive, Release
 from vecrec.releases.manifest import FORMAT
 
@@ -47,7 +49,8 @@ def test_a_manifest_survives_its_file(rec: Recommender) -> None:
     assert release.checks["index_recall"] == 1.0
     assert release.versions.keys() >= {"python", "vecrec", "numpy"}
     counted = {"neighbours.json", "neighbours.npy", "neighbour_weights.npy"}
-    assert {*release.checksums} == {"encoder/taste.json", "golden.json", "golden.npz", "popularity.json", *counted}
+    encoder = {"encoder/taste.json", "encoder/learnt_from.npy"}
+    assert {*release.checksums} == {*encoder, "golden.json", "golden.npz", "popularity.json", *counted}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,9 @@ def test_the_catalogue_lock_keeps_threads_apart(tmp_path: Path) -> None:
     try:
         assert held.wait(30)
         with (
-            pytest.raises(ReleaseError, match="is changing the catalogue"),
+            pytest.raises(
+                StoreTimeoutError, match=f"process {os.getpid()} on .* is changing the catalogue of .movies., for"
+            ),
             archive.catalogue_lock(0),
         ):
             pass
@@ -170,6 +175,39 @@ def test_the_catalogue_lock_keeps_threads_apart(tmp_path: Path) -> None:
         done.set()
         thread.join()
     with archive.catalogue_lock(0):
+        pass
+
+
+def _hold_catalogue_lock(path: Path, held: object) -> None:
+    with Archive(path, "movies").catalogue_lock():
+        held.set()  # type: ignore[attr-defined]
+        threading.Event().wait(600)
+
+
+def test_a_stopped_process_that_holds_the_catalogue_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its id, its machine and its state: to those that give up, and in the log of those that go on waiting."""
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    process = context.Process(target=_hold_catalogue_lock, args=(tmp_path, held))
+    process.start()
+    archive = Archive(tmp_path, "movies")
+    try:
+        assert held.wait(60)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # returns when it has stopped
+        words = (
+            f"process {process.pid} on {os.uname().nodename}, which is stopped, is changing the catalogue of 'movies'"
+        )
+        with pytest.raises(StoreTimeoutError, match=words), archive.catalogue_lock(0.0):
+            pass
+        with pytest.raises(StoreTimeoutError, match=words), archive.catalogue_lock(3.2):
+            pass
+        assert f"still waiting: {words}" in caplog.text
+    finally:
+        process.kill()
+        process.join()
+    with archive.catalogue_lock(60):
         pass
 
 

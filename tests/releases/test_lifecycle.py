@@ -59,7 +59,8 @@ def test_a_fit_reports_its_stages(unfitted: Recommender) -> None:
     """Whoever watches sees each stage begin and end, and the release's id at the end."""
     steps: list[Step] = []
     release = unfitted.fit(world(), progress=steps.append)
-    assert list(dict.fromkeys(step.stage for step in steps)) == ["data", "items", "users", "events", "index", "check"]
+    stages = list(dict.fromkeys(step.stage for step in steps))
+    assert stages == ["data", "fit", "items", "users", "events", "index", "check"]
     assert all(step.total is None or step.done <= step.total for step in steps)
     assert release.id in steps[-1].detail
 

@@ -52,9 +52,10 @@ def test_likes_decide_at_once(client: httpx.Client) -> None:
     assert all(each["metadata"]["tastes"] == ["war"] for each in answer["items"])
     assert not {3, 7} & set(_ids(answer))
     for each in answer["items"]:
-        assert each["because"]["item_id"] in {3, 7}
-        assert each["because"]["title"] in {"Movie 3", "Movie 7"}
-        assert each["because"]["similarity"] == pytest.approx(1, abs=0.01)
+        reason = each["because"]["reasons"][0]
+        assert reason["item_id"] in {3, 7}
+        assert reason["title"] in {"Movie 3", "Movie 7"}
+        assert each["because"]["sentence"] in {"Because you liked Movie 3", "Because you liked Movie 3 and Movie 7"}
 
 
 def test_dislikes_push_their_kind_down(client: httpx.Client) -> None:
@@ -237,3 +238,18 @@ def test_health_and_metrics(client: httpx.Client) -> None:
     assert 'vecrec_lists_total{served_by="vectors"}' in text
     assert 'vecrec_part_ready{part="vector_store"} 1.0' in text
     assert "12345678" not in text
+
+
+def test_an_explanation_adds_up(client: httpx.Client) -> None:
+    """For a stored user and a posted one: parts, rules, the sentence; an unknown item is 404."""
+    item = get(client.get("/v1/users/3/recommendations", params={"k": 1}))["items"][0]
+    stored = get(client.get(f"/v1/users/3/recommendations/{item['item_id']}/explanation"))
+    posted = get(client.post("/v1/explanations", json={"liked": [3, 7], "item_id": 55}))
+    assert stored["score"] == pytest.approx(item["score"], rel=1e-4)
+    for found in (stored, posted):
+        assert sum(part["value"] for part in found["parts"]) + found["residual"] == pytest.approx(found["score"])
+        assert found["rules"] == []
+    assert posted["sentence"].startswith("Because you liked Movie ")
+    assert get(client.post("/v1/explanations", json={"liked": [3], "item_id": 3}))["rules"] == ["seen"]
+    problem(client.post("/v1/explanations", json={"liked": [3], "item_id": "no such"}), 404)
+    problem(client.get("/v1/users/3/recommendations/no-such/explanation"), 404)

@@ -79,6 +79,7 @@ def test_metadata_store_down(client: httpx.Client, redis: RedisServer) -> None:
     finally:
         redis.start()
     _eventually(lambda: get(client.get("/health/ready")))
+    _eventually(lambda: get(client.get("/v1/users/3/recommendations")))
     assert get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"
 
 
@@ -94,9 +95,10 @@ def test_vector_store_down(client: httpx.Client, milvus: MilvusServer) -> None:
         problem(client.get("/v1/items/4/similar"), 503)
         problem(client.post("/v1/retrieval", json={"user_id": 3}), 503)
         problem(client.post("/v1/ranking", json={"user_id": 3, "item_ids": [1]}), 503)
-        parts = problem(client.get("/health/ready"), 503)["parts"]
-        assert parts["vector_store"] != "ok"
-        assert parts["metadata_store"] == "ok"
+        ready = get(client.get("/health/ready"))  # popularity serves, so a balancer goes on sending requests
+        assert ready["status"] == "degraded"
+        assert ready["parts"]["vector_store"] != "ok"
+        assert ready["parts"]["metadata_store"] == "ok"
     finally:
         milvus.start()
     _eventually(lambda: get(client.get("/health/ready")))

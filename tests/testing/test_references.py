@@ -66,8 +66,6 @@ class TestSharedMetadataStore(SharedMetadataStoreTests):
 
 
 class TestContentEncoder(EncoderTests):
-    reads_weights = True
-
     @override
     @classmethod
     def make(cls, seed: int = 0) -> Encoder:

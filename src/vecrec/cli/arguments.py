@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vecrec._internal.files import reading
 from vecrec.cli.output import Output
@@ -15,15 +15,15 @@ from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
-from vecrec.ids import Id, written_integer
+from vecrec.ids import Id
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
     from vecrec.recommender import Recommender
 
 __all__ = [
-    "Command", "add_data", "add_id_type", "add_k", "add_stores", "add_where", "dataset_of", "id_of", "json_object",
-    "read_rows", "settings_of", "where_of",
+    "Command", "add_data", "add_id_type", "add_k", "add_stores", "add_where", "as_stored", "dataset_of", "id_of",
+    "json_object", "read_table", "settings_of", "where_of",
 ]  # fmt: skip
 
 
@@ -87,10 +87,29 @@ def add_id_type(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--string-ids", action="store_true", help="ids are texts, also where they look like integers")
 
 
-def id_of(text: str, arguments: argparse.Namespace) -> Id:
-    """An id of the command line: an integer where it looks like one, unless ``--string-ids`` is given."""
-    number = None if arguments.string_ids else written_integer(text)
-    return text if number is None else number
+def id_of(text: str, side: Literal["items", "users"], arguments: argparse.Namespace, recommender: Recommender) -> Id:
+    """An id of the command line: see `Recommender.written_id`, unless ``--string-ids`` is given."""
+    return text if arguments.string_ids else recommender.written_id(text, side)
+
+
+def read_table(
+    path: Path, side: Literal["interactions", "items", "users"], arguments: argparse.Namespace, recommender: Recommender
+) -> Dataset:
+    """The events, items or users of a file, read as a `Dataset` reads them, with ids as the live release has them."""
+    from vecrec.data import Dataset
+
+    nothing: dict[str, list[Id]] = {"user_id": [], "item_id": []}
+    tables: dict[str, Any] = {"interactions": nothing, side: path}
+    data = Dataset(**tables, order="rows", ids="text" if arguments.string_ids else "auto")
+    if not arguments.string_ids:
+        data.item_ids = as_stored(data.item_ids, "items", recommender)
+        data.user_ids = as_stored(data.user_ids, "users", recommender)
+    return data
+
+
+def as_stored(ids: Sequence[Id], side: Literal["items", "users"], recommender: Recommender) -> list[Id]:
+    """The ids of a file, with texts for the integers where the live release has only texts."""
+    return [key if isinstance(key, str) else recommender.written_id(str(key), side) for key in ids]
 
 
 def json_object(text: str | None, what: str) -> dict[str, Any]:
@@ -149,36 +168,6 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
         ids=arguments.ids,
         name=arguments.interactions.stem,
     )
-
-
-def read_rows(path: Path, id_columns: Sequence[str], *, text: bool = False) -> list[Mapping[str, Any]]:
-    """The rows of a file, without what is missing in them.
-
-    Args:
-        path: Any file that a `Dataset` reads.
-        id_columns: The columns with ids, each of which must be there. The ids of a file without types are integers
-            where every one of a column is written as one.
-        text: Whether ids are text, also where they are written as integers.
-
-    Raises:
-        InvalidDataError: for a file that cannot be read, without one of the columns, or with a row without an id.
-    """
-    from vecrec.data.files import open_file
-
-    names, load, untyped = open_file(path, "rows")
-    missing = [name for name in id_columns if name not in names]
-    if missing:
-        raise InvalidDataError(f"{path} has no column {missing[0]!r}", f"there are {names}")
-    rows: list[dict[str, Any]] = load(names, id_columns).to_pylist()
-    for name in id_columns:
-        for number, row in enumerate(rows, 1):
-            if row[name] is None:
-                raise InvalidDataError(f"row {number} of {path} has no {name}", "complete or remove it")
-        numbers = [written_integer(row[name]) for row in rows] if untyped and not text else [None]
-        if None not in numbers:
-            for row, key in zip(rows, numbers):
-                row[name] = key
-    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def _json(path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vecrec.cli.arguments import Command, add_k, add_stores, add_where, settings_of, where_of
+from vecrec.cli.arguments import Command, add_k, add_stores, add_where, as_stored, settings_of, where_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.recommender.batch import recommend_to_parquet
@@ -36,7 +36,9 @@ def _batch(arguments: argparse.Namespace, output: Output) -> int:
         done = recommend_to_parquet(
             recommender,
             arguments.output,
-            None if arguments.users_file is None else read_user_ids(arguments.users_file),
+            None
+            if arguments.users_file is None
+            else as_stored(read_user_ids(arguments.users_file), "users", recommender),
             arguments.k,
             where=where_of(recommender, arguments.where),
             exclude_seen=not arguments.include_seen,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,9 @@ from rich.table import Table
 
 from vecrec.errors import VecrecError
 from vecrec.recommendations import Recommendations
+
+if TYPE_CHECKING:
+    from vecrec.data import Dataset
 
 __all__ = ["Output", "recommendations_json"]
 
@@ -60,6 +65,23 @@ class Output:
         self.console().print(table)
         if caption:
             self.console().print(f"[dim]{escape(caption)}[/]")
+
+    def notices(self, data: Dataset) -> None:
+        """Print what a data set assumes, and what looks like a mistake in it."""
+        for notice in (*data.notices, *data.warnings):
+            self.text(escape(f"note: {notice}"))
+
+    @contextmanager
+    def noticed(self, data: Dataset) -> Iterator[None]:
+        """Print the notices of a data set for people, and keep them out of the log meanwhile."""
+        self.notices(data)
+        log = logging.getLogger("vecrec.data")
+        level = log.level
+        log.setLevel(level if self.json else logging.CRITICAL)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
     def error(self, error: VecrecError) -> None:
         """Print what is wrong, and the cure."""

@@ -1,8 +1,10 @@
-"""``recommend``, ``similar`` and ``popular``."""
+"""``recommend``, ``explain``, ``similar`` and ``popular``."""
 
 from __future__ import annotations
 
 import argparse
+
+from rich.markup import escape
 
 from vecrec.cli.arguments import (
     Command,
@@ -52,10 +54,32 @@ def _recommend(arguments: argparse.Namespace, output: Output) -> int:
 def _found(recommender: Recommender, arguments: argparse.Namespace) -> Recommendations:
     where, seen = where_of(recommender, arguments.where), arguments.seen_kind or not arguments.include_seen
     if arguments.user is not None:
-        return recommender.recommend(id_of(arguments.user, arguments), arguments.k, where=where, exclude_seen=seen)
-    liked = [id_of(each, arguments) for each in arguments.liked]
+        user_id = id_of(arguments.user, "users", arguments, recommender)
+        return recommender.recommend(user_id, arguments.k, where=where, exclude_seen=seen)
+    liked = [id_of(each, "items", arguments, recommender) for each in arguments.liked]
     user = User(None, json_object(arguments.profile, "--profile"), liked)
     return recommender.recommend_for(user, arguments.k, where=where, exclude_seen=seen)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", help="a stored user's id")
+    parser.add_argument("item", help="the item's id")
+    parser.add_argument("--include-seen", action="store_true", help="as for recommend")
+    add_id_type(parser)
+    add_k(parser)
+    add_where(parser)
+    add_stores(parser)
+
+
+def _explain(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        where, seen = where_of(recommender, arguments.where), not arguments.include_seen
+        user = id_of(arguments.user, "users", arguments, recommender)
+        item = id_of(arguments.item, "items", arguments, recommender)
+        found = recommender.explain(user, item, arguments.k, where=where, exclude_seen=seen)
+    output.value(found.to_dict())
+    output.text(escape(str(found)))
+    return 0
 
 
 def _add_similar(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +93,8 @@ def _add_similar(parser: argparse.ArgumentParser) -> None:
 def _similar(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
         where = where_of(recommender, arguments.where)
-        found = recommender.similar_items(id_of(arguments.item, arguments), arguments.k, where=where)
+        item_id = id_of(arguments.item, "items", arguments, recommender)
+        found = recommender.similar_items(item_id, arguments.k, where=where)
         output.recommendations(f"Similar to {arguments.item}", found)
     return 0
 
@@ -98,6 +123,7 @@ def _popular(arguments: argparse.Namespace, output: Output) -> int:
 
 COMMANDS = (
     Command("recommend", "Recommend items to a user.", _add_recommend, _recommend),
+    Command("explain", "Say why an item is recommended to a user, or is not.", _add_explain, _explain),
     Command("similar", "Find the items most similar to one.", _add_similar, _similar),
     Command("popular", "List the most popular items.", _add_popular, _popular),
 )

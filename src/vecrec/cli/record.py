@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vecrec._internal.times import written_seconds
-from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, read_rows, settings_of
+from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, read_table, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
+from vecrec.recommender import Recommender
 from vecrec.types import Event
 
 __all__ = ["COMMANDS"]
@@ -26,32 +27,39 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", metavar="TIME", help="seconds since 1970 or an ISO text; now by default")
     parser.add_argument(
         "--file", type=Path, metavar="FILE",
-        help="instead: Parquet, CSV or JSON lines with user_id, item_id and optionally time, rating, kind",
+        help="instead: Parquet, CSV or JSON lines with users, items and optionally times, ratings and kinds",
     )  # fmt: skip
     add_id_type(parser)
     add_stores(parser)
 
 
 def _record(arguments: argparse.Namespace, output: Output) -> int:
-    events = _events(arguments)
+    _check_record(arguments)
     with compose(settings_of(arguments)) as recommender:
+        events = _events(arguments, output, recommender)
         recommender.record(events)
     output.value({"recorded": len(events)})
     output.text(f"{len(events):,} events recorded")
     return 0
 
 
-def _events(arguments: argparse.Namespace) -> list[Event]:
+def _check_record(arguments: argparse.Namespace) -> None:
     if (arguments.file is None) == (arguments.user is None) or (arguments.user is None) != (arguments.item is None):
         raise InvalidDataError("the event is missing or given twice", "give a user and an item, or --file")
+
+
+def _events(arguments: argparse.Namespace, output: Output, recommender: Recommender) -> list[Event]:
     if arguments.file is None:
-        user, item = id_of(arguments.user, arguments), id_of(arguments.item, arguments)
+        user = id_of(arguments.user, "users", arguments, recommender)
+        item = id_of(arguments.item, "items", arguments, recommender)
         return [Event(user, item, _time(arguments), arguments.rating, arguments.kind)]
-    rows = read_rows(arguments.file, ("user_id", "item_id"), text=arguments.string_ids)
-    unknown = sorted({name for row in rows for name in row} - {*_FIELDS})
-    if unknown:
-        raise InvalidDataError(f"{arguments.file} has the columns {unknown}", f"events have {', '.join(_FIELDS)}")
-    return [Event(**row) for row in rows]
+    data = read_table(arguments.file, "interactions", arguments, recommender)
+    if data.unused_columns:
+        raise InvalidDataError(
+            f"{arguments.file} has the columns {list(data.unused_columns)}", f"events have {', '.join(_FIELDS)}"
+        )
+    output.notices(data)
+    return list(data.events())
 
 
 def _time(arguments: argparse.Namespace) -> float | None:
@@ -72,11 +80,10 @@ def _undo(arguments: argparse.Namespace, output: Output) -> int:
     conditions = (arguments.item, arguments.kind, arguments.time)
     if arguments.all == any(each is not None for each in conditions):
         raise InvalidDataError("it is not clear which events to remove", "give an item, --kind or --time; or --all")
-    items = None if arguments.item is None else [id_of(arguments.item, arguments)]
     with compose(settings_of(arguments)) as recommender:
-        removed = recommender.delete_events(
-            id_of(arguments.user, arguments), items, kinds=arguments.kind, time=_time(arguments)
-        )
+        item = None if arguments.item is None else id_of(arguments.item, "items", arguments, recommender)
+        user = id_of(arguments.user, "users", arguments, recommender)
+        removed = recommender.delete_events(user, item, kinds=arguments.kind, time=_time(arguments))
     output.value({"removed": removed})
     output.text(f"{removed:,} events removed")
     return 0
@@ -94,8 +101,8 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
 
 
 def _history(arguments: argparse.Namespace, output: Output) -> int:
-    key = id_of(arguments.user, arguments)
     with compose(settings_of(arguments)) as recommender:
+        key = id_of(arguments.user, "users", arguments, recommender)
         events = recommender.metadata_store.recent_events([key], arguments.k)[key]
     rows = [{name: getattr(event, name) for name in _FIELDS} for event in events]
     output.value({"user_id": key, "events": rows})
@@ -105,7 +112,7 @@ def _history(arguments: argparse.Namespace, output: Output) -> int:
 
 def _forget(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
-        receipt = recommender.forget_user(id_of(arguments.user, arguments))
+        receipt = recommender.forget_user(id_of(arguments.user, "users", arguments, recommender))
     output.value(asdict(receipt))
     output.text(f"Removed the profile: {'yes' if receipt.profile else 'there was none'}; events: {receipt.events:,}")
     output.text("A keyed hash of the id is kept, so that older data does not bring the user back.")

@@ -6,8 +6,6 @@ import argparse
 import json
 from typing import Any
 
-from rich.markup import escape
-
 from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
@@ -110,9 +108,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
-    for notice in (*data.notices, *data.warnings):
-        output.text(escape(f"note: {notice}"))
-    with compose(settings, encoder, reranker) as recommender:
+    with output.noticed(data), compose(settings, encoder, reranker) as recommender:
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, json_object, read_rows, settings_of
+from vecrec.cli.arguments import Command, add_id_type, add_stores, id_of, json_object, read_table, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
+from vecrec.recommender import Recommender
 from vecrec.types import Item, User
 
 __all__ = ["COMMANDS"]
@@ -22,32 +22,45 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", help="the id of one, with --record")
     parser.add_argument("--record", metavar="JSON", help='its features, such as \'{"title": "Heat", "year": 1995}\'')
     parser.add_argument(
-        "--file", type=Path, metavar="FILE", help="instead: Parquet, CSV or JSON lines with item_id or user_id"
+        "--file", type=Path, metavar="FILE", help="instead: Parquet, CSV, TSV or JSON lines, one row each"
     )
     add_id_type(parser)
     add_stores(parser)
 
 
 def _upsert(arguments: argparse.Namespace, output: Output) -> int:
-    records = _records(arguments)
+    given = (arguments.file, arguments.id)
+    if (given[0] is None) == (given[1] is None) or (arguments.id is None) != (arguments.record is None):
+        raise InvalidDataError("the records are missing or given twice", "give an id and --record, or --file")
     with compose(settings_of(arguments)) as recommender:
-        if arguments.what == "items":
-            recommender.upsert_items([Item(key, record) for key, record in records])
-        else:
-            recommender.upsert_users([User(key, record) for key, record in records])
-    output.value({"written": len(records)})
-    output.text(f"{len(records):,} {arguments.what} written")
+        written = (_upsert_items if arguments.what == "items" else _upsert_users)(arguments, recommender)
+    output.value({"written": written})
+    output.text(f"{written:,} {arguments.what} written")
     return 0
 
 
-def _records(arguments: argparse.Namespace) -> list[tuple[Id, Mapping[str, Any]]]:
-    if (arguments.file is None) == (arguments.id is None) or (arguments.id is None) != (arguments.record is None):
-        raise InvalidDataError("the records are missing or given twice", "give an id and --record, or --file")
-    if arguments.file is not None:
-        column = f"{arguments.what[:-1]}_id"
-        rows = read_rows(arguments.file, (column,), text=arguments.string_ids)
-        return [(row[column], {name: row[name] for name in row if name != column}) for row in rows]
-    return [(id_of(arguments.id, arguments), json_object(arguments.record, "--record"))]
+def _upsert_items(arguments: argparse.Namespace, recommender: Recommender) -> int:
+    if arguments.file is None:
+        items = [Item(*_one(arguments, "items", recommender))]
+    else:
+        items = list(read_table(arguments.file, "items", arguments, recommender).items())
+    recommender.upsert_items(items)
+    return len(items)
+
+
+def _upsert_users(arguments: argparse.Namespace, recommender: Recommender) -> int:
+    if arguments.file is None:
+        users = [User(*_one(arguments, "users", recommender))]
+    else:
+        users = list(read_table(arguments.file, "users", arguments, recommender).users())
+    recommender.upsert_users(users)
+    return len(users)
+
+
+def _one(
+    arguments: argparse.Namespace, side: Literal["items", "users"], recommender: Recommender
+) -> tuple[Id, dict[str, Any]]:
+    return id_of(arguments.id, side, arguments, recommender), json_object(arguments.record, "--record")
 
 
 COMMANDS = (Command("upsert", "Add or replace items or users.", _add, _upsert),)

@@ -82,6 +82,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             max_history=settings.max_history,
             refresh_seconds=settings.refresh_seconds,
             feedback=settings.feedback,
+            timeout=settings.request_seconds or None,
         )
         stack.pop_all()
     return recommender

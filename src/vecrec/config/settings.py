@@ -71,6 +71,8 @@ class Settings:
     """The most events read for one user."""
     refresh_seconds: float = 1.0
     """How often to look for a release that another process has made live."""
+    request_seconds: float = 0.0
+    """How long the stores may take in all for one recommendation; 0 for the sum of their own timeouts."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
@@ -100,7 +102,7 @@ class Settings:
     """The most items that one request may ask for."""
     max_batch: int = 1_000
     """The most items, users, events or ids in one request."""
-    max_in_flight: int = 256
+    max_in_flight: int = 512
     """The most requests answered at a time, counted once their bodies are in; more are refused with 503."""
     rate_per_minute: int = 0
     """The most requests of one client a minute, by key or address, in bursts of a sixth of it; 0 for no limit."""
@@ -163,9 +165,9 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "port": 0, "max_body_bytes": 1, "max_header_bytes": 1024, "max_k": 1,
-    "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0, "wrong_keys_per_minute": 0, "body_seconds": 0.001,
-    "shutdown_seconds": 0,
+    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "port": 0, "max_body_bytes": 1,
+    "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
+    "wrong_keys_per_minute": 0, "body_seconds": 0.001, "shutdown_seconds": 0,
 }  # fmt: skip
 
 

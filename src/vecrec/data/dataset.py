@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any, Literal, TypeVar
 
@@ -83,6 +83,8 @@ class Dataset:
     """The meaning of kinds and ratings."""
     as_of: float
     """The time at which the data was taken, in seconds since 1970."""
+    unused_columns: tuple[str, ...]
+    """The columns of the interactions that have no meaning here."""
     notices: tuple[Notice, ...]
     """Assumptions, such as a column that was recognised by a common name."""
     user_ids: list[Id]
@@ -124,7 +126,7 @@ class Dataset:
         user_side = Side.read(log, user_frame, "user", self.schema, ids)
         self.item_ids, self.item_records = item_side.ids, item_side.records
         self.user_ids, self.user_records = user_side.ids, user_side.records
-        self._unused, self._given = log.frame.unused, (item_frame is not None, user_frame is not None)
+        self.unused_columns, self._given = log.frame.unused, (item_frame is not None, user_frame is not None)
         self._events = EventLog.of(
             user_side.codes,
             item_side.codes,
@@ -223,6 +225,10 @@ class Dataset:
     def is_target(self) -> NDArray[np.bool_]:
         """Which events are targets, shape (n_events,), by the policy."""
         return self._events.by_policy(self._policy.is_target)
+
+    def is_consumed(self, kinds: Collection[str] | None = None) -> NDArray[np.bool_]:
+        """Which events mean that their item is consumed, shape (n_events,), by the policy or by these kinds."""
+        return self._events.by_policy(partial(self._policy.is_consumed, consumed=kinds))
 
     @cached_property
     def is_positive(self) -> NDArray[np.bool_]:
@@ -327,7 +333,7 @@ class Dataset:
             *notices.unrated_notices(self.ratings, low),
             *notices.id_notices("user", self.user_ids),
             *notices.id_notices("item", self.item_ids),
-            *notices.unused_notices(self._unused),
+            *notices.unused_notices(self.unused_columns),
             *notices.record_notices("items", self.item_records, items, self._given[0]),
             *notices.record_notices("users", self.user_records, users, self._given[1]),
         ]

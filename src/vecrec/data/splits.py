@@ -53,7 +53,11 @@ class Split:
 
 
 def leave_last_out(data: Dataset) -> Split:
-    """Test on each user's last event, validate on the last but one, train on the rest.
+    """Test on each user's last target, validate on the last but one, train on the rest.
+
+    A target is an event that the feedback policy of the data counts as one (see `Dataset.is_target`): without kinds and
+    negative ratings, any event. Events after the last target are in the test too, and not measured; those between the
+    two in validation.
 
     Events of a user that times do not tell apart are in the order that `Dataset` describes: drawn, so that the held-out
     ones are at random, unless it was declared that the rows are in order. A user with a single event is
@@ -185,9 +189,15 @@ def _split(
 
 
 def _last_two(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which events are the last but one of their users, and which the last."""
-    ends, counts = data.user_offsets[1:], np.diff(data.user_offsets)
-    return _mask(data, ends[counts >= 2] - 2), _mask(data, ends[counts >= 1] - 1)
+    """Which events are from the last but one target of their users on, and which from the last one on."""
+    last, before = np.full((2, data.n_users), data.n_events)
+    rows = np.flatnonzero(data.is_target & data.is_positive)
+    last[data.user_codes[rows]] = rows  # of several rows of one user the last counts
+    rows = rows[rows != last[data.user_codes[rows]]]
+    before[data.user_codes[rows]] = rows
+    places = np.arange(data.n_events)
+    test = places >= last[data.user_codes]
+    return (places >= before[data.user_codes]) & ~test, test
 
 
 def _mask(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 from vecrec.encoders.base import Encoder
+from vecrec.learning.events import LearningReport
 
 if TYPE_CHECKING:
     from vecrec.encoders.combined.encoder import CombinedEncoder, ensemble
@@ -21,6 +22,7 @@ __all__ = [
     "EASEEncoder",
     "EASESettings",
     "Encoder",
+    "LearningReport",
     "LinearSequenceEncoder",
     "LinearSequenceSettings",
     "PopularityEncoder",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,10 +13,13 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.validation import sequence_of
+from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.base import FittedPart
-from vecrec.progress import ProgressLike, showing
+from vecrec.learning.events import LearningReport
+from vecrec.learning.sketch import PairSketch
+from vecrec.progress import ProgressLike, Step, showing
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress
 
 __all__ = ["Encoder"]
+
+_SKETCH = "learnt_from.npy"
 
 
 class Encoder(FittedPart):
@@ -36,13 +43,32 @@ class Encoder(FittedPart):
     - An unknown or missing id, feature or history is not an error: what is known decides. An unknown
       visitor gets a vector.
     - A feature value outside its schema (another type; a value outside a closed list) is refused.
+    - Nothing is learnt from an unknown order of events (`vecrec.data.Dataset.order`): the rows may stand in any order,
+      and an encoder fitted on such data reads histories as sets, also after ``load``.
     - Equal data, settings and seed give equal vectors, in every process, whatever its PYTHONHASHSEED.
     - ``save`` and ``load`` keep the vectors. Files hold no pickle, and ``load`` does not import the training framework.
     - ``fingerprint`` changes when, and only when, the vectors would.
+    - The parts of ``explain_user`` and their residual add up to the user's vector; an event that says nothing has no
+      part or one of zero, and an encoder that calls its parts exact leaves no residual.
     """
 
     name: ClassVar[str]
     """Its name in the entry point group ``vecrec.encoders``, by which a release finds the class again."""
+    learnt_from: PairSketch | None = None
+    """A sketch of the users and items of the events that it was fitted on; ``None`` where that is unknown. An
+    evaluation notices by it a model that knows the answers."""
+
+    learning_report: LearningReport | None = None
+    """What the last `fit` learnt from; ``None`` for an encoder that was loaded."""
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether events count by the weights of the feedback policy. An encoder that keeps this promise overrides it.
+
+        The promise: an item whose events weigh more ranks higher, and weights that are all multiplied by one number
+        change nothing.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -69,7 +95,8 @@ class Encoder(FittedPart):
 
         Args:
             data: Interactions, items and users.
-            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
+            progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence. The first step, of
+                the stage ``"fit"``, is the `learning_report`.
 
         Raises:
             InvalidDataError: for a data set without events.
@@ -77,8 +104,28 @@ class Encoder(FittedPart):
         if data.n_events == 0:
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
-            self._fit(self._learnable(data), show)
+            learnable = self._learnable(data)
+            report = LearningReport.of(learnable, data.n_events, reads_weights=self.reads_weights)
+            show(Step("fit", report.n_events, report.n_given, report.assumptions))
+            self._fit(learnable, show)
+            self.learning_report = report
+            self.learnt_from = PairSketch.of(data)
         return self
+
+    def save(self, directory: str | Path) -> None:
+        """Write what was learnt, and the sketch of what it was learnt from; see `FittedPart.save`."""
+        super().save(directory)
+        if self.learnt_from is not None:
+            np.save(Path(directory) / _SKETCH, self.learnt_from.to_bytes(), allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` has written; see `FittedPart.load`."""
+        loaded = super().load(directory)
+        path = Path(directory) / _SKETCH
+        if path.exists():
+            loaded.learnt_from = PairSketch.from_bytes(_read_sketch(path))
+        return loaded
 
     def _learnable(self, data: Dataset) -> Dataset:
         """The data set with the events to learn from: the positive ones.
@@ -120,6 +167,25 @@ class Encoder(FittedPart):
             self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
 
+    def explain_user(self, user: User) -> UserParts:
+        """What a user's vector is made of: parts by event, by feature and the like, whose sum is the vector.
+
+        The inner product of a part with an item's vector is its share of the item's score. By default parts are found
+        by asking `encode_users` for the user with less and less of what is known; an encoder whose vector is a sum
+        overrides ``_explain_user`` and tells its terms. What the parts lack to the vector is computed here.
+
+        Raises:
+            InvalidDataError: for something else than a user, or a feature value outside the schema.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        whole = self.encode_users([user])[0]
+        found = self._explain_user(user)
+        self._checked(found.vectors, len(found.parts))
+        return named(replace(found, residual=whole - found.vectors.sum(axis=0)), self.name)
+
+    def _explain_user(self, user: User) -> UserParts:
+        return by_permutations(self.encode_users, user, self.knows)
+
     def knows(self, item_id: Id) -> bool:
         """Whether an event with this item, in a user's history, can change the user's vector.
 
@@ -150,3 +216,10 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
+
+
+def _read_sketch(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.uint8)
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(f"{path} is damaged ({error})", "save the encoder again") from error

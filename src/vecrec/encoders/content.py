@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import dimension, integer
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
 from vecrec.learning.events import event_weights, weighted_popularity
@@ -39,10 +40,10 @@ class ContentEncoder(Encoder):
     - **Items.** Every value of a categorical feature, every word of a text and every neighbourhood of a number has a
       direction that is derived from its name and the seed by a hash, so equal values meet in every process. An item's
       vector is their sum, with a little of the id's own direction, scaled to length 1.
-    - **Users.** The mean of the vectors of the items in the history, the latest counting most and those rated below
-      the middle against; and for each value of the profile, the mean of what people with that value chose. A visitor
-      gets the mean of everything that was chosen. In these means events count by their weights. The id of a
-      user says nothing.
+    - **Users.** The mean of the vectors of the items in the history, those rated below the middle counting against,
+      and the latest most where the order of events is known; and for each value of the profile, the mean of what people
+      with that value chose. A visitor gets the mean of everything that was chosen. In these means of the data events
+      count by their weights. The id of a user says nothing.
 
     It needs no training framework, learns in one pass and is the reference that trained encoders are compared with.
 
@@ -63,6 +64,7 @@ class ContentEncoder(Encoder):
         self._learnt: Schema | None = None
         self._edges: dict[str, list[float]] = {}  # of each numeric feature, by "item year" or "user age"
         self._middle: float | None = None  # the middle rating
+        self._ordered = True  # whether the order of a history counts
         self._items: dict[Id, int] = {}  # rows of _item_vectors
         self._tokens: dict[str, int] = {}  # rows of _token_vectors
         self._item_vectors = self._token_vectors = np.zeros((0, dim), np.float32)
@@ -72,6 +74,11 @@ class ContentEncoder(Encoder):
     @override
     def dim(self) -> int:
         return self._dim
+
+    @property
+    @override
+    def reads_weights(self) -> bool:
+        return True
 
     @property
     @override
@@ -85,7 +92,7 @@ class ContentEncoder(Encoder):
         schema = data.schema
         sides = [("item", f, data.item_features) for f in schema.items]
         sides += [("user", f, data.user_features) for f in schema.users]
-        self._learnt = schema
+        self._learnt, self._ordered = schema, data.order != "unknown"
         self._edges = {f"{side} {f.name}": edges(read(f.name)) for side, f, read in sides if f.kind == "numeric"}
         rated = np.empty(0) if data.ratings is None else data.ratings[~np.isnan(data.ratings)]
         self._middle = float(np.median(rated)) if len(rated) else None
@@ -133,17 +140,53 @@ class ContentEncoder(Encoder):
         return vectors
 
     @override
+    def _explain_user(self, user: User) -> UserParts:
+        """The terms of the sums, for the lengths that they have for this user."""
+        whole = self._history(user.history) + _PROFILE_WEIGHT * self._profile(user.features)
+        if not whole.any():
+            return collected({Part("base"): self._mean}, self._dim)
+        parts = _scaled(self._event_terms(user.history), 1.0)
+        parts |= _scaled(self._profile_terms(user.features), _PROFILE_WEIGHT)
+        length = float(np.linalg.norm(whole))
+        return collected(
+            {part: (vector / length).astype(np.float32) for part, vector in parts.items()}, self._dim, "linearised"
+        )
+
+    def _event_terms(self, history: Sequence[Event]) -> dict[Part, Floats]:
+        found: dict[Part, Floats] = {}
+        weight = 1.0
+        for place in reversed(range(len(history))):
+            row = self._items.get(history[place].item_id)
+            if row is not None:
+                found[Part("event", place=place)] = weight * self._sign(history[place]) * self._item_vectors[row]
+                weight *= _DECAY if self._ordered else 1.0
+        return dict(reversed(found.items()))
+
+    def _profile_terms(self, record: Mapping[str, JSON]) -> dict[Part, Floats]:
+        found: dict[Part, Floats] = {}
+        for feature in self.schema.users:
+            known = [(t, w) for t, w in tokens("user", [feature], record, self._edges) if t in self._tokens]
+            if known:
+                total = sum(w * self._token_vectors[self._tokens[token]].astype(np.float64) for token, w in known)
+                found[Part("feature", feature=feature.name)] = np.asarray(total)
+        return found
+
+    @override
     def knows(self, item_id: Id) -> bool:
         return item_id in self._items
 
     def _history(self, history: Iterable[Event]) -> Floats:
+        read = [(self._items[event.item_id], self._sign(event)) for event in history if event.item_id in self._items]
+        decay = _DECAY if self._ordered else 1.0
         total = np.zeros(self._dim)
-        for event in history:
-            row = self._items.get(event.item_id)
-            if row is not None:
-                disliked = event.rating is not None and self._middle is not None and event.rating < self._middle
-                total = _DECAY * total + (_DISLIKE if disliked else 1.0) * self._item_vectors[row]
+        # A set has one order, so that sums are rounded alike.
+        for row, sign in read if self._ordered else sorted(read):
+            total = decay * total + sign * self._item_vectors[row]
         return unit(total)
+
+    def _sign(self, event: Event) -> float:
+        disliked = event.rating is not None and self._middle is not None and event.rating < self._middle
+        return _DISLIKE if disliked else 1.0
 
     def _profile(self, record: Mapping[str, JSON]) -> Floats:
         total = np.zeros(self._dim)
@@ -168,6 +211,7 @@ class ContentEncoder(Encoder):
         loaded = cls(values["dim"], values["seed"])
         loaded._learnt = Schema.from_json(values["schema"])
         loaded._edges, loaded._middle = values["edges"], values["middle"]
+        loaded._ordered = values.get("ordered", True)
         loaded._items = {key: row for row, key in enumerate(values["items"])}
         loaded._tokens = {token: row for row, token in enumerate(values["tokens"])}
         loaded._item_vectors, loaded._token_vectors = arrays["items"], arrays["tokens"]
@@ -191,7 +235,14 @@ class ContentEncoder(Encoder):
 
     def _settings(self) -> dict[str, Any]:
         known = {"dim": self._dim, "seed": self.seed, "edges": self._edges, "middle": self._middle}
+        known |= {} if self._ordered else {"ordered": False}
         return known | {"items": list(self._items), "tokens": list(self._tokens)}
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:
         return {"items": self._item_vectors, "tokens": self._token_vectors, "mean": self._mean}
+
+
+def _scaled(terms: Mapping[Part, Floats], weight: float) -> dict[Part, Floats]:
+    """Terms scaled so that their sum has the length ``weight``, or is zero."""
+    length = float(np.linalg.norm(sum(terms.values()))) if terms else 0.0
+    return {part: vector * (weight / length) for part, vector in terms.items()} if length > 0 else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,10 +15,13 @@ from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import integer, number
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.algebra import Factor, leading_vectors
+from vecrec.learning.events import weighted_popularity
 from vecrec.learning.feature_map import FeatureMap
+from vecrec.learning.sets import SomeSets, UserSets
 from vecrec.learning.settings import Settings
 from vecrec.progress import Step
 from vecrec.types import Event, Item, User
@@ -30,18 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["EASEEncoder", "EASESettings"]
 
 Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 
 _ACTIVITY_POWER = 0.5
 """How much less a user with many items counts: by their number to the power of minus this."""
 
 _POPULARITY_POWER = 0.4
 """How much less a popular item's errors count in the reduction, each: by its users to the power of minus this."""
-
-_MOST_USERS = 50_000
-"""Users, at most, whom the items that go together are learnt from."""
-
-_USERS_AT_A_TIME = 2_000
 
 _FEATURE_RIDGE = 10.0
 """How many items must share a feature before it says half of what it could."""
@@ -64,7 +61,7 @@ class EASESettings(Settings):
     """How many items, the most popular ones, are read in a history and take part in the closed form, whose memory is
     that of four squares of so many floats. The others are predicted all the same."""
     history: int = 1000
-    """How many of a user's last events are read."""
+    """How many of a user's last events are read; all of them where the order of events is unknown."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in {"ridge": (1e-6, 1e9), "popularity": (0, 1e6)}.items():
@@ -82,7 +79,9 @@ class EASEEncoder(Encoder):
     - **Learning.** Each item is predicted from the others that the same user has, by the ridge regression without a
       diagonal that Steck describes in *Embarrassingly Shallow Autoencoders for Sparse Data* (2019), where a user
       with many items counts less for each. It is solved, not trained, in NumPy alone, and brought into ``dim``
-      dimensions by a truncated SVD of the scores. About ten seconds for a million events.
+      dimensions by a truncated SVD of the scores. About ten seconds for a million events. Where events weigh, the
+      weight of the heaviest event is predicted instead of 1, from the same ones: Steck's derivation by Lagrange's
+      multipliers, for other targets than the ones themselves.
     - **Users.** The sum of a vector for each different item in the history. Order, id and profile say nothing; a user
       without a history gets what is popular.
     - **Items.** An item without events gets a vector from its features.
@@ -111,6 +110,11 @@ class EASEEncoder(Encoder):
     @override
     def dim(self) -> int:
         return self._dim
+
+    @property
+    @override
+    def reads_weights(self) -> bool:
+        return True
 
     @property
     @override
@@ -145,9 +149,23 @@ class EASEEncoder(Encoder):
             vectors[row, :-1] = learnt.tables[self._had(user.history)].sum(axis=0)
         return vectors
 
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        learnt = self._known()
+        vectors = np.zeros((1 + len(user.history), self._dim), np.float32)
+        vectors[0, -1] = 1
+        start = max(0, len(user.history) - self.settings.history) if learnt.ordered else 0
+        latest = {event.item_id: place for place, event in enumerate(user.history[start:], start)}
+        parts = {Part("base"): vectors[0]}
+        for key, place in latest.items():
+            if key in self._places:
+                vectors[1 + place, :-1] = learnt.tables[self._places[key]]
+                parts[Part("event", place=place)] = vectors[1 + place]
+        return collected(parts, self._dim)
+
     def _had(self, history: Sequence[Event]) -> list[int]:
         """The different known items, ascending, so that the order changes nothing, not even the rounding."""
-        latest = history[-self.settings.history :]
+        latest = history[-self.settings.history :] if self._known().ordered else history
         return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
 
     @override
@@ -182,7 +200,8 @@ class EASEEncoder(Encoder):
                 f"{directory} has arrays of the shapes {found}, not {shapes}", "save the encoder again"
             )
         features = FeatureMap.from_json("item", schema.items, values["features"], arrays["features"])
-        loaded._adopt(_Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], features))
+        ordered = values.get("ordered", True)
+        loaded._adopt(_Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], features, ordered))
         return loaded
 
     @override
@@ -203,6 +222,7 @@ class EASEEncoder(Encoder):
     def _values(self) -> dict[str, Any]:
         learnt = self._known()
         return {
+            **({} if learnt.ordered else {"ordered": False}),
             "dim": self._dim,
             "settings": self.settings.to_json(),
             "items": learnt.item_ids,
@@ -224,54 +244,18 @@ class _Learnt:
     """The items' vectors, shape (n_items, dim)."""
     features: FeatureMap
     """The vector of an item without events."""
+    ordered: bool = True
+    """Whether the order of the events was known, so that some of them are the latest."""
 
     def arrays(self) -> dict[str, Array]:
         """Everything that is an array, by name."""
         return {"tables": self.tables, "vectors": self.vectors, "features": self.features.table}
 
 
-class _Sets:
-    """Who had which items, in any order: items with events are numbered without gaps."""
-
-    def __init__(self, data: Dataset, exact_items: int) -> None:
-        self.met = np.flatnonzero(data.popularity())
-        events = np.searchsorted(self.met, data.item_codes).astype(np.int64)
-        pairs = np.unique(data.user_codes.astype(np.int64) * len(self.met) + events)
-        self._users, self._items = np.divmod(pairs, len(self.met))
-        _, self._offsets = np.unique(self._users, return_index=True)
-        self._offsets = np.append(self._offsets, len(pairs))
-        self.counts = np.bincount(self._items)
-        """How many users have each item."""
-        self.exact = np.sort(np.argsort(-self.counts, kind="stable")[:exact_items])
-        """The items that are read, ascending."""
-        self._rows = np.full(len(self.met), -1)
-        self._rows[self.exact] = np.arange(len(self.exact))
-        self._chosen = evenly_spaced(len(self._offsets) - 1, _MOST_USERS)
-
-    def __iter__(self) -> Iterator[tuple[Array, Codes, Codes]]:
-        """Some users at a time: ones for what they had of the exact items, and all that they had, by row and item.
-
-        Everybody's ones are small where they have many items.
-        """
-        for start in range(0, len(self._chosen), _USERS_AT_A_TIME):
-            users = self._chosen[start : start + _USERS_AT_A_TIME]
-            sizes = self._offsets[users + 1] - self._offsets[users]
-            rows = np.repeat(np.arange(len(users)), sizes)
-            within = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-            items = self._items[self._offsets[users][rows] + within]
-            read = self._rows[items]
-            ones = np.zeros((len(users), len(self.exact)), np.float32)
-            ones[rows[read >= 0], read[read >= 0]] = 1
-            ones *= np.sqrt(sizes.astype(np.float32) ** np.float32(-_ACTIVITY_POWER))[:, None]
-            yield ones, rows, items
-
-
 def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress: Progress) -> _Learnt:
-    sets = _Sets(data, settings.exact_items)
+    sets = UserSets(data, settings.exact_items)
     progress(Step("learn", 0, 3, "counting what goes together"))
-    gram = np.zeros((len(sets.exact), len(sets.exact)), np.float32)
-    for ones, _, _ in sets:
-        gram += ones.T @ ones
+    gram, wanted = _products(sets)
     progress(Step("learn", 1, 3, "solving"))
     matrix = gram.copy()
     matrix[np.diag_indices(len(gram))] += np.float32(settings.ridge * gram.trace() / len(gram))
@@ -279,7 +263,8 @@ def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress:
         factor = Factor(matrix)
     except np.linalg.LinAlgError as error:
         raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
-    tables, vectors = _reduced(factor, gram, sets.counts[sets.exact], dim - 1, seed)
+    tables, vectors = _reduced(factor, gram, wanted, sets.worth[sets.exact], dim - 1, seed=seed)
+    del wanted
     progress(Step("learn", 2, 3, "predicting the other items"))
     everything = np.zeros((len(sets.met), dim), np.float32)
     everything[:, :-1] = _others(sets, factor, gram, tables)
@@ -287,23 +272,57 @@ def _learn(data: Dataset, dim: int, seed: int, settings: EASESettings, progress:
     read = np.zeros((len(sets.met), dim - 1), np.float32)
     read[sets.exact] = tables
     _scale(sets, read, everything[:, :-1])
-    everything[:, -1] = settings.popularity * np.log1p(data.popularity()[sets.met])
+    everything[:, -1] = settings.popularity * np.log1p(weighted_popularity(data)[sets.met])
     records = [data.item_records[code] for code in sets.met.tolist()]
     features = FeatureMap.learn("item", data.schema.items, records, everything, _FEATURE_RIDGE)
     progress(Step("learn", 3, 3))
-    return _Learnt(data.schema, [data.item_ids[code] for code in sets.met.tolist()], read, everything, features)
+    item_ids = [data.item_ids[code] for code in sets.met.tolist()]
+    return _Learnt(data.schema, item_ids, read, everything, features, data.order != "unknown")
 
 
-def _reduced(factor: Factor, gram: Array, counts: Codes, dim: int, seed: int) -> tuple[Array, Array]:
+def _products(sets: UserSets) -> tuple[Array, Array | None]:
+    """``X'X`` and ``X'Y`` of the exact items, the latter ``None`` where it is the same, shape (n_exact, n_exact)."""
+    gram = np.zeros((len(sets.exact), len(sets.exact)), np.float32)
+    wanted = np.zeros_like(gram) if sets.weighted else None
+    for some in sets:
+        ones = some.ones * _activity(some)
+        gram += ones.T @ ones
+        if wanted is not None:
+            wanted += ones.T @ (some.worth * _activity(some))
+    return gram, wanted
+
+
+def _activity(some: SomeSets) -> Array:
+    """How much the ones of each user count, shape (n_users, 1): less where the user has many."""
+    counts: Array = np.sqrt(some.sizes.astype(np.float32) ** np.float32(-_ACTIVITY_POWER))[:, None]
+    return counts
+
+
+def _regression(factor: Factor, wanted: Array | None) -> Array:
+    """The weights B of the regression without a diagonal, shape (n_exact, n_exact).
+
+    With P for ``(X'X + ridge I)^-1``, Lagrange's multipliers of the diagonal make it ``P X'Y - P diag(p)``, where p
+    makes the diagonal zero. Where Y is X, that is ``-P / diag(P)`` outside of the diagonal.
+    """
+    inverse: Array = factor.solve(np.eye(len(factor), dtype=np.float32))
+    if wanted is None:
+        weights: Array = inverse / -np.diag(inverse)
+    else:
+        weights = factor.solve(wanted)
+        weights -= inverse * np.divide(np.diag(weights), np.diag(inverse), dtype=np.float32)
+    weights[np.diag_indices(len(weights))] = 0
+    return weights
+
+
+def _reduced(
+    factor: Factor, gram: Array, wanted: Array | None, worth: NDArray[Any], dim: int, *, seed: int
+) -> tuple[Array, Array]:
     """Tables and item vectors whose product is the weights B of the regression, as nearly as ``dim`` allows.
 
     What is small is the difference in the users' scores, popular items' errors weighing less.
     """
-    inverse: Array = factor.solve(np.eye(len(gram), dtype=np.float32))
-    weights: Array = inverse / -np.diag(inverse)
-    weights[np.diag_indices(len(gram))] = 0
-    del inverse
-    damped = counts[:, None].astype(np.float32) ** np.float32(-_POPULARITY_POWER)
+    weights = _regression(factor, wanted)
+    damped = np.maximum(worth, 1)[:, None].astype(np.float32) ** np.float32(-_POPULARITY_POWER)
 
     def multiply(right: Array) -> Array:
         product: Array = damped * (weights.T @ (gram @ (weights @ (damped * right))))
@@ -315,7 +334,7 @@ def _reduced(factor: Factor, gram: Array, counts: Codes, dim: int, seed: int) ->
     return weights @ (damped * leading), leading / damped
 
 
-def _others(sets: _Sets, factor: Factor, gram: Array, tables: Array) -> Array:
+def _others(sets: UserSets, factor: Factor, gram: Array, tables: Array) -> Array:
     """The vectors of all items as those outside the closed form get them, shape (n_items, dim).
 
     The plain ridge regression of an item y on the items read, ``(X'X + ridge I)^-1 X'y``, brought into the dimensions
@@ -326,22 +345,22 @@ def _others(sets: _Sets, factor: Factor, gram: Array, tables: Array) -> Array:
         return found
     seen = gram @ tables
     solved = factor.solve(seen)
-    for ones, rows, items in sets:
-        # The ones of y are as small as those of X, which are of a length that is the same along a row.
-        small = ones.max(axis=1, keepdims=True)
-        np.add.at(found, items, (ones @ solved * small)[rows])
+    for some in sets:
+        # The weights of y count as little as the ones of X.
+        known = some.ones @ solved * _activity(some) ** 2
+        np.add.at(found, some.items, known[some.rows] * some.weights[:, None])
     # Dimensions that a small catalogue does not need have no inverse.
     inverse = np.linalg.pinv((tables.T @ seen).astype(np.float64), rcond=1e-9, hermitian=True)
     projected: Array = (found @ inverse).astype(np.float32)
     return projected
 
 
-def _scale(sets: _Sets, tables: Array, vectors: Array) -> None:
+def _scale(sets: UserSets, tables: Array, vectors: Array) -> None:
     """Make a user's scores of a standard deviation of 1, and both sides of one length, in place."""
     spread, long = [], []
     read = tables[sets.exact]
-    for ones, _, _ in sets:
-        users = np.sign(ones[evenly_spaced(len(ones), 200)]) @ read
+    for some in sets:
+        users = some.ones[evenly_spaced(len(some.ones), 200)] @ read
         spread.append((users @ vectors.T).std(axis=1).mean())
         long.append(np.sqrt((users**2).sum(axis=1).mean()))
     wide = np.sqrt((vectors**2).sum(axis=1).mean())

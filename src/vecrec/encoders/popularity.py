@@ -12,6 +12,7 @@ from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.events import weighted_popularity
@@ -44,6 +45,11 @@ class PopularityEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return True
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._learnt is not None
 
@@ -61,6 +67,10 @@ class PopularityEncoder(Encoder):
     @override
     def _encode_users(self, users: Sequence[User]) -> NDArray[np.float32]:
         return np.tile(np.array([1, 0], np.float32), (len(users), 1))
+
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        return collected({Part("base"): np.array([1, 0], np.float32)}, 2)
 
     @override
     def _save(self, directory: Path) -> None:

@@ -14,10 +14,12 @@ from vecrec._internal.batching import batched
 from vecrec._internal.exact import count_reaching
 from vecrec._internal.validation import instance
 from vecrec.data import Dataset
+from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
+from vecrec.evaluation.protocols import only_targets
 from vecrec.evaluation.ranking import Ranking
 from vecrec.evaluation.results import Evaluation
-from vecrec.evaluation.runner import accuracy, check_depths, notes_on_seen
+from vecrec.evaluation.runner import accuracy, check_depths, notes_on_known, notes_on_seen
 from vecrec.feedback import Taste
 from vecrec.filters import Filter
 from vecrec.ids import Id
@@ -41,7 +43,7 @@ class LiveEvaluation(Evaluation):
 
     - ``found``: among the first k recommendations.
     - ``missing``: the catalogue has no vector or no record of it.
-    - ``seen``: the user's stored events contain it, so it was excluded; never with ``exclude_seen=False``.
+    - ``seen``: the user has consumed it, so it was excluded; with ``exclude_seen=False`` only where they dislike it.
     - ``filter``: it does not pass the filter.
     - ``popularity``: popularity served, because the user is unknown or the vector store did not answer.
     - ``index``: an exact search would have had it among the first k, the index did not.
@@ -83,10 +85,12 @@ class LivePath:
     """Recommends in the order of the vectors: without the second stage and the penalty for dislikes."""
     reranked: bool
     """Whether there is a second stage."""
+    encoder: Encoder
+    """What the release's vectors come from."""
     where: Filter | None = None
     """The filter under which items are served."""
     exclude_seen: bool = True
-    """Whether items in the stored events of a user are excluded, by `serve` and `retrieve` too."""
+    """Whether the consumed items of `read_users` are excluded, by `serve` and `retrieve` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,9 @@ class _Asked:
     held: Mapping[Id, Entry]
     """The entries of the targets that the collection holds."""
 
-    def seen_by(self) -> list[frozenset[Id]]:
-        """The items that are left out for each user: consumed or disliked ones."""
-        return [taste.consumed.union(taste.disliked) for taste in self.users]
+    def seen_by(self, *, consumed: bool = True) -> list[frozenset[Id]]:
+        """The items that each user dislikes and, unless ``consumed`` is false, has consumed."""
+        return [(taste.consumed if consumed else frozenset()).union(taste.disliked) for taste in self.users]
 
 
 def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> LiveEvaluation:
@@ -112,8 +116,9 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
         InvalidDataError: for an invalid k, a test without events, or ids of another type than the stored ones.
     """
     depths = check_depths(k, "k")
-    if instance(test, "test", Dataset).n_events == 0:
-        raise InvalidDataError("the test has no event", "give the events to predict")
+    test = only_targets(instance(test, "test", Dataset))
+    if test.n_events == 0:
+        raise InvalidDataError("the test has no event to predict", "give the events to predict")
     codes = np.flatnonzero(np.diff(test.user_offsets))
     ids = [test.user_ids[code] for code in codes.tolist()]
     targets = [test.item_ids[code] for code in test.item_codes.tolist()]
@@ -133,6 +138,7 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
         "ranked_items": path.vectors.count(path.collection),
         "targets": len(targets),
         "targets_seen": _count_seen(asked),
+        "targets_stored": _count_stored(asked, test),
         "unknown_targets": reasons.count("missing"),
     }
     in_search = _measured(_apart(exact, rows), offsets, depths)
@@ -145,7 +151,11 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
         user_ids=ids,
         counts=counts,
         baselines=(Evaluation("exact search", protocol, *in_search, user_ids=ids, counts=counts),),
-        notes=notes_on_seen(counts, excluded=path.exclude_seen),
+        notes=[
+            *_notes_on_stored(counts, timed=test.times is not None),
+            *notes_on_seen(counts, excluded=path.exclude_seen),
+            *_notes_on_known(path, asked),
+        ],
         fates=_fates((ranks, plain, exact), reasons, depths),
     )
 
@@ -166,6 +176,32 @@ def _measured(
 def _count_seen(asked: _Asked) -> int:
     seen = asked.seen_by()
     return sum(target in seen[row] for target, row in zip(asked.targets, asked.rows.tolist()))
+
+
+def _count_stored(asked: _Asked, test: Dataset) -> int:
+    """How many targets are among the stored events of their users: by item and time, without times by item."""
+    times = [None] * test.n_events if test.times is None else test.times.tolist()
+    held = [
+        {(event.item_id, None if test.times is None else event.time) for event in taste.user.history}
+        for taste in asked.users
+    ]
+    return sum((key, at) in held[row] for key, at, row in zip(asked.targets, times, asked.rows.tolist()))
+
+
+def _notes_on_stored(counts: Mapping[str, int], *, timed: bool) -> list[str]:
+    if not counts["targets_stored"]:
+        return []
+    found = f"{counts['targets_stored']:,} of {counts['targets']:,} targets are stored events already"
+    if not timed:
+        found += ", or repeat one, which only times tell"
+    return [f"{found}: the users' vectors know them, and the live release may; fit and store the training part alone"]
+
+
+def _notes_on_known(path: LivePath, asked: _Asked) -> list[str]:
+    held = [{event.item_id for event in taste.user.history} for taste in asked.users]
+    fresh = [(row, key) for row, key in zip(asked.rows.tolist(), asked.targets) if key not in held[row]]
+    users = [asked.users[row].user.id for row, _ in fresh]
+    return notes_on_known(path.encoder, [key for key in users if key is not None], [key for _, key in fresh])
 
 
 def _check_id_types(path: LivePath, asked: _Asked) -> None:
@@ -216,7 +252,7 @@ def _exact_ranks(path: LivePath, asked: _Asked) -> NDArray[np.int64]:
     none = np.zeros(path.dim, np.float32)
     own = np.einsum("nd,nd->n", queries[rows], np.array([_vector(asked.held.get(key), none) for key in targets]))
     seen: dict[Id, list[int]] = {}
-    for row, items in enumerate(asked.seen_by() if path.exclude_seen else ()):
+    for row, items in enumerate(asked.seen_by(consumed=path.exclude_seen)):
         for item_id in items:
             seen.setdefault(item_id, []).append(row)
     places: dict[Id, list[int]] = {}
@@ -244,12 +280,12 @@ def _batches(path: LivePath, size: int = 500) -> Iterator[list[Entry]]:
 def _reasons(path: LivePath, asked: _Asked, served: Sequence[Recommendations]) -> list[str | None]:
     """Why a search of the vectors cannot find each target; ``None`` where it can."""
     recorded = path.with_record(asked.targets)
-    seen = asked.seen_by()
+    seen = asked.seen_by(consumed=path.exclude_seen)
 
     def reason(target: Id, row: int) -> str | None:
         if target not in asked.held or target not in recorded:
             return "missing"
-        if path.exclude_seen and target in seen[row]:
+        if target in seen[row]:
             return "seen"
         if path.where is not None and not path.where.matches(asked.held[target].attributes):
             return "filter"

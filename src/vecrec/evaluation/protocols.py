@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from vecrec._internal.validation import boolean_mask, choice, instance, integer, mapping
 from vecrec.data import Dataset, Split
 from vecrec.errors import InvalidDataError
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.types import User
 
-__all__ = ["Task", "cold_items", "cold_users", "from_split", "sampled_negatives"]
+__all__ = ["Task", "cold_items", "cold_users", "from_split", "only_targets", "pairs_of", "sampled_negatives"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Task:
     history: Dataset
     """The earlier events of each user: the history that the encoder receives."""
     targets: Dataset
-    """The target events. Every user with a target is measured."""
+    """The target events: of those that are given, the ones that the feedback policy counts as targets, each item of a
+    user once. Every user with a target is measured."""
     candidates: NDArray[np.bool_]
     """Which items are ranked, shape (n_items,)."""
     findable: NDArray[np.bool_]
@@ -38,20 +40,31 @@ class Task:
     pools: NDArray[np.int32] | None = None
     """The codes of the items that are ranked for each measured user, target included, shape (n, p); ``None`` to rank
     all candidates."""
-    exclude_seen: bool = True
-    """Whether seen items are left out of the ranking; ``False`` where people come back to the same item."""
+    exclude_seen: bool | Collection[str] = True
+    """Whether seen items are left out of the ranking; ``False`` where people come back to the same item, or the kinds
+    of events whose items are left out. Disliked items always are."""
 
     def __post_init__(self) -> None:
         for name in ("history", "targets", "seen"):
             _check_same_ids(self.train, getattr(self, name), name)
+        object.__setattr__(self, "targets", only_targets(self.targets))
 
     @property
     def n_targets_seen(self) -> int:
         """The number of targets whose users had the item before."""
-        targets, seen = (
-            part.user_codes.astype(np.int64) * part.n_items + part.item_codes for part in (self.targets, self.seen)
-        )
-        return int(np.isin(targets, seen).sum())
+        return int(np.isin(pairs_of(self.targets), pairs_of(self.left_out(everything=True))).sum())
+
+    def left_out(self, *, everything: bool = False) -> Dataset:
+        """The events whose items are left out of the ranking: of consumed and of disliked items.
+
+        Args:
+            everything: The events of all consumed items, whatever ``exclude_seen`` says.
+        """
+        seen, chosen = self.seen, self.exclude_seen
+        disliked = (seen.signs != 0) & ~seen.is_positive
+        if chosen is False and not everything:
+            return seen.select_events(disliked)
+        return seen.select_events(seen.is_consumed(None if isinstance(chosen, bool) else chosen) | disliked)
 
     @property
     def users(self) -> NDArray[np.int32]:
@@ -59,8 +72,9 @@ class Task:
         return np.flatnonzero(np.diff(self.targets.user_offsets)).astype(np.int32)
 
     def visitors(self, codes: Sequence[int]) -> list[User]:
-        """The users as a recommender reads them: id, profile and history."""
-        return [self.history.user(code, history=True) for code in codes]
+        """The users as a recommender reads them: id, profile and a history of positive events."""
+        policy = self.history.feedback or FeedbackPolicy()
+        return [policy.taste(self.history.user(code, history=True)).user for code in codes]
 
 
 def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_] | None = None) -> Task:
@@ -179,6 +193,19 @@ def _check_same_ids(train: Dataset, part: Dataset, name: str) -> None:
                 f"the {what} ids of the {name} ({kinds[1]}) are not those of the training data ({kinds[0]})",
                 "split one data set, whose parts share their ids",
             )
+
+
+def only_targets(targets: Dataset) -> Dataset:
+    """The events of a test that the feedback policy counts as targets, of each user and item the first."""
+    _, first = np.unique(pairs_of(targets)[targets.is_target], return_index=True)
+    mask = np.zeros(targets.n_events, np.bool_)
+    mask[np.flatnonzero(targets.is_target)[first]] = True
+    return targets if mask.all() else targets.select_events(mask)
+
+
+def pairs_of(data: Dataset) -> NDArray[np.int64]:
+    """One number for each event's user and item, shape (n_events,), the same in all parts of one data set."""
+    return np.asarray(data.user_codes.astype(np.int64) * max(data.n_items, 1) + data.item_codes)
 
 
 def _met(split: Split) -> NDArray[np.bool_]:

@@ -47,7 +47,7 @@ class Ranker:
     """The parts of a task that do not depend on the encoder, prepared for ranking users in batches."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self._task, self._left_out = task, task.left_out()
         self.columns = np.flatnonzero(task.candidates)
         """The codes of the candidates: what the columns of scores are."""
         self._places = np.full(task.train.n_items, -1, np.int32)
@@ -75,9 +75,7 @@ class Ranker:
             kept[np.arange(len(users))[:, None], self._places[self._task.pools[rows]]] = True
             scores[~kept] = -np.inf
             return
-        if not self._task.exclude_seen:
-            return
-        seen, offsets = _events_of(self._task.seen, users)
+        seen, offsets = _events_of(self._left_out, users)
         rows, columns = np.repeat(np.arange(len(users)), np.diff(offsets)), self._places[seen]
         scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
 

@@ -50,6 +50,7 @@ class Evaluation:
 
     - ``users``, ``ranked_items`` and ``targets``;
     - ``targets_seen``: targets that their users had before; each is a miss unless ``exclude_seen=False``;
+    - ``targets_stored``, of a live evaluation: targets that are stored events of their users already;
     - ``unknown_targets``: targets that no model can find, such as items that training does not know.
     """
     seconds: float = 0.0

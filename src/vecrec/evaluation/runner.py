@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.validation import flag, integer, listed
+from vecrec._internal.validation import integer, listed
 from vecrec.data import Categorical, Dataset, MultiCategorical, Split
 from vecrec.errors import InvalidDataError, shown
 from vecrec.evaluation import metrics
-from vecrec.evaluation.protocols import Task, from_split
+from vecrec.evaluation.protocols import Task, from_split, pairs_of
 from vecrec.evaluation.ranking import Ranking, rank
 from vecrec.evaluation.results import Evaluation
+from vecrec.feedback import seen_kinds
+from vecrec.ids import Id
 from vecrec.progress import Progress, ProgressLike, showing
 from vecrec.registry import find_part
 
@@ -44,7 +46,7 @@ def evaluate(
     part: str = "test",
     baselines: Iterable[Encoder | str] = ("popularity",),
     top: int = 20,
-    exclude_seen: bool = True,
+    exclude_seen: bool | Collection[str] = True,
     name: str | None = None,
     progress: ProgressLike = None,
 ) -> Evaluation:
@@ -61,9 +63,10 @@ def evaluate(
         baselines: What to measure beside it: names of registered encoders, or encoders; those that are not fitted are
             fitted on ``split.train``.
         top: The length of the lists of which coverage, novelty, diversity, popularity bias and overlap are measured.
-        exclude_seen: Whether items that a user has seen are left out of the ranking. A held-out item that the user had
-            before is then a miss for every model; ``counts["targets_seen"]`` is their number. ``False`` suits data in
-            which people come back to the same items, such as groceries and music.
+        exclude_seen: Whether items that a user has consumed are left out of the ranking, as the feedback policy says,
+            or the kinds of events whose items are left out. A held-out item that the user had before is then a miss
+            for every model; ``counts["targets_seen"]`` is their number. ``False`` suits data in which people come back
+            to the same items, such as groceries and music.
         name: The name of the model; by default the registered name of its class.
         progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
@@ -73,8 +76,9 @@ def evaluate(
     """
     depths, (top,) = check_depths(k, "k"), check_depths(top, "top")
     task = split if isinstance(split, Task) else from_split(split, part)
-    if not flag(exclude_seen, "exclude_seen"):
-        task = replace(task, exclude_seen=False)
+    chosen = seen_kinds(exclude_seen)
+    if chosen is not True:
+        task = replace(task, exclude_seen=chosen)
     if task.targets.n_events == 0:
         raise InvalidDataError(f"nothing is held out in {task.name!r}", "split the data otherwise")
     with showing(progress) as show:
@@ -121,8 +125,36 @@ def _measure(
         counts=counts,
         seconds=seconds,
         baselines=baselines,
-        notes=notes_on_seen(counts, excluded=task.exclude_seen and task.pools is None),
+        notes=[
+            *notes_on_seen(counts, excluded=task.exclude_seen is not False and task.pools is None),
+            *notes_on_known(encoder, *_fresh(task)),
+        ],
     )
+
+
+def _fresh(task: Task) -> tuple[list[Id], list[Id]]:
+    """The users and items of the targets whose items their users did not have before."""
+    targets, fresh = task.targets, ~np.isin(pairs_of(task.targets), pairs_of(task.history))
+    return (
+        [targets.user_ids[code] for code in targets.user_codes[fresh].tolist()],
+        [targets.item_ids[code] for code in targets.item_codes[fresh].tolist()],
+    )
+
+
+def notes_on_known(encoder: Encoder, user_ids: Sequence[Id], item_ids: Sequence[Id]) -> list[str]:
+    """A note on targets that the encoder was fitted on; empty where it was fitted on none, or that is unknown.
+
+    Args:
+        encoder: Has a sketch of what it has learnt from.
+        user_ids: The user of each target that is new to its user.
+        item_ids: Its item.
+    """
+    sketch = getattr(encoder, "learnt_from", None)
+    share = 0.0 if sketch is None else sketch.share_of(user_ids, item_ids)
+    if not share:
+        return []
+    found = f"{encoder.name} was fitted on about {share:.0%} of the targets"
+    return [f"{found}, so the figures are too high; fit it on the training part alone"]
 
 
 def notes_on_seen(counts: Mapping[str, int], *, excluded: bool) -> list[str]:

@@ -40,6 +40,9 @@ class Factor:
             matrix[below, rows] = matrix[below, rows] @ inverse.T
             self._inverse.append(inverse)
 
+    def __len__(self) -> int:
+        return len(self._lower)
+
     def solve(self, right: NDArray[np.float32]) -> NDArray[np.float32]:
         """The solution x of ``matrix @ x = right``, shape (n, m)."""
         found: NDArray[np.float32] = np.array(right, np.float32)

@@ -1,18 +1,59 @@
-"""Which events an encoder learns to predict: how much each counts, and how far ahead it lies."""
+"""Which events an encoder learns from and predicts: how much each counts, and how far ahead it lies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
+    from vecrec.data.events import Order
 
-__all__ = ["event_weights", "horizon_offsets", "weighted_popularity"]
+__all__ = [
+    "LearningReport",
+    "event_weights",
+    "horizon_offsets",
+    "weighted_pairs",
+    "weighted_popularity",
+    "without_repeats",
+]
+
+
+_ORDERS = {"time": "in order of time", "rows": "in order of the rows", "unknown": "order unknown: read as sets"}
+
+
+@dataclass(frozen=True, slots=True)
+class LearningReport:
+    """What an encoder learnt from. ``str`` makes a line of it."""
+
+    n_events: int
+    """How many events took part."""
+    n_given: int
+    """How many there were; the others are negative, neutral or of disliked items."""
+    order: Order
+    """The assumed origin of the events' order; see `vecrec.data.Dataset.order`."""
+    weights: Literal["equal", "read", "not read"]
+    """Whether the feedback policy gives some events another weight than others, and the encoder reads it."""
+
+    @classmethod
+    def of(cls, data: Dataset, n_given: int, *, reads_weights: bool) -> Self:
+        """The report of the events to learn from."""
+        equal = data.is_target.all() and (data.weights is None or data.weights.min() == data.weights.max())
+        return cls(data.n_events, n_given, data.order, "equal" if equal else "read" if reads_weights else "not read")
+
+    @property
+    def assumptions(self) -> str:
+        """Order and weights, as a short text."""
+        return f"{_ORDERS[self.order]}, weights {self.weights}"
+
+    def __str__(self) -> str:
+        return f"{self.n_events:,} of {self.n_given:,} events, {self.assumptions}"
 
 
 def event_weights(data: Dataset) -> NDArray[np.float32] | None:
@@ -49,14 +90,46 @@ def weighted_popularity(data: Dataset) -> NDArray[np.int64] | NDArray[np.float64
     Returns:
         Integers where every event counts 1. See `event_weights`.
     """
-    weights = event_weights(data)
+    _, items, weights = weighted_pairs(data)
     if weights is None:
         return data.popularity()
-    pairs = data.user_codes.astype(np.int64) * data.n_items + data.item_codes
-    unique, places = np.unique(pairs, return_inverse=True)
+    return np.bincount(items, weights=weights, minlength=data.n_items)
+
+
+def weighted_pairs(data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64] | None]:
+    """Who chose what: each pair of user and item once, by user and item.
+
+    Args:
+        data: The events to learn from.
+
+    Returns:
+        The codes of users and items, shape (n_pairs,), and the weight of the heaviest event of each pair; ``None``
+        where every event counts 1. See `event_weights`.
+    """
+    unique, places = np.unique(_pairs(data), return_inverse=True)
+    users, items = np.divmod(unique, data.n_items)
+    weights = event_weights(data)
+    if weights is None:
+        return users, items, None
     heaviest = np.zeros(len(unique))
     np.maximum.at(heaviest, places, weights.astype(np.float64))
-    return np.bincount(unique % data.n_items, weights=heaviest, minlength=data.n_items)
+    return users, items, heaviest
+
+
+def without_repeats(data: Dataset) -> Dataset:
+    """The data set with one event, the heaviest, of each user with each item; itself where nothing is repeated."""
+    weights = event_weights(data)
+    order = np.arange(data.n_events) if weights is None else np.argsort(-weights, kind="stable")
+    pairs, first = np.unique(_pairs(data)[order], return_index=True)
+    if len(pairs) == data.n_events:
+        return data
+    kept = np.zeros(data.n_events, np.bool_)
+    kept[order[first]] = True
+    return data.select_events(kept)
+
+
+def _pairs(data: Dataset) -> NDArray[np.int64]:
+    return data.user_codes.astype(np.int64) * data.n_items + data.item_codes
 
 
 def horizon_offsets(horizon: int, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:

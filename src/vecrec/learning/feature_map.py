@@ -74,6 +74,15 @@ class FeatureMap:
         found: NDArray[np.float32] = self.table[-1] + weights.astype(np.float32) @ self.table[at]
         return found
 
+    def by_feature(self, record: Mapping[str, JSON]) -> dict[str, NDArray[np.float32]]:
+        """What each feature of a record adds to the mean, shape (width,) each; together the vector less the mean."""
+        found = {}
+        for feature in self.features:
+            at, weights = _present(tokens(self.side, [feature], record, self.edges), self.places)
+            if at:
+                found[feature.name] = weights.astype(np.float32) @ self.table[at]
+        return found
+
     def knows(self, record: Mapping[str, JSON]) -> bool:
         """Whether anything in the record says more than nothing."""
         found = tokens(self.side, self.features, record, self.edges)

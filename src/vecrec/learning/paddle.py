@@ -123,6 +123,7 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
         gaps: NDArray[np.bool_],
         decays: Array,
         counts: NDArray[np.int64],
+        scales: Array | None = None,
     ) -> paddle.Tensor:
         """(places, n, d): the sums before each of the last places.
 
@@ -135,6 +136,7 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
             gaps: (length, n), where nothing was read: no gradient goes there.
             decays: (blocks,).
             counts: (places, n), the row of the gates; k where each block counts 1.
+            scales: (places, n, blocks), what each block's sum is multiplied by; ``None`` for 1.
         """
         events = array_of(read)
         length, count, blocks, dim = events.shape
@@ -145,11 +147,12 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
         table = np.ones((ctx.rows + 1, blocks), np.float32)
         if gates is not None:
             table[:-1] = array_of(gates)
-        # The gates of the places that have any, and what they were applied to.
+        ctx.scales = scales
+        # The factors of the places that have any, and what they were applied to.
         ctx.gated = {
-            place: (table[row], np.zeros((count, blocks, dim), np.float32))
+            place: (table[row] * (1 if scales is None else scales[place]), np.zeros((count, blocks, dim), np.float32))
             for place, row in enumerate(counts)
-            if (row < ctx.rows).any()
+            if scales is not None or (row < ctx.rows).any()
         }
         state = np.zeros((count, blocks, dim), np.float32)
         sums = np.zeros((places, count, dim), np.float32)
@@ -180,7 +183,8 @@ class DecayedSums(PyLayer):  # type: ignore[misc]
             if place in ctx.gated:
                 gate, kept = ctx.gated[place]
                 state += slope[place][:, None, :] * gate[:, :, None]
-                np.add.at(of_gates, ctx.counts[place], np.einsum("nbd,nd->nb", kept, slope[place]))
+                of_gate = np.einsum("nbd,nd->nb", kept, slope[place])
+                np.add.at(of_gates, ctx.counts[place], of_gate if ctx.scales is None else of_gate * ctx.scales[place])
             elif place >= 0:
                 state += slope[place][:, None, :]
             slopes[moment - 1] = state

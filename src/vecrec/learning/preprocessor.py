@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,13 +113,15 @@ class FeatureSpace:
 
     def rows(self, records: Iterable[Mapping[str, JSON] | None]) -> SparseRows:
         """A row for each record, shape (n, size)."""
-        starts, columns, weights = [0], [], []
-        for record in records:
-            for column, weight in self._entries(record or {}):
-                columns.append(column)
-                weights.append(weight)
-            starts.append(len(columns))
-        return SparseRows(np.array(starts, np.int64), np.array(columns, np.int64), np.array(weights, np.float32))
+        return _sparse([[*chain.from_iterable(self._entries(record or {}))] for record in records])
+
+    def by_feature(self, record: Mapping[str, JSON]) -> tuple[list[str], SparseRows]:
+        """The features that a record has, and a row for each, after a first row for those that it lacks."""
+        entries = list(self._entries(record))
+        given = [record.get(column.name) is not None for column in self._columns]
+        names = [column.name for column, has in zip(self._columns, given) if has]
+        lacking = [*chain.from_iterable(each for each, has in zip(entries, given) if not has)]
+        return names, _sparse([lacking, *(each for each, has in zip(entries, given) if has)])
 
     def to_json(self) -> list[JSON]:
         """The space as a JSON array, which `from_json` reads."""
@@ -135,13 +138,13 @@ class FeatureSpace:
             raise InvalidDataError(f"expected a list of {len(features)} feature spaces, got {str(value)[:200]}")
         return cls([_COLUMNS[type(feature)].from_json(feature.name, entry) for feature, entry in zip(features, value)])
 
-    def _entries(self, record: Mapping[str, JSON]) -> Iterator[tuple[int, float]]:
+    def _entries(self, record: Mapping[str, JSON]) -> Iterator[Entries]:
+        """What each feature of a record says."""
         offset = 0
         for column in self._columns:
             value = record.get(column.name)
             found = column.entries(value) if value is not None else []
-            for place, weight in found or [(Vocabulary.UNKNOWN, 1.0)]:
-                yield offset + place, weight
+            yield [(offset + place, weight) for place, weight in found or [(Vocabulary.UNKNOWN, 1.0)]]
             offset += column.size
 
 
@@ -263,6 +266,16 @@ _COLUMNS: dict[type[Feature], type[_Column]] = {
     Text: _Words,
     Numeric: _Number,
 }
+
+
+def _sparse(rows: Iterable[Entries]) -> SparseRows:
+    starts, columns, weights = [0], [], []
+    for row in rows:
+        for column, weight in row:
+            columns.append(column)
+            weights.append(weight)
+        starts.append(len(columns))
+    return SparseRows(np.array(starts, np.int64), np.array(columns, np.int64), np.array(weights, np.float32))
 
 
 def _finite(value: float) -> float:

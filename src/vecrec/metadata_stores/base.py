@@ -79,6 +79,7 @@ class MetadataStore(Connection):
     - Invalid input is refused before anything is written. The store neither keeps nor changes the caller's values, and
       the caller may change what a call returns.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
+    - An engine that does not answer is waited for once: after that calls fail at once, until it answers a probe.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
 
@@ -105,7 +106,8 @@ class MetadataStore(Connection):
             )
         plain = {check_id(key): check_record(record, f"{kind} {key!r}") for key, record in records.items()}
         if plain:
-            self._put(kind, plain)
+            with self.guard():
+                self._put(kind, plain)
 
     def get(self, kind: str, ids: Sequence[Id]) -> dict[Id, Record]:
         """Return the records of some ids, read in one batch.
@@ -122,7 +124,10 @@ class MetadataStore(Connection):
         """
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(ids)))
-        found = self._get(kind, unique) if unique else {}
+        if not unique:
+            return {}
+        with self.guard():
+            found = self._get(kind, unique)
         return {key: found[key] for key in unique if key in found}
 
     def delete(self, kind: str, ids: Sequence[Id]) -> None:
@@ -134,7 +139,8 @@ class MetadataStore(Connection):
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(ids)))
         if unique:
-            self._delete(kind, unique)
+            with self.guard():
+                self._delete(kind, unique)
 
     def scan(self, kind: str, batch_size: int = 1000) -> Iterator[tuple[Id, Record]]:
         """Iterate over every id of a kind once with its record, in any order.
@@ -150,7 +156,9 @@ class MetadataStore(Connection):
             InvalidDataError: for an invalid kind or batch size; raised by the call, not by the iteration.
         """
         _check_kind(kind)
-        return self._scan(kind, integer(batch_size, "batch_size", low=1))
+        size = integer(batch_size, "batch_size", low=1)
+        with self.guard():
+            return self._guarded(self._scan(kind, size))
 
     def count(self, kind: str) -> int:
         """Return the number of records of a kind.
@@ -159,7 +167,8 @@ class MetadataStore(Connection):
             InvalidDataError: for an invalid kind.
         """
         _check_kind(kind)
-        return self._count(kind)
+        with self.guard():
+            return self._count(kind)
 
     # -- events
 
@@ -189,7 +198,8 @@ class MetadataStore(Connection):
                 name = (event.user_id, event.item_id, event.time, event.kind)
                 last.pop(name, None)
                 last[name] = event
-            self._append_events(list(last.values()))
+            with self.guard():
+                self._append_events(list(last.values()))
 
     def recent_events(self, user_ids: Sequence[Id], limit: int | None = None) -> dict[Id, list[Event]]:
         """Return the latest events of each user, oldest first, read in one batch.
@@ -206,7 +216,10 @@ class MetadataStore(Connection):
         """
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
         checked = None if limit is None else integer(limit, "limit", low=1)
-        found = self._recent_events(unique, checked) if unique else {}
+        if not unique:
+            return {}
+        with self.guard():
+            found = self._recent_events(unique, checked)
         return {key: found.get(key, []) for key in unique}
 
     def read_users(
@@ -230,7 +243,10 @@ class MetadataStore(Connection):
         _check_kind(kind)
         unique = list(dict.fromkeys(check_ids(user_ids, "user id")))
         checked = None if limit is None else integer(limit, "limit", low=1)
-        records, events = self._read_users(kind, unique, checked) if unique else ({}, {})
+        if not unique:
+            return {}, {}
+        with self.guard():
+            records, events = self._read_users(kind, unique, checked)
         return {key: records[key] for key in unique if key in records}, {key: events.get(key, []) for key in unique}
 
     def delete_events(
@@ -262,7 +278,8 @@ class MetadataStore(Connection):
         only = EventFilter.of(item_ids, kinds, time)
         # An empty list of items or kinds selects nothing.
         if unique and (only is None or (only.item_ids != frozenset() and only.kinds != frozenset())):
-            self._delete_events(unique, only)
+            with self.guard():
+                self._delete_events(unique, only)
 
     def scan_events(self, batch_size: int = 1000) -> Iterator[tuple[Id, list[Event]]]:
         """Iterate over every user with events once, in any order, with the kept events, oldest first.
@@ -275,7 +292,9 @@ class MetadataStore(Connection):
         Raises:
             InvalidDataError: for an invalid batch size; raised by the call, not by the iteration.
         """
-        return self._scan_events(integer(batch_size, "batch_size", low=1))
+        size = integer(batch_size, "batch_size", low=1)
+        with self.guard():
+            return self._guarded(self._scan_events(size))
 
     # -- what a store implements; the arguments are checked, ids are unique, batches are not empty
 

@@ -35,7 +35,8 @@ def from_url(url: str, **options: Any) -> MetadataStore:
         InvalidDataError: for a URL of an unknown scheme, or options that the store does not take.
         MissingDependencyError: if the store's package is not installed.
     """
-    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
+    given: Any = url  # whatever the types say
+    scheme = given.partition("://")[0] if isinstance(given, str) and "://" in given else ""
     name = scheme.partition("+")[0]
     store: Callable[..., MetadataStore] | None = _OWN.get(name) or registered("vecrec.metadata_stores", name)
     if store is None:

@@ -1,15 +1,20 @@
 """The `Recommender` over encoder, vector store and metadata store, and what it is made of.
 
 ``recommender`` is the facade. ``request`` checks what is asked, ``pipeline`` answers it step by step with ``users`` and
-``dislikes``, by the release that ``live`` follows. ``publish`` makes releases and checks them with ``release_checks``,
-``catalogue`` changes the items in both stores, and ``ownership`` says whose these are. ``loading`` brings in a data
-set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of it.
+``dislikes``, by the release that ``live`` follows, and ``explain`` says why. ``publish`` makes releases and checks them
+with ``release_checks``, ``catalogue`` changes the items in both stores, and ``ownership`` says whose these are.
+``loading`` brings in a data set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of
+it.
 """
 
+from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
 from vecrec.recommender.recommender import Recommender
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
-__all__ = ["LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender", "ReleaseChecks", "Report"]
+__all__ = [
+    "Change", "Explanation", "LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender",
+    "ReleaseChecks", "Report", "ScorePart",
+]  # fmt: skip

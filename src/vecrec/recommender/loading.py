@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from vecrec._internal.batching import batched
+from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from vecrec.data import Dataset
 
 __all__ = ["UNDATED", "load_dataset"]
+
+_What: TypeAlias = tuple[Id, str | None]
+"""The item and the kind of an event."""
 
 UNDATED = 10_000_000
 """Seconds: events of a log without times are stored below it, some months after the beginning of 1970."""
@@ -99,29 +103,42 @@ def _forget_again(
 
 
 def _stored(data: Dataset, metadata: MetadataStore) -> Iterator[Event]:
-    """The events with the times under which they are stored: those of a log without times get times of 1970."""
-    if data.times is not None:
+    """The events with the times under which they are stored: those of a log without times get times of 1970.
+
+    Where the order is unknown, negative events are stored last, since a negative event decides then, and of stored
+    events the last one decides.
+    """
+    if data.order == "time" or (data.order == "rows" and data.times is not None):
         yield from data.events()
         return
+    policy = data.feedback or FeedbackPolicy()
     for users in batched(data.users(history=True), BATCH):
         known = metadata.recent_events([user.id for user in users if user.id is not None and user.history])
         for user in users:
             if user.history and user.id is not None:
-                times = _place(user.history, known[user.id]) if data.order == "rows" else _names(user.history)
-                yield from (replace(event, time=time) for event, time in zip(user.history, times))
+                history = sorted(user.history, key=lambda event: data.order == "unknown" and policy.sign(event) < 0)
+                times = _place(history, known[user.id]) if data.order == "rows" else _names(history)
+                yield from (
+                    event if event.time is not None else replace(event, time=time)
+                    for event, time in zip(history, times)
+                )
 
 
 def _names(history: Sequence[Event]) -> list[float]:
-    """Times that name events by item and occurrence, so that another part of the same log gives them again."""
+    """Times that name events by item, kind and occurrence, so that another part of the same log gives them again."""
     from hashlib import blake2b  # slow to import, and not needed to serve
 
-    seen: Counter[Id] = Counter()
+    seen: Counter[_What] = Counter()
     times = []
     for event in history:
         digest = blake2b(encode_id(event.item_id).encode(), digest_size=4).digest()
-        times.append(float(int.from_bytes(digest, "big") % UNDATED) + seen[event.item_id])
-        seen[event.item_id] += 1
+        times.append(float(int.from_bytes(digest, "big") % UNDATED) + seen[_what(event)])
+        seen[_what(event)] += 1
     return times
+
+
+def _what(event: Event) -> _What:
+    return event.item_id, event.kind
 
 
 def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
@@ -130,10 +147,9 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
     Events between two of these get times between theirs, later ones later times, earlier ones earlier times.
     """
     undated = [event for event in stored if event.time is not None and event.time < UNDATED]
-    old, new = [event.item_id for event in undated], [event.item_id for event in history]
+    old, new = [_what(event) for event in undated], [_what(event) for event in history]
     held = [float(event.time or 0) for event in undated]
-    blocks = [(0, 0, len(old))] if new[: len(old)] == old else _matches(old, new)
-    known = [(there + step, held[here + step]) for here, there, size in blocks for step in range(size)]
+    known = [(there + step, held[here + step]) for here, there, size in _matches(old, new) for step in range(size)]
     if not known:
         return [(held[-1] + 1 if held else 0.0) + place for place in range(len(new))]
     (first, start), (last, end) = known[0], known[-1]
@@ -148,9 +164,18 @@ def _place(history: Sequence[Event], stored: Sequence[Event]) -> list[float]:
     )
 
 
-def _matches(old: list[Id], new: list[Id]) -> list[tuple[int, int, int]]:
-    """Runs that two sequences have in common, in order: where each begins in both, and its length."""
+def _matches(old: list[_What], new: list[_What]) -> list[tuple[int, int, int]]:
+    """Runs that two sequences have in common, in order: where each begins in both, and its length.
+
+    Where the new one may begin with the end of the old one, as a window that has moved on does, that counts before any
+    other runs of the same length in all.
+    """
     from difflib import SequenceMatcher  # slow to import, and not needed to serve
 
+    size = next((size for size in range(min(len(old), len(new)), 0, -1) if old[-size:] == new[:size]), 0)
+    if size == len(old):
+        return [(0, 0, size)]
     blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    if size >= sum(block.size for block in blocks):
+        return [(len(old) - size, 0, size)]
     return [(block.a, block.b, block.size) for block in blocks]

@@ -23,10 +23,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.budget import budget, share
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
@@ -35,7 +37,7 @@ from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
 from vecrec.recommender.live import LiveRelease, LoadedRelease
-from vecrec.recommender.request import Call, Query, Request
+from vecrec.recommender.request import VECTORS, Call, Query, Request
 from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
 from vecrec.releases import Popularity
 from vecrec.rerankers.base import Candidates, Reranks, check_order
@@ -55,13 +57,14 @@ _POPULAR_FIRST = 500
 _log = logging.getLogger("vecrec")
 
 Vector = NDArray[np.float32]
+_T = TypeVar("_T")
 
 
 class Pipeline:
     """Answers requests from one vector store and one metadata store, each by one release from beginning to end."""
 
-    def __init__(self, live: LiveRelease, catalogue: Catalogue, max_history: int) -> None:
-        self._live, self._catalogue, self._max_history = live, catalogue, max_history
+    def __init__(self, live: LiveRelease, catalogue: Catalogue, max_history: int, timeout: float | None = None) -> None:
+        self._live, self._catalogue, self._max_history, self._timeout = live, catalogue, max_history, timeout
 
     @cached_property
     def _metadata(self) -> MetadataStore:
@@ -72,31 +75,45 @@ class Pipeline:
 
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as possible."""
-        return self._live.ask(partial(self.for_ids, ids=ids, request=request))
+        with budget(request.timeout):
+            return self._live.ask(partial(self.for_ids, ids=ids, request=request))
 
     def recommend_for(self, user: User, request: Request) -> Recommendations:
         """Ranked items for a user who is not stored."""
-        return self._live.ask(partial(self._for_user, user=user, request=request))
+        return self._ask(partial(self._for_user, user=user, request=request), request)
 
     def similar(self, item_id: Id, request: Request) -> Recommendations:
         """The items that are similar to an item."""
-        return self._live.ask(partial(self._similar, item_id=item_id, request=request))
+        return self._ask(partial(self._similar, item_id=item_id, request=request), request)
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
-        return self._live.ask(partial(self._rank, user=user, ids=ids, request=request))
+        return self._ask(partial(self._rank, user=user, ids=ids, request=request), request)
 
     def popular(self, popularity: Popularity | None, request: Request, notes: tuple[str, ...]) -> Recommendations:
         """The most popular items of the live release, or of another count."""
-        return self._live.ask(partial(self._popular, popularity=popularity, request=request, notes=notes))
+        return self._ask(partial(self._popular, popularity=popularity, request=request, notes=notes), request)
+
+    def _ask(self, question: Callable[[LoadedRelease], _T], request: Request) -> _T:
+        with budget(self._default(request) or request.timeout):
+            return self._live.ask(question)
+
+    def _default(self, request: Request) -> float | None:
+        """The budget of a call that was given none."""
+        return self._timeout if request.timeout is None else None
 
     def for_ids(self, live: LoadedRelease, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """What `recommend` returns, by a given release."""
         found: list[Recommendations] = []
         for start in range(0, len(ids), _USERS_AT_A_TIME):
-            users = stored_users(self._metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
-            found += self._serve(self._call(live, request), users)
+            with budget(self._default(request)):  # for each part, since a call may have any number of users
+                users = stored_users(self._metadata, ids[start : start + _USERS_AT_A_TIME], self._max_history)
+                found += self.for_users(live, users, request)
         return found
+
+    def for_users(self, live: LoadedRelease, users: Sequence[User], request: Request) -> list[Recommendations]:
+        """What `recommend_for` returns for each of some users, by a given release."""
+        return self._serve(self._call(live, request), users)
 
     def _for_user(self, live: LoadedRelease, user: User, request: Request) -> Recommendations:
         live.schema.check_user(user)
@@ -262,7 +279,8 @@ def _beyond_popular(call: Call) -> tuple[list[Hit], bool]:
     less_popular = [Hit(key, share) for key, share in rest.items()]
     try:
         visitor = call.live.encoder.encode_users([User()])
-        row = call.vectors.search(call.live.collection, visitor, limit, call.where)[0]
+        with share(VECTORS):
+            row = call.vectors.search(call.live.collection, visitor, limit, call.where)[0]
     except (StoreUnavailableError, CollectionNotFoundError) as error:
         _log.warning("the catalogue cannot be searched, only popular items serve: %s", error)
         call.away = error if isinstance(error, StoreUnavailableError) else None

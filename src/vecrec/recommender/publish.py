@@ -16,7 +16,7 @@ from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id
+from vecrec.ids import Id, are_texts
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import (
     ITEM,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 _log = logging.getLogger("vecrec")
+_data_log = logging.getLogger("vecrec.data")
 
 
 class Lifecycle:
@@ -197,13 +198,11 @@ class Lifecycle:
 
 
 def _show_notices(data: Dataset, progress: Progress) -> None:
-    """Show what a data set assumes, and what looks like a mistake in it."""
+    """Log what a data set assumes, and what looks like a mistake in it."""
     for level, found in ((logging.INFO, data.notices), (logging.WARNING, data.warnings)):
         for notice in found:
-            _log.log(level, "%s: %s", data.name, notice)
-    shown = [*data.warnings, *data.notices]
-    for number, notice in enumerate(shown, 1):
-        progress(Step("data", number, len(shown), str(notice)))
+            _data_log.log(level, "%s: %s", data.name, notice)
+    progress(Step("data", 1, 1, f"{len(data.warnings)} warnings"))
 
 
 class _Builder:
@@ -269,7 +268,7 @@ class _Builder:
         users = [generation.schema.drop_invalid_features(user) for user in sample.users]
         sample, probe = replace(sample, users=users), RecallProbe(generation.encoder.encode_users(users))
         with self._vectors.bulk(generation.collection):
-            golden_records = self._index(generation, probe, progress)
+            golden_records, text_items = self._index(generation, probe, progress)
         progress(Step("check", 0, None))
         checks = self._check(generation, sample, probe)
         directory = self._archive.directory(release_id)
@@ -279,7 +278,8 @@ class _Builder:
         neighbours.save(directory)
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
-            manifest = self._manifest(release_id, generation, sample, checks)
+            texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
+            manifest = replace(self._manifest(release_id, generation, sample, checks), text_ids=texts)
             if reranker is not None:
                 manifest = replace(manifest, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
             release = self._archive.seal(manifest)
@@ -288,9 +288,9 @@ class _Builder:
             generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy, neighbours
         )
 
-    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> dict[Id, Record]:
-        """Put every item into the collection; returns some of them, to be golden."""
-        total, done = self._catalogue.count(), 0
+    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> tuple[dict[Id, Record], bool]:
+        """Put every item into the collection; returns some of them, to be golden, and whether each id is a text."""
+        total, done, texts = self._catalogue.count(), 0, True
         golden: dict[Id, Record] = {}
         for records in self._catalogue.records():
             rows = generation.encode(records)
@@ -298,9 +298,10 @@ class _Builder:
             probe.see(rows.vectors)
             golden = golden or dict(islice(records.items(), 32))
             done += len(records)
+            texts = texts and are_texts(records)
             progress(Step("index", done, max(total, done)))
         self._vectors.flush(generation.collection)
-        return golden
+        return golden, texts and done > 0
 
     def _check(
         self, generation: Generation, sample: ReleaseSample, probe: RecallProbe

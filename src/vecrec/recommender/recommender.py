@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
+from vecrec._internal.budget import budget
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter
-from vecrec.ids import Id, check_id, check_ids
+from vecrec.ids import Id, check_id, check_ids, written_integer
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, edit_record
+from vecrec.recommender.explain import Explainer, Explanation
+from vecrec.recommender.group_commit import GroupCommit
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
-from vecrec.recommender.request import RankOptions, RecommendOptions, Request
+from vecrec.recommender.request import RankOptions, RecommendOptions, Request, check_timeout
 from vecrec.recommender.users import as_encoded, delete_events, record_events, stored_ids, stored_users, user_vectors
-from vecrec.records import JSON
+from vecrec.records import JSON, Record
 from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Event, Item, User
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _Store = TypeVar("_Store", VectorStore, MetadataStore)
+
+_PATIENCE = 10.0
+"""Seconds that a change of single items waits for other changes."""
 
 
 class Recommender:
@@ -72,6 +78,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -90,6 +97,8 @@ class Recommender:
             feedback: What events mean: which are positive and how much they weigh, which are negative, which items
                 count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
                 ``FeedbackPolicy()`` for the first one.
+            timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
+                by default the sum of the timeouts of both stores.
 
         Raises:
             InvalidDataError: for a part or a name that is not valid.
@@ -114,8 +123,15 @@ class Recommender:
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, seconds, given)
-        self._pipeline = Pipeline(self._live, self._catalogue, history)
+        self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
+        self._upserts: GroupCommit[Record] = GroupCommit(
+            lambda values, wait: self._change(partial(self._catalogue.upsert, records=values), wait)
+        )
+        self._deletions: GroupCommit[None] = GroupCommit(
+            lambda values, wait: self._change(partial(self._catalogue.delete, ids=list(values)), wait)
+        )
         self._popularity = StoredPopularity(metadata_store)
+        self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
         self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
 
@@ -132,6 +148,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        timeout: float | None = None,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -145,6 +162,7 @@ class Recommender:
             refresh_seconds: As for `Recommender`.
             reranker: The reranker's class, where no installed package registers it.
             feedback: A policy to serve with, instead of the release's own.
+            timeout: As for `Recommender`.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -160,9 +178,14 @@ class Recommender:
             refresh_seconds=refresh_seconds,
             reranker=reranker,
             feedback=feedback,
+            timeout=timeout,
         )
         opened._check_live()
         return opened
+
+    def _store_seconds(self) -> float | None:
+        """The sum of the timeouts of the stores, as far as they have any."""
+        return sum(store.timeout or 0 for store in (self.vector_store, self.metadata_store)) or None
 
     def _check_live(self) -> None:
         self._live.get()
@@ -277,7 +300,8 @@ class Recommender:
             options: ``where``, a condition on the items; ``exclude_seen``, whether (or by which kinds of events) items
                 are left out that the user has consumed, true by default; ``exclude``, more items to leave out;
                 ``disliked``, items that they dislike beside those of their negative events; ``rerank``, a second stage
-                for this call, ``False`` for none. See `vecrec.recommender.RecommendOptions`.
+                for this call, ``False`` for none; ``timeout``, the seconds that the call may take in all. See
+                `vecrec.recommender.RecommendOptions`.
 
         Raises:
             InvalidDataError: for an unknown option or an argument that is not valid.
@@ -290,7 +314,8 @@ class Recommender:
     ) -> list[Recommendations]:
         """What `recommend` returns for each of many users, in their order, in batched calls to the stores.
 
-        ``exclude`` may be a mapping from user ids to the items to leave out for each.
+        ``exclude`` may be a mapping from user ids to the items to leave out for each. The recommender's timeout counts
+        for each 256 users, a ``timeout`` of the call for all of them.
         """
         return self._pipeline.recommend(check_ids(user_ids, "user id"), Request.of(k, options))
 
@@ -305,7 +330,13 @@ class Recommender:
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
     def similar_items(
-        self, item_id: Id, k: int = 10, *, where: Filter | None = None, exclude: Iterable[Id] = ()
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        exclude: Iterable[Id] = (),
+        timeout: float | None = None,
     ) -> Recommendations:
         """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
 
@@ -317,11 +348,12 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            timeout: Seconds that the call may take in all; by default the recommender's own.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        options = {"where": where, "exclude": exclude, "rerank": False}
+        options = {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout}
         return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
 
     def popular(
@@ -332,6 +364,7 @@ class Recommender:
         exclude: Iterable[Id] = (),
         half_life: float | timedelta | None = None,
         segment: Mapping[str, JSON] | None = None,
+        timeout: float | None = None,
     ) -> Recommendations:
         """The items that most people chose: each user counts once for an item, by the heaviest positive event.
 
@@ -345,6 +378,8 @@ class Recommender:
             half_life: In seconds, or a ``timedelta``: an event so much older than the latest one counts half. Events
                 without a time do not count then.
             segment: Only users whose stored profile has these values, such as ``{"gender": "F"}``.
+            timeout: Seconds that the call may take in all; by default the recommender's own, which does not count for
+                the counting.
 
         Returns:
             Items with their count as a share of the first one's as score; ``notes`` says how many users were counted.
@@ -353,11 +388,12 @@ class Recommender:
             InvalidDataError: for an argument that is not valid, or a segment of features that the schema does not name.
             NotFittedError: when there is no live release.
         """
-        request = Request.of(k, {"where": where, "exclude": exclude, "rerank": False})
+        request = Request.of(k, {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout})
         if half_life is None and segment is None:
             return self._pipeline.popular(None, request, ())
-        counted = self._live.ask(partial(self._popularity.counted, half_life=half_life, segment=segment))
-        return self._pipeline.popular(counted.popularity, request, counted.notes)
+        with budget(request.timeout):
+            counted = self._live.ask(partial(self._popularity.counted, half_life=half_life, segment=segment))
+            return self._pipeline.popular(counted.popularity, request, counted.notes)
 
     def rank(self, user: User | Id, item_ids: Sequence[Id], **options: Unpack[RankOptions]) -> Recommendations:
         """Given items in order for a user: the second stage alone, for candidates that come from elsewhere.
@@ -366,8 +402,8 @@ class Recommender:
             user: The id of a stored user, or a user who is not stored.
             item_ids: What to put in order, seen and disliked items as well; those that are not in the catalogue are
                 left out, and ``shortfall`` says so. Of an id given twice the first counts.
-            options: ``where``, ``exclude``, ``disliked`` and ``rerank``, as for `recommend`. The second stage gets all
-                of the items, whatever its depth.
+            options: ``where``, ``exclude``, ``disliked``, ``rerank`` and ``timeout``, as for `recommend`. The second
+                stage gets all of the items, whatever its depth.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -380,6 +416,47 @@ class Recommender:
             )
         request = Request.of(max(len(ids), 1), {**options, "exclude_seen": False})
         return self._pipeline.rank(user if isinstance(user, User) else check_id(user, "user id"), ids, request)
+
+    def explain(self, user: User | Id, item_id: Id, k: int = 10, **options: Unpack[RecommendOptions]) -> Explanation:
+        """Why an item is recommended to a user, or is not.
+
+        ::
+
+            explanation = recommender.explain(42, 7)
+            print(explanation.sentence)  # Because you liked Aladdin
+            print(explanation.parts[0].value, explanation.score)
+
+        Args:
+            user: The id of a stored user, or a user who is not stored.
+            item_id: The item, in the user's list or not.
+            k: How long the list is in which the places of ``changes`` count.
+            options: As for `recommend`.
+
+        Returns:
+            Parts by event, by feature of the profile and by encoder that add up to the score; the rules that keep the
+            item out; what dislikes and the second stage changed.
+
+        Raises:
+            ItemNotFoundError: when the item is not in the catalogue.
+            NotFittedError: when there is no live release.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        request = Request.of(k, options)
+        with budget(request.timeout):
+            return self._explainer.explain(whom, check_id(item_id, "item id"), request)
+
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+        """What `explain` returns for several items of one list, at the price of one, without rules and changes.
+
+        Args:
+            user: As for `explain`.
+            item_ids: The items.
+
+        Returns:
+            In their order, ``None`` for an item that is not in the catalogue.
+        """
+        whom = user if isinstance(user, User) else check_id(user, "user id")
+        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"))
 
     # -- reading
 
@@ -402,24 +479,38 @@ class Recommender:
         """
         return self._live.reading()
 
-    def get_items(self, ids: Sequence[Id]) -> dict[Id, Item]:
-        """The items of those ids that are in the catalogue, in the order of ``ids``."""
-        return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
+    def get_items(self, ids: Sequence[Id], *, timeout: float | None = None) -> dict[Id, Item]:
+        """The items of those ids that are in the catalogue, in the order of ``ids``.
 
-    def get_users(self, ids: Sequence[Id]) -> dict[Id, User]:
-        """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``."""
-        users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
+        Args:
+            ids: Which items.
+            timeout: Seconds that the call may take in all; by default each request to the store has the store's own.
+        """
+        with budget(check_timeout(timeout)):
+            return {key: Item(key, record) for key, record in self._catalogue.metadata.get(ITEM, ids).items()}
+
+    def get_users(self, ids: Sequence[Id], *, timeout: float | None = None) -> dict[Id, User]:
+        """Those users about whom a profile or an event is stored, with their latest events, in the order of ``ids``.
+
+        Args:
+            ids: Which users.
+            timeout: As for `get_items`.
+        """
+        with budget(check_timeout(timeout)):
+            users = stored_users(self._catalogue.metadata, check_ids(ids, "user id"), self._max_history)
         return {user.id: user for user in users if user.id is not None and (user.features or user.history)}
 
-    def history(self, user_id: Id, limit: int | None = None) -> list[Event]:
+    def history(self, user_id: Id, limit: int | None = None, *, timeout: float | None = None) -> list[Event]:
         """The stored events of a user, oldest first; empty for an unknown user.
 
         Args:
             user_id: Whose events.
             limit: At most so many, the latest ones; ``None`` for all that are kept.
+            timeout: As for `get_items`.
         """
         key = check_id(user_id, "user id")
-        return self._catalogue.metadata.recent_events([key], limit)[key]
+        with budget(check_timeout(timeout)):
+            return self._catalogue.metadata.recent_events([key], limit)[key]
 
     def user_ids(self) -> Iterator[Id]:
         """Each user about whom a profile or an event is stored, once, in any order, read in batches."""
@@ -436,13 +527,33 @@ class Recommender:
             self._live.get(), instance(user, "the user", User, "User(42)"), check_ids(disliked, "item id")
         )
 
+    def written_id(self, text: str, side: Literal["items", "users"]) -> Id:
+        """The id that a text without a type stands for, as in a path, a CSV file or on the command line.
+
+        It is an integer where it is written as one (see `vecrec.ids.written_integer`), but not where every id of the
+        live release's items, or users, is a text: there ``12345`` is as much a text as ``00023``.
+
+        Args:
+            text: What is written.
+            side: Whose id it is.
+
+        Raises:
+            InvalidDataError: for a text that is not a valid id.
+        """
+        try:
+            texts = self._live.get().release.text_ids
+        except NotFittedError:
+            texts = ()
+        number = None if side in texts else written_integer(text)
+        return check_id(text if number is None else number, f"{side[:-1]} id")
+
     def evaluate(
         self,
         test: Dataset,
         k: int | Sequence[int] = (10, 50),
         *,
         where: Filter | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | Collection[str] = True,
     ) -> LiveEvaluation:
         """Recommend to every user with an event in ``test`` as they would be served, and measure the result.
 
@@ -450,7 +561,7 @@ class Recommender:
             test: The events that are to be predicted, which the metadata store must not hold yet.
             k: How deep to look.
             where: A condition under which to recommend.
-            exclude_seen: Whether items that a user has consumed are left out; ``False`` for repeats.
+            exclude_seen: As for `recommend`: ``False`` for repeats, or kinds of events whose items are left out.
 
         Returns:
             The metrics of what was served beside those of an exact search with the same vectors, and for each k what
@@ -463,7 +574,9 @@ class Recommender:
         """
         from vecrec.evaluation.live import LivePath, evaluate_live
 
-        request = partial(Request.of, options={"where": where, "exclude_seen": flag(exclude_seen, "exclude_seen")})
+        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
+        seen = request(1).exclude_seen
+        kinds = None if isinstance(seen, bool) else seen
 
         def measure(live: LoadedRelease) -> LiveEvaluation:
             path = LivePath(
@@ -472,33 +585,39 @@ class Recommender:
                 collection=live.collection,
                 vectors=self.vector_store,
                 serve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth)),
-                retrieve=lambda ids, depth: self._pipeline.for_ids(
-                    live, ids, Request.of(depth, {"where": where}).plain
-                ),
+                retrieve=lambda ids, depth: self._pipeline.for_ids(live, ids, request(depth).plain),
                 reranked=live.reranker is not None,
                 read_users=lambda ids: [
-                    as_encoded(live, user) for user in stored_users(self._catalogue.metadata, ids, self._max_history)
+                    as_encoded(live, user, consumed=kinds)
+                    for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
                 with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
                 where=where,
-                exclude_seen=exclude_seen,
+                exclude_seen=seen is not False,
+                encoder=live.encoder,
             )
-            return evaluate_live(path, test, k)
+            return evaluate_live(path, test.with_feedback(live.feedback), k)
 
         return self._live.ask(measure)
 
     # -- the live catalogue
 
-    def upsert_items(self, items: Item | Iterable[Item]) -> None:
+    def upsert_items(self, items: Item | Iterable[Item], *, timeout: float | None = None) -> None:
         """Add items or replace them, record and vector; they can be found at once.
+
+        Calls of other threads that wait meanwhile are committed together, so that many of one item each cost as much as
+        one of many.
 
         Args:
             items: One or many, each with an id. Of an id given twice the last counts.
+            timeout: Seconds to wait until other changes of the catalogue are done, of all processes; 10 by default.
 
         Raises:
             InvalidDataError: for an item without an id, or a feature value that the schema does not allow.
             NotFittedError: when there is no live release.
+            StoreTimeoutError: when another change takes longer than ``timeout``. It names the process.
         """
+        patience = check_timeout(timeout) or _PATIENCE
         checked = sequence_of(items, Item, one=True)
         schema = self._live.get().schema
         for item in checked:
@@ -506,20 +625,28 @@ class Recommender:
         records = {check_id(item.id, "item id"): dict(item.features) for item in checked}
         for part in batched(records, BATCH):
             batch = {key: records[key] for key in part}
-            with self._archive.catalogue_lock():
-                self._live.tell(partial(self._catalogue.upsert, records=batch))
+            self._upserts.add(batch, patience)
 
-    def delete_items(self, ids: Iterable[Id]) -> None:
+    def delete_items(self, ids: Iterable[Id], *, timeout: float | None = None) -> None:
         """Remove items, vector and record; ids that are not there are no error.
+
+        Args:
+            ids: Which items.
+            timeout: As for `upsert_items`.
 
         Raises:
             NotFittedError: when there is no live release.
+            StoreTimeoutError: as for `upsert_items`.
         """
+        patience = check_timeout(timeout) or _PATIENCE
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         self._live.get()
         for part in batched(unique, BATCH):
-            with self._archive.catalogue_lock():
-                self._live.tell(partial(self._catalogue.delete, ids=part))
+            self._deletions.add(dict.fromkeys(part), patience)
+
+    def _change(self, change: Callable[[LoadedRelease], None], patience: float) -> None:
+        with self._archive.catalogue_lock(patience):
+            self._live.tell(change)
 
     # -- the live users
 

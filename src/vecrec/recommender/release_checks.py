@@ -16,7 +16,7 @@ from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.validation import flag, integer, number
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id
+from vecrec.ids import Id, are_texts
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import BATCH, ITEM, USER
 from vecrec.records import JSON
@@ -73,6 +73,8 @@ class ReleaseSample:
     """How many events there are."""
     policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     """By which the events were read."""
+    text_users: bool = False
+    """Whether every id of a user is a text."""
     data_digest: str = ""
     """The digest of the data set that it was taken from; empty for a store."""
 
@@ -85,7 +87,8 @@ class ReleaseSample:
         chosen = (positive.user(code, history=True) for code in eligible[evenly_spaced(len(eligible), size)].tolist())
         users, nexts = _splits(policy, metadata, ((user.features, user.history) for user in chosen))
         n_users = int((np.diff(data.user_offsets) > 0).sum())
-        return cls(_popularity(metadata, counts), users, nexts, n_users, data.n_events, policy, data.digest)
+        text_users = are_texts(data.user_ids)
+        return cls(_popularity(metadata, counts), users, nexts, n_users, data.n_events, policy, text_users, data.digest)
 
     @classmethod
     def from_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, size: int) -> ReleaseSample:
@@ -96,7 +99,9 @@ class ReleaseSample:
         counts: Counter[Id] = Counter()
         histories: dict[Id, Sequence[Event]] = {}
         n_users = n_events = 0
+        text_users = True
         for user_id, events in metadata.scan_events():
+            text_users = text_users and isinstance(user_id, str)
             liked = policy.taste(User.unchecked(None, {}, events)).user.history
             counts.update({event.item_id for event in liked})
             n_users, n_events = n_users + 1, n_events + len(events)
@@ -105,7 +110,8 @@ class ReleaseSample:
         profiles = metadata.get(USER, list(histories))
         chosen = ((profiles.get(key, {}), history) for key, history in histories.items())
         users, nexts = _splits(policy, metadata, chosen)
-        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy)
+        text_users = text_users and n_users > 0
+        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy, text_users)
 
 
 def _popularity(metadata: MetadataStore, counts: Mapping[Id, int]) -> Popularity:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, TypedDict
 
-from vecrec._internal.validation import flag, integer
+from vecrec._internal.budget import share
+from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError, StoreUnavailableError, shown
+from vecrec.feedback import seen_kinds
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
@@ -19,10 +21,10 @@ from vecrec.recommendations import Recommendation
 from vecrec.recommender.live import LoadedRelease
 from vecrec.records import Record
 from vecrec.rerankers.base import Reranks
-from vecrec.types import Hit, User, check_kind
+from vecrec.types import Hit, User
 from vecrec.vector_stores.base import MAX_K, VectorStore
 
-__all__ = ["Call", "Query", "RankOptions", "RecommendOptions", "Request"]
+__all__ = ["VECTORS", "Call", "Query", "RankOptions", "RecommendOptions", "Request", "check_timeout"]
 
 
 class RankOptions(TypedDict, total=False):
@@ -40,6 +42,9 @@ class RankOptions(TypedDict, total=False):
     rerank: Reranks | Literal[False] | None
     """A second stage that orders the best candidates, such as `vecrec.rerankers.MMRReranker`; the release's own by
     default, ``False`` for none."""
+    timeout: float | None
+    """Seconds that the call may take in all, from which every call to a store takes its part; by default the
+    recommender's own."""
 
 
 class RecommendOptions(RankOptions, total=False):
@@ -64,6 +69,8 @@ class Request:
     """A second stage for this call; ``None`` for the release's own, ``False`` for none."""
     demote: bool = True
     """Whether items similar to a disliked one rank lower."""
+    timeout: float | None = None
+    """Seconds that the call may take; ``None`` for the recommender's own."""
 
     @classmethod
     def of(cls, k: Any, options: Mapping[str, Any]) -> Self:
@@ -111,6 +118,10 @@ class Request:
                 "fit it with that one, or let the recommender fit both",
             )
         return self.rerank
+
+
+VECTORS = 0.75
+"""How much of the time that is left a call to the vector store may take: popularity needs the rest."""
 
 
 @dataclass(slots=True)
@@ -174,13 +185,15 @@ class Call:
         """The ``limit`` items nearest to each query's vector."""
         self._refuse_where_away()
         vectors = np.stack([query.vector for query in queries if query.vector is not None])
-        return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
+        with share(VECTORS):
+            return self.vectors.search(self.live.collection, vectors, self.limit, self.where)
 
     def fetch(self, ids: Iterable[Id]) -> dict[Id, NDArray[np.float32]]:
         """The vectors of those items that have one, shape (dim,) each."""
         self._refuse_where_away()
         unique = list(dict.fromkeys(ids))
-        entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
+        with share(VECTORS):
+            entries = self.vectors.fetch(self.live.collection, unique) if unique else {}
         return {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
 
     def _refuse_where_away(self) -> None:
@@ -192,12 +205,6 @@ def _where(value: Any) -> Filter | None:
     if value is not None and not isinstance(value, Filter):
         raise InvalidDataError(f"where is {shown(value)}", 'build a filter from fields, such as field("year") >= 1990')
     return value
-
-
-def _exclude_seen(value: Any) -> bool | frozenset[str]:
-    if isinstance(value, (set, frozenset, list, tuple)):
-        return frozenset(map(check_kind, value))
-    return flag(value, "exclude_seen")
 
 
 def _exclude(values: Any) -> frozenset[Id] | dict[Id, frozenset[Id]]:
@@ -223,6 +230,16 @@ def _rerank(value: Any) -> Reranks | Literal[False] | None:
     return value
 
 
+def check_timeout(value: Any) -> float | None:
+    """Seconds, or ``None`` for the default.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    return None if value is None else number(value, "timeout", above=0, high=86_400)
+
+
 _CHECKS = {
-    "where": _where, "exclude_seen": _exclude_seen, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
+    "where": _where, "exclude_seen": seen_kinds, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
+    "timeout": check_timeout,
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,9 @@ __all__ = [
     "as_encoded", "delete_events", "known_of", "notes_on", "record_events", "stored_ids", "stored_users",
     "user_vectors",
 ]  # fmt: skip
+
+_TICK = 1e-6
+"""Seconds between an event and the next one of a user, where the clock is behind."""
 
 
 # -- as they are stored
@@ -67,25 +70,24 @@ def record_events(metadata: MetadataStore, policy: FeedbackPolicy, events: Seque
     for event in events:
         if event.time is not None:
             check_not_future(event.time, "the time of an event", now)
-    said: dict[tuple[Id, Id], float] = {
-        (event.user_id, event.item_id): now
+    times = _times_of_now(metadata, events, now)
+    metadata.append_events([
+        replace(event, time=times[event.user_id]) if event.time is None and event.user_id is not None else event
         for event in events
-        if event.kind in policy.states and event.user_id is not None
-    }
-    for place, states in _states(metadata, policy, said).items():
-        said[place] = max(now, states[-1].time or now)  # a clock that is behind must not lose what is said now
-    metadata.append_events([_timed(event, now, policy, said) for event in events])
+    ])  # fmt: skip
+    said = {(event.user_id, event.item_id) for event in events if event.kind in policy.states}
     for (user_id, item_id), states in _states(metadata, policy, said).items():
         for event in states[:-1]:
             metadata.delete_events([user_id], item_ids=[item_id], kinds=[event.kind], time=event.time)
 
 
-def _timed(event: Event, now: float, policy: FeedbackPolicy, said: Mapping[tuple[Id, Id], float]) -> Event:
-    if event.time is not None:
-        return event
-    if event.user_id is None or event.kind not in policy.states:
-        return replace(event, time=now)
-    return replace(event, time=said.get((event.user_id, event.item_id), now))
+def _times_of_now(metadata: MetadataStore, events: Iterable[Event], now: float) -> dict[Id, float]:
+    """The time of what each user does now: after the latest stored event, also where the clock is behind it."""
+    users = {event.user_id for event in events if event.time is None and event.user_id is not None}
+    return {
+        user_id: max(now, *((event.time or 0.0) + _TICK for event in latest)) if latest else now
+        for user_id, latest in metadata.recent_events(list(users), 1).items()
+    }
 
 
 def _states(

@@ -5,7 +5,7 @@
     artifacts/{name}/live.json            which release is live, and which was before it
                      catalogue.json       the id that its metadata store has too, and the key of the hashes in it
                      building.json        which release is being built, if any
-                     catalogue.lock       held while the catalogue changes
+                     catalogue.lock       held while the catalogue changes; catalogue.lock.json says by which process
                      build.lock           held while a release is trained and built
                      releases/{id}/       manifest.json, encoder/, golden.json, golden.npz, popularity.json,
                                            neighbours*, and reranker/ where it has a second stage
@@ -13,9 +13,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -33,7 +37,7 @@ from vecrec._internal.files import (
     writing,
 )
 from vecrec._internal.validation import path_of
-from vecrec.errors import InvalidDataError, ReleaseError, shown
+from vecrec.errors import InvalidDataError, ReleaseError, StoreTimeoutError, VecrecError, shown
 from vecrec.releases.manifest import Release
 
 __all__ = ["Archive", "Identity"]
@@ -43,7 +47,12 @@ _NAME = re.compile(r"(?!.{65})[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
 _ID = re.compile(r"r[0-9]{20}[0-9a-f]{4}\Z")
 _HEX = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?\Z")
 _PATIENCE = 60.0
+_POLL = 0.02
 _MOMENT = 1.0  # longer than `unfinished` holds the lock
+_SILENCE = 3.0
+"""Seconds of waiting for the catalogue after which the log says for whom."""
+
+_log = logging.getLogger("vecrec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +281,12 @@ class Archive:
         """Held by the thread or process that changes the catalogue.
 
         Raises:
-            ReleaseError: when another one has held it for ``timeout`` seconds.
+            StoreTimeoutError: when another one has held it for ``timeout`` seconds; it names the process.
         """
-        with self._hold("catalogue.lock", timeout, "changing the catalogue"):
+        note = self.path / "catalogue.lock.json"
+        with self._hold("catalogue.lock", timeout, lambda: _late(note, self.name, timeout)):
+            with contextlib.suppress(OSError):  # such as a full disk, which what follows will meet too
+                note.write_text(json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": time.time()}))
             yield
 
     @contextmanager
@@ -284,21 +296,28 @@ class Archive:
         Raises:
             ReleaseError: when another process is building.
         """
-        with self._hold("build.lock", _MOMENT, "building a release"):
+        building = ReleaseError(
+            f"another process or thread is building a release of {self.name!r}", "try again when it has finished"
+        )
+        with self._hold("build.lock", _MOMENT, lambda: building):
             yield
 
     @contextmanager
-    def _hold(self, name: str, timeout: float, work: str) -> Iterator[None]:
+    def _hold(self, name: str, timeout: float, late: Callable[[], VecrecError]) -> Iterator[None]:
         from filelock import FileLock, Timeout  # a sixth of the time that importing vecrec may take
 
         lock = FileLock(self.path / name)
         try:
             (self.path / "releases").mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=timeout)
+            try:
+                lock.acquire(timeout=min(timeout, _SILENCE), poll_interval=_POLL)
+            except Timeout:
+                if timeout <= _SILENCE:
+                    raise
+                _log.warning("still waiting: %s", late().problem)
+                lock.acquire(timeout=timeout - _SILENCE, poll_interval=_POLL)
         except Timeout as error:
-            raise ReleaseError(
-                f"another process or thread is {work} of {self.name!r}", "try again when it has finished"
-            ) from error
+            raise late() from error
         except OSError as error:
             raise ReleaseError(f"{self.path} cannot be written to ({error})", "check the directory") from error
         try:
@@ -307,6 +326,30 @@ class Archive:
                 yield
         finally:
             lock.release()
+
+
+def _late(note: Path, name: str, waited: float) -> StoreTimeoutError:
+    """What to say of a lock that another process or thread keeps."""
+    try:
+        held = read_json(note)
+        who = f"process {held['pid']} on {held['host']}{_state(held)}"
+        since = f"for {max(0.0, time.time() - held['since']):.0f} s"
+    except (OSError, ValueError, TypeError, LookupError):
+        who, since = "another process or thread", f"for {waited:g} s or longer"
+    return StoreTimeoutError(
+        f"{who} is changing the catalogue of {name!r}, {since}", "try again when it has finished, or end that process"
+    )
+
+
+def _state(held: dict[str, Any]) -> str:
+    """Whether the process of a lock is stopped, as far as this machine can tell."""
+    if held["host"] != os.uname().nodename:
+        return ""
+    try:
+        state = Path(f"/proc/{int(held['pid'])}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, LookupError):
+        return ""
+    return ", which is stopped," if state in "Tt" else ""
 
 
 def _read(path: Path, cure: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -52,6 +52,9 @@ class Release:
     """The second stage's fingerprint."""
     feedback: Mapping[str, Any] = field(default_factory=dict)
     """What events mean, as `vecrec.FeedbackPolicy.to_json` returns it; empty for the default policy."""
+    text_ids: Sequence[str] = field(default_factory=list)
+    """Of which of ``"items"`` and ``"users"`` every id is a text, so that an id that is written without a type, as in a
+    path or on the command line, is one too."""
     format: int = FORMAT
     """The layout of its directory."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Body
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from vecrec.filters.json import Where
 from vecrec.ids import MAX_ID_BYTES, Id
 from vecrec.recommendations import Recommendation, Recommendations
+from vecrec.recommender import Explanation
 from vecrec.types import MAX_KIND, Event, Item
 
 __all__ = [
@@ -205,15 +207,72 @@ class RecommendIn(WhoIn):
     )
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
-    explain: bool = Field(False, description="Name for each item the liked one that it is nearest to.")
+    explain: bool = Field(False, description="Say for each item why it is there, where one reason stands out.")
+
+
+class ExplainIn(RecommendIn):
+    """The user, the item, and the list that the item is or is not in."""
+
+    item_id: IdIn = Field(description="The item.", examples=[1])
+
+
+class PartOut(BaseModel):
+    """One part of a score."""
+
+    kind: str = Field(description="`event`, `earlier` events, `feature`, `user` id, or `base`, which all users have.")
+    value: float = Field(description="What it adds to the score.")
+    share: float = Field(description="Its share of everything that adds to the score.")
+    item_id: Id | None = Field(None, description="Of an event: the item.")
+    title: str | None = None
+    event_kind: str | None = None
+    time: float | None = None
+    feature: str | None = Field(None, description="Of a feature of the profile: its name.")
+    feature_value: Any = None
+
+
+class ChangeOut(BaseModel):
+    """What a step after the search made of the item's place in the list."""
+
+    step: str = Field(description="`dislikes` or `second stage`.")
+    before: int | None
+    after: int | None
+
+
+class ExplanationOut(BaseModel):
+    """Why an item is recommended to a user, or is not. Parts and residual add up to the score."""
+
+    request_id: str
+    user_id: Id | None
+    item_id: Id
+    release: str
+    sentence: str | None = Field(description="The reason for people; null where no part is large enough.")
+    score: float
+    parts: list[PartOut]
+    residual: float
+    method: str = Field(description="`exact`, `linearised` or `permutations`: how the parts were found.")
+    sources: dict[str, float] = Field(description="What each encoder adds to the score.")
+    served_by: str
+    rules: list[str] = Field(description="What keeps it out of the list: `seen`, `disliked`, `excluded`, `filter`.")
+    changes: list[ChangeOut]
 
 
 class Because(BaseModel):
-    """The liked item that a recommended one is nearest to."""
+    """Why an item is recommended."""
 
-    item_id: Id
-    title: str | None
-    similarity: float = Field(description="The cosine of the two items' vectors.")
+    sentence: str = Field(examples=["Because you liked Aladdin"])
+    reasons: list[PartOut] = Field(description="The parts of the score that the sentence names.")
+
+
+def explanation_out(found: Explanation, request_id: str) -> ExplanationOut:
+    """An explanation as JSON."""
+    return ExplanationOut(request_id=request_id, **found.to_dict())
+
+
+def because_out(found: Explanation) -> Because | None:
+    """The reason of an explanation, if there is one."""
+    if found.sentence is None:
+        return None
+    return Because(sentence=found.sentence, reasons=[PartOut(**asdict(part)) for part in found.reasons])
 
 
 class RecommendedItem(BaseModel):
@@ -371,7 +430,7 @@ class SchemaOut(BaseModel):
 class HealthOut(BaseModel):
     """Whether the process or every part answers."""
 
-    status: str
+    status: str = Field(description="`ok`; `degraded` where the vector store does not answer and popularity serves.")
     parts: dict[str, str] = Field(description="`ok`, or what is wrong; with an `admin` key in full.")
 
 

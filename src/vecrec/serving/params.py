@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from fastapi import Depends, Path, Query, Request
 
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id, check_id
+from vecrec.ids import Id, check_id, written_integer
 from vecrec.serving.service import Service
 
 __all__ = [
@@ -31,7 +31,10 @@ __all__ = [
 
 IdType: TypeAlias = Annotated[
     Literal["auto", "integer", "string"],
-    Query(description="What the ids in the path are: an integer where one looks like one, by default."),
+    Query(
+        description="What the ids in the path are. By default an integer where one looks like one, but a text where "
+        "all ids of the live release are texts."
+    ),
 ]
 
 ItemPath: TypeAlias = Annotated[str, Path(description="The item's id, percent-encoded.", examples=["1"])]
@@ -66,7 +69,6 @@ Segment: TypeAlias = Annotated[
     Query(max_length=2_000, description="Values of the profile of the users to count.", examples=['{"gender": "F"}']),
 ]
 
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
 _KEPT = re.compile("%(25|2[Ff])")
 
 
@@ -110,7 +112,7 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     return value
 
 
-def path_id(text: str, kind: IdType, what: str) -> Id:
+def path_id(text: str, kind: IdType, side: Literal["items", "users"], service: Service) -> Id:
     """The id of a path's segment.
 
     Raises:
@@ -118,11 +120,12 @@ def path_id(text: str, kind: IdType, what: str) -> Id:
     """
     # The gate has kept the encoded slashes and percent signs.
     plain = _KEPT.sub(lambda found: "%" if found[1] == "25" else "/", text)
+    what = f"{side[:-1]} id"
     if kind == "string":
         return check_id(plain, what)
-    number = int(plain) if _INTEGER.match(plain) else None
-    if kind == "integer":
-        if number is None:
-            raise InvalidDataError(f"{what} {plain!r} is not an integer", "omit id_type, or give id_type=string")
-        return check_id(number, what)
-    return check_id(plain if number is None or not -(2**63) <= number < 2**63 else number, what)
+    if kind == "auto":
+        return service.recommender.written_id(plain, side)
+    number = written_integer(plain)
+    if number is None:
+        raise InvalidDataError(f"{what} {plain!r} is not an integer of 64 bits", "omit id_type, or give id_type=string")
+    return number

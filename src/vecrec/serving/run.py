@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
 from vecrec.errors import VecrecError
-from vecrec.recommender import Recommender
 from vecrec.serving.app import create_app
+from vecrec.serving.service import Service
 
 __all__ = ["bounded_protocol", "serve"]
 
@@ -40,8 +40,8 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
     if not settings.api_keys and not _is_loopback(settings.host):
         _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
     with _ending_by_sigterm(), compose(settings) as recommender:
-        _warm_up(recommender)
         app = create_app(recommender, settings=settings)
+        _warm_up(app.state.vecrec)
         # What is here now stays to the end; looking through it again and again would hold requests up.
         gc.collect()
         gc.freeze()
@@ -61,13 +61,16 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
         uvicorn.Server(config).run()
 
 
-def _warm_up(recommender: Recommender) -> None:
-    """Load the live release before the first request; without one the service starts, and is not ready."""
+def _warm_up(service: Service) -> None:
+    """Load the live release and ask the stores before the first request. The service starts whatever fails."""
     try:
-        with recommender.live() as live:
+        with service.recommender.live() as live:
             _log.info("release %s of %s serves", live.release.id, live.release.name)
     except VecrecError as error:
         _log.warning("not ready: %s", error)
+    for part, problem in service.health.parts().items():
+        if problem is not None:
+            _log.warning("%s: %s", part, problem)
 
 
 def bounded_protocol(most: int) -> type[HttpToolsProtocol]:

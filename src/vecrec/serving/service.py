@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
+from vecrec._internal.budget import budget
+from vecrec._internal.connection import Connection
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
-from vecrec.recommender import Recommender
+from vecrec.recommender import Explanation, Recommender
+from vecrec.serving.bulkheads import Bulkheads
 from vecrec.serving.facets import Directory
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
@@ -23,6 +27,8 @@ from vecrec.types import Event, Item, User
 __all__ = ["Health", "Service"]
 
 _HEALTH_SECONDS = 1.0
+_PING_SECONDS = 1.0
+"""How long a store may take to say that it is there."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,12 @@ class Service:
     metrics: Metrics
     directory: Directory = field(init=False)
     health: Health = field(init=False)
+    bulkheads: Bulkheads = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
+        object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))
 
     # -- users
 
@@ -69,11 +77,6 @@ class Service:
         ]
         return User(known.id, {**known.features, **who.features}, [*known.history, *said])
 
-    def liked(self, user: User) -> list[Id]:
-        """The items that a user likes, each once, the latest last."""
-        ids = [event.item_id for event in self.policy.taste(user).user.history]
-        return list(dict.fromkeys(reversed(ids)))[::-1]
-
     def state_event(self, user_id: Id | None, item_id: Id, kind: str) -> Event:
         """A like or a dislike.
 
@@ -87,6 +90,16 @@ class Service:
                 "add 'dislike' to its negative kinds, and leave 'like' out of them and of the neutral ones",
             )
         return event
+
+    def titled(self, found: Explanation) -> Explanation:
+        """An explanation with the titles of the field that the settings name."""
+        field_name = self.settings.title_field
+        told = [part.item_id for part in found.reasons if part.item_id is not None]
+        if field_name == "title" or not told:
+            return found
+        items = self.recommender.get_items(told)
+        titles = {key: str(item.features[field_name]) for key, item in items.items() if field_name in item.features}
+        return found.with_titles(titles)
 
     # -- items; the listing knows at once what this service has written
 
@@ -161,8 +174,8 @@ class Health:
     def _ask_all(self) -> dict[str, VecrecError | None]:
         recommender = self._recommender
         questions: dict[str, Callable[[], None]] = {
-            "vector_store": recommender.vector_store.ping,
-            "metadata_store": recommender.metadata_store.ping,
+            "vector_store": partial(_ping, recommender.vector_store),
+            "metadata_store": partial(_ping, recommender.metadata_store),
             "release": self._ask_release,
         }
         # Side by side, so that two stores that are down cost one timeout.
@@ -175,6 +188,12 @@ class Health:
     def _ask_release(self) -> None:
         with self._recommender.live() as live:
             self._metrics.release(live.release.id)
+
+
+def _ping(store: Connection) -> None:
+    # Under the guard, so that requests need not find out for themselves that a store hangs.
+    with store.guard(), budget(_PING_SECONDS):
+        store.ping()
 
 
 def _ask(question: Callable[[], None]) -> VecrecError | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, StoreTimeoutError, StoreUnavailableError
 
-__all__ = ["ConformanceTests", "expected", "refused", "run_together", "same", "same_ids"]
+__all__ = ["ConformanceTests", "eventually", "expected", "hanging", "refused", "run_together", "same", "same_ids"]
 
 _SizedT = TypeVar("_SizedT", bound=Sized)
 _GUARD = "test_no_test_of_the_kit_is_overridden"
@@ -72,6 +74,44 @@ def refused(cases: Mapping[str, Callable[[], object]], error: type[Exception] = 
     """Check that every attempt raises ``error``, and name those that do not."""
     wrong = [f"{name}: {problem}" for name, problem in _problems(cases, error)]
     assert not wrong, f"expected {error.__name__} from each of these:\n" + "\n".join(wrong)
+
+
+@contextmanager
+def hanging(store: object) -> Iterator[list[str]]:
+    """Let whatever a store asks of its engine wait in vain; the names of its own methods that were called, in order."""
+    calls: list[str] = []
+
+    def hang(name: str) -> Callable[..., None]:
+        def call(*arguments: object, **options: object) -> None:
+            calls.append(name)
+            time.sleep(0.3)  # as the shortest timeout that tells a hung engine from a slow one
+            raise StoreTimeoutError("the engine hangs", "look at it")
+
+        return call
+
+    names = {name for base in type(store).__mro__ for name in getattr(base, "__abstractmethods__", ())} - {"close"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setattr(store, name, hang(name))
+        yield calls
+
+
+def eventually(call: Callable[[], object], seconds: float = 60) -> None:
+    """Repeat a call until the engine answers it.
+
+    Raises:
+        StoreUnavailableError: when it still does not after some seconds.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            call()
+        except StoreUnavailableError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def run_together(tasks: Iterable[Callable[[], object]], timeout: float = 60) -> None:

@@ -92,6 +92,7 @@ class VectorStore(Connection):
     - Any ``int`` of 64 bits and any ``str`` up to 512 bytes is an id; ``1`` and ``"1"`` are different ids and may
       share a collection.
     - Engine errors surface as `vecrec.errors.StoreError` and its subclasses, within the store's timeout.
+    - An engine that does not answer is waited for once: after that calls fail at once, until it answers a probe.
     - A store may be used from several threads. ``close`` may be called twice; after it every call raises `StoreError`.
     """
 
@@ -109,15 +110,21 @@ class VectorStore(Connection):
             InvalidDataError: for a name that is not a letter or underscore followed by up to 199 letters, digits and
                 underscores.
         """
-        self._create(check_collection(collection), instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)"))
+        name = check_collection(collection)
+        checked = instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)")
+        with self.guard():
+            self._create(name, checked)
 
     def drop(self, collection: str) -> None:
         """Remove a collection and all its entries. A missing collection is not an error."""
-        self._drop(check_collection(collection))
+        name = check_collection(collection)
+        with self.guard():
+            self._drop(name)
 
     def collections(self) -> list[str]:
         """Return the names of all collections that vecrec created in this store, sorted."""
-        return sorted(self._collections())
+        with self.guard():
+            return sorted(self._collections())
 
     def spec(self, collection: str) -> CollectionSpec:
         """Return the spec with which any process created the collection.
@@ -125,7 +132,9 @@ class VectorStore(Connection):
         Raises:
             CollectionNotFoundError: when no collection has that name.
         """
-        spec = self._spec(check_collection(collection))
+        name = check_collection(collection)
+        with self.guard():
+            spec = self._spec(name)
         if spec is None:
             raise CollectionNotFoundError(
                 f"no collection {collection!r}", f"use one of {self.collections()}, or create it first"
@@ -173,7 +182,8 @@ class VectorStore(Connection):
             keep = list(last.values())
             matrix, plain = matrix[keep], [plain[position] for position in keep]
         if last:
-            self._upsert(collection, spec, list(last), matrix, plain)
+            with self.guard():
+                self._upsert(collection, spec, list(last), matrix, plain)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         """Remove entries. Ids without an entry are not an error.
@@ -184,7 +194,8 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         if unique:
-            self._delete(collection, spec, unique)
+            with self.guard():
+                self._delete(collection, spec, unique)
 
     def search(self, collection: str, queries: ArrayLike, k: int, where: Filter | None = None) -> list[list[Hit]]:
         """Return the k best entries for each query, best first.
@@ -211,7 +222,10 @@ class VectorStore(Connection):
         matrix = check_vectors(queries, spec.dim, "queries")
         limit = integer(k, "k", low=1, high=MAX_K)
         checked = None if where is None else check_filter(where, spec.fields)
-        return self._search(collection, spec, matrix, limit, checked) if len(matrix) else []
+        if not len(matrix):
+            return []
+        with self.guard():
+            return self._search(collection, spec, matrix, limit, checked)
 
     def fetch(self, collection: str, ids: Sequence[Id], *, attributes: bool = True) -> dict[Id, Entry]:
         """Return the entries of the given ids with their vectors, in the order of ``ids``.
@@ -231,7 +245,10 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
         read = self._fetch if flag(attributes, "attributes") else self._fetch_vectors
-        found = read(collection, spec, unique) if unique else {}
+        if not unique:
+            return {}
+        with self.guard():
+            found = read(collection, spec, unique)
         return {key: found[key] for key in unique if key in found}
 
     def scan(self, collection: str, *, vectors: bool = False, batch_size: int = 1000) -> Iterator[Entry]:
@@ -246,7 +263,9 @@ class VectorStore(Connection):
             CollectionNotFoundError: when the collection does not exist; raised by the call, not by the iteration.
         """
         spec = self.spec(collection)
-        return self._scan(collection, spec, flag(vectors, "vectors"), integer(batch_size, "batch_size", low=1))
+        size, whole = integer(batch_size, "batch_size", low=1), flag(vectors, "vectors")
+        with self.guard():
+            return self._guarded(self._scan(collection, spec, whole, size))
 
     def count(self, collection: str) -> int:
         """Return the number of entries in the collection.
@@ -254,7 +273,9 @@ class VectorStore(Connection):
         Raises:
             CollectionNotFoundError: when the collection does not exist.
         """
-        return self._count(collection, self.spec(collection))
+        spec = self.spec(collection)
+        with self.guard():
+            return self._count(collection, spec)
 
     # -- the connection
 
@@ -277,7 +298,9 @@ class VectorStore(Connection):
         Raises:
             CollectionNotFoundError: when the collection does not exist.
         """
-        self._flush(collection, self.spec(collection))
+        spec = self.spec(collection)
+        with self.guard():
+            self._flush(collection, spec)
 
     # -- what a store implements; the collection exists, the arguments are checked, ids are unique, lists are not empty
 

@@ -76,7 +76,7 @@ class FileVectorStore(VectorStore):
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 60.0) -> None:
         self.path = _directory(path)
-        self.timeout = number(timeout, "timeout", above=0)
+        self.timeout: float = number(timeout, "timeout", above=0)
         self._closed = False
         self._reset()
 

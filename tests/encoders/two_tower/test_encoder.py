@@ -24,8 +24,6 @@ from vecrec.types import Item, User
 class TestTwoTower(EncoderTests):
     """With the softmax."""
 
-    reads_weights = True
-
     @classmethod
     def make(cls, seed: int = 0) -> TwoTowerEncoder:
         """A small one."""

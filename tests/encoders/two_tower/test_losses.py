@@ -116,13 +116,15 @@ def test_the_rating_loss_is_its_formula() -> None:
     assert loss == pytest.approx(np.nanmean((ratings - 5 * np.array(cosine)) ** 2), rel=1e-5)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("places", [1, 4, 6])
-def test_decayed_sums_are_sums_over_the_past(places: int) -> None:
-    """Of what was read before each place, never of what stands there or later; each block times its gate, if any."""
+def test_decayed_sums_are_sums_over_the_past(places: int, scaled: bool) -> None:
+    """Of what was read before each place, never of what stands there or later; each block times gate and scale."""
     read, gates, decays = random(6, 2, 3, 4), random(2, 3, seed=2), np.array([0.0, 0.6, 0.9], np.float32)
     gaps, counts = np.zeros((6, 2), bool), np.arange(2 * places).reshape(places, 2) % 4
-    sums = DecayedSums.apply(paddle.to_tensor(read), tensor(gates), gaps, decays, np.minimum(counts, 2)).numpy()
-    factors = np.concatenate([gates, np.ones((2, 3))])[counts]
+    scales = random(places, 2, 3, seed=3) if scaled else None
+    sums = DecayedSums.apply(paddle.to_tensor(read), tensor(gates), gaps, decays, np.minimum(counts, 2), scales).numpy()
+    factors = np.concatenate([gates, np.ones((2, 3))])[counts] * (1 if scales is None else scales)
     for place in range(places):
         seen = 6 - places + place
         wanted = np.zeros((2, 4))
@@ -132,17 +134,19 @@ def test_decayed_sums_are_sums_over_the_past(places: int) -> None:
         np.testing.assert_allclose(sums[place], wanted, atol=1e-5)
 
 
-def test_decayed_sums_have_the_right_gradients() -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_decayed_sums_have_the_right_gradients(scaled: bool) -> None:
     """Of what was read and of the gates; padding stays what it is."""
     read, gates, pull = random(5, 2, 2, 3), random(2, 2, seed=2), random(3, 2, 3, seed=1)
     decays, counts = np.array([0.3, 0.8], np.float32), np.array([[2, 0], [2, 1], [0, 2]])
     gaps = np.zeros((5, 2), bool)
     gaps[:2, 1] = True
     left, right = tensor(read), tensor(gates)
-    (DecayedSums.apply(left, right, gaps, decays, counts) * paddle.to_tensor(pull)).sum().backward()
+    rest = (gaps, decays, counts, random(3, 2, 2, seed=3) if scaled else None)
+    (DecayedSums.apply(left, right, *rest) * paddle.to_tensor(pull)).sum().backward()
 
     def loss(x: Array, y: Array) -> float:
-        return float((DecayedSums.apply(paddle.to_tensor(x), tensor(y), gaps, decays, counts).numpy() * pull).sum())
+        return float((DecayedSums.apply(paddle.to_tensor(x), tensor(y), *rest).numpy() * pull).sum())
 
     wanted = differences(lambda x: loss(x, gates), read)
     wanted[gaps] = 0

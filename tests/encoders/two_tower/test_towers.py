@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, quick
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower import TwoTowerSettings
-from vecrec.encoders.two_tower.inference import Towers
+from vecrec.encoders.two_tower.inference import Towers, mean_fading
 from vecrec.encoders.two_tower.objective import Objective
 from vecrec.encoders.two_tower.sampling import PLACES, Histories, Sampler
-from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS, UNKNOWN, History, with_start_token
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS, UNKNOWN, History, set_of, with_start_token
 from vecrec.encoders.two_tower.training_data import TrainingData, prepare
 from vecrec.types import Event, Item, User
 
@@ -52,12 +53,14 @@ def shaken(training_data: TrainingData, settings: TwoTowerSettings, dim: int = 1
         {"layers": 3, "width": 4, "decays": ()},
     ],
 )
-def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("ordered", [True, False])
+def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any], ordered: bool) -> None:
     """Both towers, for every user and item, to 1e-5."""
     settings = TwoTowerSettings(**{**QUICK, **changes})
     training_data = prepare(checkerboard(), settings, 0)
+    training_data = replace(training_data, histories=replace(training_data.histories, ordered=ordered))
     objective = shaken(training_data, settings)
-    towers = Towers(objective.network.weights(), settings)
+    towers = Towers(objective.network.weights(), settings, ordered=ordered)
     rows = np.arange(training_data.preprocessor.items.size)
     found = towers.items(rows, training_data.item_features)
     np.testing.assert_allclose(found, objective.items(rows).numpy(), atol=CLOSE, rtol=CLOSE)
@@ -78,6 +81,38 @@ def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any]) -> None:
     wanted = objective.users(everybody, read, time_gaps).numpy()
     found = towers.users(training_data.users, training_data.profiles.rows(everybody), histories)
     np.testing.assert_allclose(found, wanted, atol=CLOSE, rtol=CLOSE)
+
+
+def test_an_event_of_a_set_counts_as_it_does_on_average_over_all_orders() -> None:
+    decays, vectors = (0.0, 0.5, 0.9), np.random.default_rng(0).standard_normal((4, 3))
+    orders = [*permutations(range(4))]
+    found = mean_fading(decays, np.array([0, 4]))
+    for block, decay in enumerate(decays):
+        sums = [sum(decay**age * vectors[each] for age, each in enumerate(order)) for order in orders]
+        np.testing.assert_allclose(found[1, block] * vectors.sum(axis=0), np.mean(sums, axis=0), atol=1e-6)
+    assert found[0].tolist() == [1, 1, 1]
+
+
+def test_a_set_is_read_in_an_order_of_its_items_alone() -> None:
+    """Repeats and unknown items are left out, and neither the order of the rows nor ascending order is kept."""
+    rows = np.random.default_rng(0).permutation(np.arange(2, 60))
+    one, other = set_of(rows), set_of(np.concatenate([rows[::-1], rows[:9], [0, 1]]))
+    assert one.items.tolist() == other.items.tolist()
+    assert sorted(one.items.tolist()) == [*range(2, 60)] != one.items.tolist()
+    assert (other.time_gaps == UNKNOWN).all()
+
+
+def test_without_an_order_training_knows_neither_repeats_nor_times() -> None:
+    """One time for all is none, and a user's repeats are one event."""
+    events = [Event(number, item_id, 5.0) for number in range(9) for item_id in (1, 2, 3, 4, 5, 5, 1)]
+    found = prepare(Dataset(events), TwoTowerSettings(**QUICK), 0)
+    assert not found.histories.ordered
+    assert (found.histories.time_gaps == UNKNOWN).all()
+    assert found.validation is not None
+    assert len(found.histories.items) + len(found.validation.users) == 9 * 5
+    assert all(
+        target not in history.items for target, history in zip(found.validation.targets, found.validation.histories)
+    )
 
 
 def test_a_history_has_a_beginning_where_it_is_whole() -> None:

@@ -145,21 +145,6 @@ def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_trainin
     np.testing.assert_allclose(vectors[0] @ vectors[1].T, users @ items.T, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("arrangement", ["by item", "shuffled"])
-def test_nothing_is_learnt_from_the_order_of_rows_without_times(arrangement: str) -> None:
-    """A log of listens sorted by item was learnt as an order. Sorted or shuffled, it beats popularity alike."""
-    events = [(event.user_id, event.item_id) for event in many_tastes().events()]
-    order = sorted(range(len(events)), key=lambda row: (events[row][1], events[row][0]))
-    if arrangement == "shuffled":
-        order = np.random.default_rng(1).permutation(len(events)).tolist()
-    users, items = zip(*(events[row] for row in order))
-    data = Dataset({"user_id": users, "item_id": items})
-    assert data.order == "unknown"
-    split = splits.leave_last_out(data)
-    encoder, popular = quick(32, min_steps=300).fit(split.before_test), PopularityEncoder().fit(split.before_test)
-    assert hit_rate(encoder, split) > 2 * hit_rate(popular, split)
-
-
 def test_only_targets_are_predicted_and_validated_on() -> None:
     """Views are read and never predicted; two thirds of the purchases stay for training; without any it is refused."""
     events = [

@@ -15,7 +15,6 @@ class SmallContentTests(EncoderTests):
     """The kit on `ContentEncoder`, or on a wrong subclass of it."""
 
     training_modules = ("tabnanny",)
-    reads_weights = True
     kind: ClassVar[type[ContentEncoder]] = ContentEncoder
 
     @override

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -15,6 +16,7 @@ from typing_extensions import Self, override
 from tests.testing.wrong import caught_by
 from vecrec.data import Dataset, Schema
 from vecrec.encoders import ContentEncoder
+from vecrec.encoders.parts import Part, UserParts
 from vecrec.errors import InvalidDataError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.progress import Progress, ProgressLike, silent
@@ -246,6 +248,32 @@ class IgnoresItsSeed(ContentEncoder):
         super().__init__(dim)
 
 
+@caught_by("test_nothing_is_learnt_from_an_unknown_order")
+class ReadsTheOrderOfSets(ContentEncoder):
+    @override
+    def _fit(self, data: Dataset, progress: Progress) -> None:
+        super()._fit(data, progress)
+        self._ordered = True
+
+
+@caught_by("test_nothing_is_learnt_from_an_unknown_order")
+class ForgetsThatTheyAreSets(ContentEncoder):
+    @classmethod
+    @override
+    def _load(cls, directory: Path) -> Self:
+        loaded = super()._load(directory)
+        loaded._ordered = True
+        return loaded
+
+
+@caught_by("test_it_reports_what_it_learns_from")
+class ReportsNothing(ContentEncoder):
+    @override
+    def fit(self, data: Dataset, *, progress: ProgressLike = None) -> Self:
+        super().fit(data)
+        return self
+
+
 @caught_by("test_an_item_whose_events_weigh_more_rises")
 class IgnoresWeights(ContentEncoder):
     @override
@@ -355,3 +383,36 @@ class InheritsItsName(ContentEncoder):
 @caught_by("test_its_name_finds_it_again")
 class NoName(ContentEncoder):
     name: ClassVar[str] = ""
+
+
+@caught_by("test_parts_and_residual_add_up_to_the_vector")
+class CallsItselfExact(ContentEncoder):
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        found = super()._explain_user(user)
+        return UserParts(found.parts, found.vectors * np.float32(0.5), found.residual, "exact")
+
+
+@caught_by("test_parts_say_where_they_come_from")
+class CountsEventsFromTheEnd(ContentEncoder):
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        found = super()._explain_user(user)
+        parts = [replace(each, place=each.place - len(user.history)) if each.place else each for each in found.parts]
+        return UserParts(tuple(parts), found.vectors, found.residual, found.method)
+
+
+@caught_by("test_what_says_nothing_has_no_part")
+class SharesEqually(ContentEncoder):
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        whole = self._encode_users([user])[0]
+        parts = tuple(Part("event", place=place) for place in range(len(user.history)))
+        return UserParts(parts, np.tile(whole / max(len(parts), 1), (len(parts), 1)), whole, "linearised")
+
+
+@caught_by("test_a_value_outside_the_schema_has_no_parts")
+class ExplainsAnything(ContentEncoder):
+    @override
+    def explain_user(self, user: User) -> UserParts:
+        return super().explain_user(User(user.id, {}, user.history))

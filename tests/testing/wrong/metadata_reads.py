@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from typing_extensions import override
@@ -201,3 +202,10 @@ class SilentWhenLost(SharedMetadataStore):
     @classmethod
     def lost(cls) -> MetadataStore:
         return cls()
+
+
+@caught_by("test_an_engine_that_hangs_is_waited_for_once")
+class WaitsEachTime(SharedMetadataStore):
+    @override
+    def guard(self) -> AbstractContextManager[None]:
+        return nullcontext()

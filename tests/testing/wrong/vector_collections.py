@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -232,3 +233,10 @@ class SilentWhenLost(SharedVectorStore):
     @classmethod
     def lost(cls) -> VectorStore:
         return cls()
+
+
+@caught_by("test_an_engine_that_hangs_is_waited_for_once")
+class WaitsEachTime(SharedVectorStore):
+    @override
+    def guard(self) -> AbstractContextManager[None]:
+        return nullcontext()

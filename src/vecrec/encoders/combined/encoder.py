@@ -19,6 +19,7 @@ from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.encoders.combined.weights import learn_weights
 from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
+from vecrec.encoders.parts import Method, Part, UserParts, weakest
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
@@ -148,6 +149,11 @@ class CombinedEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return all(member.reads_weights for member in self.members)
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._weights is not None and all(member.is_fitted for member in self.members)
 
@@ -225,6 +231,24 @@ class CombinedEncoder(Encoder):
             # The root on either side, so that neither users nor items become long.
             parts.append(vectors * np.float32(math.sqrt(weight)))
         return np.concatenate(parts, axis=1)
+
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        """The members' parts, each in its place of the long vector; what a member cannot tell stays the residual."""
+        parts: list[Part] = []
+        rows: list[NDArray[np.float32]] = []
+        methods: list[Method] = []
+        start, width = 0, sum(member.dim for member in self.members)
+        for member, weight in zip(self.members, self.weights):
+            found = member.explain_user(user)
+            block = np.zeros((len(found.parts), width), np.float32)
+            length = float(np.linalg.norm(found.total)) if member.metric == "cosine" else 1.0
+            block[:, start : start + member.dim] = found.vectors * np.float32(math.sqrt(weight) / (length or 1.0))
+            parts, rows, methods = [*parts, *found.parts], [*rows, block], [*methods, found.method]
+            start += member.dim
+        wide = np.concatenate(rows)
+        vectors = wide if self._reduction is None else wide @ self._reduction.users
+        return UserParts(tuple(parts), vectors, np.zeros(self._dim, np.float32), weakest(methods))
 
     @override
     def knows(self, item_id: Id) -> bool:

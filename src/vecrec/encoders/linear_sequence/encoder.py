@@ -13,9 +13,11 @@ from typing_extensions import Self, override
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import dimension, integer
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.linear_sequence.closed_form import set_scale
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
 from vecrec.encoders.linear_sequence.training import Learnt, learn
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.feature_map import FeatureMap
@@ -36,12 +38,14 @@ class LinearSequenceEncoder(Encoder):
     - **Users.** Each item of the history adds a vector of its own in each of several blocks, the more the later it
       came: ``sum over blocks b and items i of decay_b ** age_i * table_b[i]``. A recorded event changes the vector at
       once. A user without a history gets a vector from the profile, and a visitor the mean; how fast it fades as
-      the history grows is learnt. The id of a user says nothing.
+      the history grows is learnt. The id of a user says nothing. Where the order of the events of the data is unknown,
+      a history is read as a set: the sum of one vector for each different item, over the root of their number.
     - **Items.** A vector each, fitted to the users who took it next. An item without events gets one from its features.
     - **Learning.** Ridge regression of the next item on the history, ``B = (X'X + ridge I)^-1 X'Y``, approximated with
       ``dim`` dimensions by a randomised SVD; then a half step of alternating least squares, in which what was not
-      chosen counts little. Half a minute for a million events, in NumPy alone. What it learns depends on the data and
-      the settings, to the last bit, on one machine with one number of threads.
+      chosen counts little, and each event to predict counts by its weight. Half a minute for a million events, in
+      NumPy alone. What it learns depends on the data and the settings, to the last bit, on one machine with one number
+      of threads.
 
     Args:
         dim: The length of every vector.
@@ -69,6 +73,11 @@ class LinearSequenceEncoder(Encoder):
     @override
     def dim(self) -> int:
         return self._dim
+
+    @property
+    @override
+    def reads_weights(self) -> bool:
+        return True
 
     @property
     @override
@@ -108,23 +117,53 @@ class LinearSequenceEncoder(Encoder):
 
     def _user(self, user: User) -> NDArray[np.float32]:
         learnt = self._known()
-        places = self._history(user.history)
+        places = [place for _, place in self._history(user.history)]
         profile = learnt.users(user.features)
         if not places:
             return profile
-        total: NDArray[np.float32] = profile * self._fades[int(learnt.users.knows(user.features)), len(places)]
+        known, length = int(learnt.users.knows(user.features)), min(len(places), self.settings.window)
+        total: NDArray[np.float32] = profile * self._fades[known, length]
+        if not learnt.decays:
+            total += learnt.tables[0][places].sum(axis=0) * set_scale(np.array(len(places)))
+            return total
         for table, weights in zip(learnt.tables, self._weights):
             latest = places[-len(weights) :]
             total = total + weights[len(weights) - len(latest) :] @ table[latest]
         return total
 
-    def _history(self, history: Sequence[Event]) -> list[int]:
-        """The places of the last known items, oldest first."""
-        known: list[int] = []
-        for event in reversed(history):
-            place = self._places.get(event.item_id)
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        learnt = self._known()
+        known = self._history(user.history)
+        profile = learnt.users.by_feature(user.features)
+        length = min(len(known), self.settings.window)
+        fade = self._fades[int(learnt.users.knows(user.features)), length] if known else np.float32(1)
+        parts = {Part("base"): learnt.users.table[-1] * fade}
+        parts |= {Part("feature", feature=name): vector * fade for name, vector in profile.items()}
+        vectors = np.zeros((len(known), self._dim), np.float32)
+        places = [place for _, place in known]
+        if known and not learnt.decays:
+            vectors += learnt.tables[0][places] * set_scale(np.array(len(places)))
+        for table, weights in zip(learnt.tables, self._weights):
+            latest = places[-len(weights) :]
+            if latest:
+                vectors[-len(latest) :] += weights[len(weights) - len(latest) :, None] * table[latest]
+        parts |= {Part("event", place=at): vector for (at, _), vector in zip(known, vectors)}
+        return collected(parts, self._dim)
+
+    def _history(self, history: Sequence[Event]) -> list[tuple[int, int]]:
+        """Where the last known items stand in the history and in the tables, oldest first.
+
+        Where histories are read as sets, it is each different item once, by its place in the tables.
+        """
+        if not self._known().decays:
+            places = {self._places.get(event.item_id): at for at, event in enumerate(history)}
+            return sorted(((at, place) for place, at in places.items() if place is not None), key=lambda each: each[1])
+        known: list[tuple[int, int]] = []
+        for at in reversed(range(len(history))):
+            place = self._places.get(history[at].item_id)
             if place is not None:
-                known.append(place)
+                known.append((at, place))
                 if len(known) == self.settings.window:
                     break
         return known[::-1]
@@ -149,11 +188,11 @@ class LinearSequenceEncoder(Encoder):
         values, arrays = load_parts(directory, cls.name)
         settings = LinearSequenceSettings.from_json(values["settings"])
         loaded = cls(values["dim"], values["seed"], settings)
-        decays = settings.decays or tuple(values["decays"])
+        decays = tuple(values["decays"]) if "decays" in values else settings.decays or ()
         schema, item_ids = Schema.from_json(values["schema"]), values["items"]
         width = loaded.dim
         shapes = {
-            "tables": (len(decays), len(item_ids), width),
+            "tables": (len(decays) or 1, len(item_ids), width),
             "vectors": (len(item_ids), width),
             "item_features": (len(values["item_features"]["tokens"]) + 1, width),
             "user_features": (len(values["user_features"]["tokens"]) + 1, width),
@@ -188,7 +227,7 @@ class LinearSequenceEncoder(Encoder):
 
     def _values(self) -> dict[str, Any]:
         learnt = self._known()
-        found = {} if self.settings.decays else {"decays": list(learnt.decays)}
+        found = {} if learnt.decays == self.settings.decays else {"decays": list(learnt.decays)}
         return {
             **found,
             "dim": self._dim,

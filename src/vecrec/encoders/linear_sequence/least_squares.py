@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec.encoders.linear_sequence.closed_form import set_scale
 from vecrec.learning.events import horizon_offsets
 
-__all__ = ["Positions", "fit_items", "read_positions"]
+__all__ = ["Positions", "fit_items", "read_positions", "read_sets"]
 
 _FLOATS = 1 << 28
 """How many numbers the user vectors of all chosen positions may have: 1 GB."""
@@ -29,11 +30,11 @@ class Positions:
     starts: NDArray[np.int64]
     """The positions before item ``i`` are ``starts[i]:starts[i + 1]``, shape (n_items + 1,)."""
     weights: NDArray[np.float32]
-    """How many positions each one of an item's stands for, shape (n_items,)."""
+    """How many positions each one stands for: the weight of the event, and more where not all are here, shape (n,)."""
 
-    def before(self, item: int) -> NDArray[np.float32]:
-        """The users' vectors before an item came, shape (n, dim)."""
-        return self.vectors[self.starts[item] : self.starts[item + 1]]
+    def of(self, item: int) -> slice:
+        """Where the positions before an item stand."""
+        return slice(self.starts[item], self.starts[item + 1])
 
 
 def read_positions(
@@ -42,6 +43,8 @@ def read_positions(
     offsets: NDArray[np.int64],
     decays: Sequence[float],
     horizon: int = 1,
+    *,
+    weights: NDArray[np.float32] | None = None,
 ) -> Positions:
     """The users' vectors before each of their events but the first, or before some of them where there are too many.
 
@@ -54,31 +57,61 @@ def read_positions(
         offsets: Where each user's events begin, shape (n_users + 1,).
         decays: The decays of the blocks.
         horizon: How far ahead of the user's vector an event lies on average.
+        weights: How much each event counts; ``None`` where each counts 1. Events of weight 0 have no position.
     """
     n_items = tables.shape[1] - 1
+    weights = np.ones(len(codes), np.float32) if weights is None else weights
     counts = np.diff(offsets)
     users = np.repeat(np.arange(len(counts)), counts)
     moments = np.arange(len(codes))
     if horizon > 1:
         moments -= horizon_offsets(horizon, len(codes), np.random.default_rng(0))
-    later = np.flatnonzero(moments > offsets[users])
+    later = np.flatnonzero((moments > offsets[users]) & (weights > 0))
     if not len(later):
-        return _without_order(codes, n_items, tables.shape[2])
-    order = later[np.argsort(codes[later], kind="stable")]
-    totals = np.bincount(codes[later], minlength=n_items)
-    chosen, kept = _thinned(order, totals, _FLOATS // tables.shape[2])
+        return _alone(codes, weights, n_items, tables.shape[2])
+    chosen, starts, stand_for = _chosen(later, codes, weights, n_items, tables.shape[2])
     # The rows of the result by the moment whose state they are; with a horizon several may share one, or none have it.
     by_moment = np.argsort(moments[chosen], kind="stable")
-    starts = np.searchsorted(moments[chosen][by_moment], np.arange(len(codes) + 1))
+    begin = np.searchsorted(moments[chosen][by_moment], np.arange(len(codes) + 1))
     vectors = np.empty((len(chosen), tables.shape[2]), np.float32)
     for events, states in _walk(tables, codes, offsets, decays):
-        rows = starts[events + 1] - starts[events]
+        rows = begin[events + 1] - begin[events]
         wanted = np.flatnonzero(rows)
-        first, counts = starts[events[wanted]], rows[wanted]
+        first, counts = begin[events[wanted]], rows[wanted]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         vectors[by_moment[np.repeat(first, counts) + within]] = np.repeat(states[:, wanted].sum(axis=0), counts, axis=0)
-    weights = (totals / np.maximum(kept, 1)).astype(np.float32)
-    return Positions(vectors, np.concatenate(([0], np.cumsum(kept))), weights)
+    return Positions(vectors, starts, stand_for)
+
+
+def read_sets(
+    tables: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    *,
+    weights: NDArray[np.float32] | None = None,
+) -> Positions:
+    """The users' vectors without each of their items, of those with two or more, as in `read_positions`.
+
+    Args:
+        tables: What an item adds to a user's vector, shape (1, n_items + 1, dim).
+        codes: The items of the users, each item of a user once, shape (n_events,).
+        offsets: Where each user's begin, shape (n_users + 1,).
+        weights: As for `read_positions`.
+    """
+    table, sizes = tables[0], np.diff(offsets)
+    n_items, users = len(table) - 1, np.repeat(np.arange(len(sizes)), sizes)
+    weights = np.ones(len(codes), np.float32) if weights is None else weights
+    later = np.flatnonzero((sizes[users] > 1) & (weights > 0))
+    if not len(later):
+        return _alone(codes, weights, n_items, table.shape[1])
+    chosen, starts, stand_for = _chosen(later, codes, weights, n_items, table.shape[1])
+    sums = np.zeros((len(sizes), table.shape[1]), np.float32)
+    for user in np.unique(users[chosen]).tolist():
+        sums[user] = table[codes[offsets[user] : offsets[user + 1]]].sum(axis=0)
+    vectors = sums[users[chosen]]
+    vectors -= table[codes[chosen]]
+    vectors *= set_scale(sizes[users[chosen]] - 1)[:, None]
+    return Positions(vectors, starts, stand_for)
 
 
 def fit_items(positions: Positions, background: float, shrinkage: float) -> NDArray[np.float32]:
@@ -89,14 +122,16 @@ def fit_items(positions: Positions, background: float, shrinkage: float) -> NDAr
         sum over those before i of (1 - u v)^2 + background * sum over all of (u v)^2 + ridge_i |v|^2
 
     with ``ridge_i = shrinkage * m * (events of i + background * positions)``, m the mean square of the coordinates of
-    the u (Rendle et al., *Revisiting the performance of iALS on item recommendation benchmarks*, RecSys 2022).
+    the u (Rendle et al., *Revisiting the performance of iALS on item recommendation benchmarks*, RecSys 2022). In all
+    of these sums and counts a position counts by its weight: one of weight 2 is as two of weight 1.
 
     Returns:
         Shape (n_items, dim).
     """
-    n_items, dim = len(positions.weights), positions.vectors.shape[1]
+    n_items, dim = len(positions.starts) - 1, positions.vectors.shape[1]
     everywhere = background * _gram(positions)
-    counts = np.diff(positions.starts) * positions.weights
+    places = np.repeat(np.arange(n_items), np.diff(positions.starts))
+    counts = np.bincount(places, positions.weights, n_items)
     mean_square = float(np.trace(everywhere)) / (dim * background * max(float(counts.sum()), 1.0))
     ridges = max(shrinkage, _LEAST) * mean_square * (counts + background * counts.sum())
     values, basis = np.linalg.eigh(everywhere)
@@ -105,21 +140,22 @@ def fit_items(positions: Positions, background: float, shrinkage: float) -> NDAr
     for item in np.flatnonzero(counts).tolist():
         # Coordinates in which everything but the item's own positions is the identity.
         scale = 1 / np.sqrt(np.maximum(values, 0.0) + ridges[item])
-        mine = positions.before(item) @ turned
+        where = positions.of(item)
+        mine = positions.vectors[where] @ turned
         mine *= scale.astype(np.float32)
-        found[item] = scale * _conjugate_gradients(mine, float(positions.weights[item]))
+        found[item] = scale * _conjugate_gradients(mine, positions.weights[where])
     fitted: NDArray[np.float32] = (found @ basis.T).astype(np.float32)
     return fitted
 
 
-def _conjugate_gradients(rows: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
-    """The solution v of ``(I + weight * U'U) v = weight * U' 1`` for the rows U, without ever writing U'U down.
+def _conjugate_gradients(rows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The solution v of ``(I + U'WU) v = U'W 1`` for the rows U and their weights, without ever writing U'WU down.
 
     Each step costs two products with the rows, which stay in the processor's cache, and some ten steps are enough
     (Takacs, Pilaszy and Tikk, *Applications of the conjugate gradient method for implicit feedback collaborative
     filtering*, RecSys 2011).
     """
-    rest = weight * rows.sum(axis=0, dtype=np.float64)
+    rest = (weights @ rows).astype(np.float64)
     found: NDArray[np.float64] = np.zeros_like(rest)
     step = rest.copy()
     size = float(rest @ rest)
@@ -128,7 +164,7 @@ def _conjugate_gradients(rows: NDArray[np.float32], weight: float) -> NDArray[np
         if size <= enough:
             break
         along = step.astype(np.float32)
-        product = step + weight * ((rows @ along) @ rows)
+        product = step + (weights * (rows @ along)) @ rows
         far = size / float(step @ product)
         found += far * step
         rest -= far * product
@@ -137,23 +173,37 @@ def _conjugate_gradients(rows: NDArray[np.float32], weight: float) -> NDArray[np
     return found
 
 
-def _without_order(codes: NDArray[np.int64], n_items: int, dim: int) -> Positions:
+def _alone(codes: NDArray[np.int64], weights: NDArray[np.float32], n_items: int, dim: int) -> Positions:
     """The positions where no user has two events: all users are alike, and items differ by their counts."""
-    vectors = np.zeros((len(codes), dim), np.float32)
+    counted = np.flatnonzero(weights > 0)
+    vectors = np.zeros((len(counted), dim), np.float32)
     vectors[:, 0] = 1
-    starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=n_items))))
-    return Positions(vectors, starts, np.ones(n_items, np.float32))
+    starts = np.concatenate(([0], np.cumsum(np.bincount(codes[counted], minlength=n_items))))
+    return Positions(vectors, starts, weights[counted[np.argsort(codes[counted], kind="stable")]])
 
 
 def _gram(positions: Positions) -> NDArray[np.float64]:
     """The sum of ``u u'`` over all positions."""
     dim = positions.vectors.shape[1]
     total = np.zeros((dim, dim), np.float64)
-    weights = np.repeat(positions.weights, np.diff(positions.starts))[:, None]
     for start in range(0, len(positions.vectors), 1 << 14):
         part = positions.vectors[start : start + (1 << 14)]
-        total += part.T @ (part * weights[start : start + (1 << 14)])
+        total += part.T @ (part * positions.weights[start : start + (1 << 14), None])
     return total
+
+
+def _chosen(
+    later: NDArray[np.int64], codes: NDArray[np.int64], weights: NDArray[np.float32], n_items: int, dim: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The events with a position, sorted by item, where each item's begin, and how many each one stands for.
+
+    Where there are too many, it is an equal number of each item's.
+    """
+    order = later[np.argsort(codes[later], kind="stable")]
+    totals = np.bincount(codes[later], minlength=n_items)
+    chosen, kept = _thinned(order, totals, _FLOATS // dim)
+    stand_for = np.repeat(totals / np.maximum(kept, 1), kept) * weights[chosen]
+    return chosen, np.concatenate(([0], np.cumsum(kept))), stand_for.astype(np.float32)
 
 
 def _thinned(

@@ -42,13 +42,14 @@ class LinearSequenceSettings(Settings):
     decays: tuple[float, ...] | None = None
     """One block of features for each: how much an event counts in it, against the event after it, in [0, 1). The block
     of 0 knows the last event alone. By default three blocks where the items that fit beside them have nearly all
-    events, and otherwise one block, in which there is room for three times as many items."""
+    events, and otherwise one block, in which there is room for three times as many items. Not read where the order of
+    events is unknown."""
     horizon: int = 1
     """How far ahead the event lies, on average, that is predicted: 1 for always the next one. Farther ahead, what users
     do at any time counts more than what follows what, as it should for lists that stay up for weeks; decays nearer to 1
-    go with it."""
+    go with it. Not read where the order of events is unknown."""
     window: int = 100
-    """How many of a user's last events are read."""
+    """How many of a user's last events are read; all of them where the order of events is unknown."""
     ridge: float = 300.0
     """How much large coefficients cost, in events; at most the mean number of events of an item."""
     exact_items: int | None = None
@@ -61,8 +62,8 @@ class LinearSequenceSettings(Settings):
     shrinkage: float = 0.003
     """How much an item's vector is drawn towards what its features say, against its events."""
     rounds: int = 3
-    """How often the items' vectors are fitted to the users' and these to the items' again; 0 leaves the plain closed
-    form."""
+    """How often the items' vectors are fitted to the users' and these to the items' again, by the weights of events; 0
+    leaves the plain closed form, which then predicts the weight of what comes next."""
     feature_ridge: float = 10.0
     """How many items or users must share a feature before it says half of what it could."""
 
@@ -83,18 +84,21 @@ class Shape:
     """The size of the closed form for some data."""
 
     decays: tuple[float, ...]
-    """The decay of each block."""
+    """The decay of each block; none where the order of events is unknown."""
     exact_items: int
     """How many items take part, the most popular ones."""
 
     @classmethod
-    def of(cls, settings: LinearSequenceSettings, counts: NDArray[np.int64]) -> Self:
+    def of(cls, settings: LinearSequenceSettings, counts: NDArray[np.int64], *, ordered: bool = True) -> Self:
         """The decays and the number of items that are given, and for the others those that suit the data.
 
         Args:
             settings: The encoder's.
             counts: How many events each item has, shape (n_items,).
+            ordered: Whether the order of events is known; sets have one block, which does not decay.
         """
+        if not ordered:
+            return cls((), settings.exact_items or _MOST_FEATURES)
         popular = np.sort(counts)[::-1][: settings.exact_items]
         decays = settings.decays
         if decays is None:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm
-from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions
-from vecrec.encoders.linear_sequence.profiles import Towers, learn_fades, learn_profiles
+from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions, read_sets
+from vecrec.encoders.linear_sequence.profiles import Events, Towers, learn_fades, learn_profiles
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings, Shape
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
 from vecrec.learning.algebra import balanced
+from vecrec.learning.events import event_weights, without_repeats
 from vecrec.learning.feature_map import FeatureMap
+from vecrec.learning.sets import UserSets
 from vecrec.progress import Step
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Learnt:
     users: FeatureMap
     """The vector of a user without events."""
     decays: tuple[float, ...]
-    """The decay of each block."""
+    """The decay of each block; none where histories are read as sets, in one block."""
     fades: NDArray[np.float32]
     """What that counts beside histories of some lengths, without a profile and with one, shape (2, len(STOPS))."""
 
@@ -89,28 +91,53 @@ class _Learner:
     """A data set as the learning sees it: items with events are numbered without gaps."""
 
     def __init__(self, data: Dataset, settings: LinearSequenceSettings) -> None:
-        self._data, self._settings = data, settings
+        self._ordered = data.order != "unknown"
+        data = data if self._ordered else without_repeats(data)
+        self._data, self._settings, self._weights = data, settings, event_weights(data)
         self._met = np.flatnonzero(data.popularity())
         self._codes = np.searchsorted(self._met, data.item_codes).astype(np.int64)
         self._records = [data.item_records[code] for code in self._met.tolist()]
         counts = np.bincount(self._codes)
-        shape = Shape.of(settings, counts)
+        shape = Shape.of(settings, counts, ordered=self._ordered)
         self._decays = shape.decays
         self.exact = np.sort(np.argsort(-counts, kind="stable")[: shape.exact_items])
         """The items that take part in the closed form, ascending."""
 
     def closed_form(self) -> ClosedForm:
         """The closed form of the most popular items."""
+        ridge = self._settings.ridge
+        try:
+            if not self._ordered:
+                sets = UserSets(self._data, len(self.exact))
+                return ClosedForm.of_sets(sets, ridge, graded=self._settings.rounds == 0)
+            return self._form_of_sequences(ridge)
+        except np.linalg.LinAlgError as error:
+            raise InvalidDataError(f"the ridge {ridge!r} is too small for this data", "raise it") from error
+
+    def _form_of_sequences(self, ridge: float) -> ClosedForm:
         data, settings = self._data, self._settings
         places = np.full(len(self._met), -1, np.int64)
         places[self.exact] = np.arange(len(self.exact))
         ages = np.arange(data.n_events) - data.user_offsets[data.user_codes]
-        try:
-            return ClosedForm(
-                places[self._codes], ages, self._decays, settings.window, settings.ridge, horizon=settings.horizon
-            )
-        except np.linalg.LinAlgError as error:
-            raise InvalidDataError(f"the ridge {settings.ridge!r} is too small for this data", "raise it") from error
+        return ClosedForm.of_sequences(
+            places[self._codes],
+            ages,
+            self._decays,
+            settings.window,
+            ridge,
+            horizon=settings.horizon,
+            weights=self._weights if settings.rounds == 0 else self._targets(),
+        )
+
+    def _targets(self) -> NDArray[np.float32] | None:
+        """A one for each event that is to be predicted; ``None`` where all are.
+
+        Graded weights count in the fit of the items' vectors alone. In both they would count twice, and a heavy item
+        would take up the few dimensions.
+        """
+        if self._weights is None or self._weights.all():
+            return None
+        return np.sign(self._weights)
 
     def start(self, form: ClosedForm, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The tables and the items' vectors of the plain closed form."""
@@ -134,8 +161,10 @@ class _Learner:
 
     def positions(self, tables: NDArray[np.float32]) -> Positions:
         """The users' vectors before their events."""
-        data, settings = self._data, self._settings
-        return read_positions(tables, self._codes, data.user_offsets, self._decays, settings.horizon)
+        offsets, weights = self._data.user_offsets, self._weights
+        if not self._ordered:
+            return read_sets(tables, self._codes, offsets, weights=weights)
+        return read_positions(tables, self._codes, offsets, self._decays, self._settings.horizon, weights=weights)
 
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""
@@ -147,10 +176,10 @@ class _Learner:
         items = self._feature_map(np.flatnonzero(fitted), vectors[fitted])
         for place in np.flatnonzero(~fitted).tolist():  # those that always came first and never next
             vectors[place] = items(self._records[place] or {})
-        usual = positions.vectors.mean(axis=0) @ of_users
-        users = learn_profiles(vectors, usual, self._codes, data, settings)
-        towers = Towers(tables, self._decays, vectors, users)
-        fades = learn_fades(towers, self._codes, data, settings)
+        usual = positions.weights @ positions.vectors / positions.weights.sum() @ of_users
+        events = Events(self._codes, self._weights, data)
+        users = learn_profiles(vectors, usual, events, settings)
+        fades = learn_fades(Towers(tables, self._decays, vectors, users), events, settings)
         ids = [data.item_ids[code] for code in self._met.tolist()]
         return Learnt(data.schema, ids, tables, vectors, items, users, self._decays, fades)
 

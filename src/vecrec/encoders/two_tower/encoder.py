@@ -14,11 +14,13 @@ from vecrec._internal import validation
 from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
 from vecrec._internal.validation import dimension, integer
+from vecrec.data import Vocabulary
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.encoders.two_tower import learning_curve as curve
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of
+from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
@@ -40,8 +42,10 @@ class TwoTowerEncoder(Encoder):
     at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
     time between the events and cost more. Before the first event a beginning is read, and the first events after it are
     counted, which separates what users begin with from what they continue with: a new user gets the former, a known
-    user without a given history gets neither. What can be missing was missing in part of the training, so features
-    alone, or a history alone, give a sensible vector. See `TwoTowerSettings` for what can be chosen.
+    user without a given history gets neither. Where the order of the events is unknown, they are trained in another
+    order each epoch, each counts in the sums as it does on average over all orders, and histories are read as sets.
+    What can be missing was missing in part of the training, so features alone, or a history alone, give a sensible
+    vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
     give equal vectors, bit for bit. The time of the request is not an input.
@@ -91,6 +95,11 @@ class TwoTowerEncoder(Encoder):
 
     @property
     @override
+    def reads_weights(self) -> bool:
+        return self.settings.loss == "softmax"
+
+    @property
+    @override
     def is_fitted(self) -> bool:
         return self._towers is not None
 
@@ -137,14 +146,33 @@ class TwoTowerEncoder(Encoder):
         preprocessor, towers = self._parts()
         ids = preprocessor.users.indexes(user.id for user in users).astype(np.int64)
         profiles = preprocessor.user_space.rows(user.features for user in users)
-        histories = [self._history(preprocessor, user) for user in users]
+        histories = [self._history(preprocessor, user, ordered=towers.ordered) for user in users]
         return towers.users(ids, profiles, histories)
+
+    @override
+    def _explain_user(self, user: User) -> UserParts:
+        preprocessor, towers = self._parts()
+        if self.settings.layers or not towers.ordered:
+            return super()._explain_user(user)
+        names, profile = preprocessor.user_space.by_feature(user.features)
+        history = self._history(preprocessor, user, ordered=True)
+        known = int(preprocessor.users.indexes([user.id])[0])
+        start = max(0, len(user.history) - 2 * max(1, self.settings.history))
+        rows = preprocessor.items.indexes(event.item_id for event in user.history[start:])
+        places = np.flatnonzero(rows > Vocabulary.UNKNOWN) + start
+        base, own, features, events = towers.parts(profile, history, known=known)
+        found = {Part("base"): base + features[0], Part("user"): own}
+        found |= {Part("feature", feature=name): vector for name, vector in zip(names, features[1:])}
+        found |= {Part("event", place=int(place)): vector for place, vector in zip(places, events)}
+        return collected(found, self.dim, "exact" if towers.is_linear else "linearised")
 
     @override
     def knows(self, item_id: Id) -> bool:
         return item_id in self._parts()[0].items
 
-    def _history(self, preprocessor: Preprocessor, user: User) -> History:
+    def _history(self, preprocessor: Preprocessor, user: User, *, ordered: bool) -> History:
+        if not ordered:
+            return set_of(preprocessor.items.indexes(event.item_id for event in user.history).astype(np.int64))
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
         times = None
@@ -160,6 +188,7 @@ class TwoTowerEncoder(Encoder):
             "seed": self.seed,
             "settings": self.settings.to_json(),
             "scale": towers.scale,
+            "ordered": towers.ordered,
             "curve": [epoch.to_json() for epoch in self._curve],
             **preprocessor.to_json(),
         }
@@ -170,7 +199,7 @@ class TwoTowerEncoder(Encoder):
     def _load(cls, directory: Path) -> Self:
         values, weights = load_parts(directory, cls.name)
         loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
-        towers = Towers(weights, loaded.settings, values["scale"])
+        towers = Towers(weights, loaded.settings, values["scale"], ordered=values.get("ordered", True))
         epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
         loaded._take(Preprocessor.from_json(values), towers, epochs)
         return loaded
@@ -186,7 +215,12 @@ class TwoTowerEncoder(Encoder):
     def _take(self, preprocessor: Preprocessor, towers: Towers, epochs: tuple[curve.Epoch, ...]) -> None:
         _check_shapes(preprocessor, towers, self.dim)
         self._preprocessor, self._towers, self._curve = preprocessor, towers, epochs
-        read = (self.settings.decays, self.settings.layers, self.settings.history)
+        read = (
+            self.settings.decays,
+            self.settings.layers,
+            self.settings.history,
+            *(() if towers.ordered else ("sets",)),
+        )
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
         self._print = array_digest([self.name, read, towers.scale, names, preprocessor.to_json()], *arrays)

@@ -15,7 +15,7 @@ from vecrec.encoders.two_tower.time_gaps import START_TOKEN, History, with_start
 from vecrec.learning.algebra import normalised, sigmoid
 from vecrec.learning.preprocessor import SparseRows
 
-__all__ = ["LAYER", "Towers"]
+__all__ = ["LAYER", "Towers", "mean_fading"]
 
 Array: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
@@ -37,12 +37,21 @@ class Towers:
         weights: By the names of the network's parameters; those without numbers may be missing.
         settings: Of the encoder.
         scale: What a cosine of 1 stands for in a model of ratings; ``None`` for the plain inner product.
+        ordered: Whether histories are in the order in which their events happened; else they are sets.
     """
 
-    def __init__(self, weights: Mapping[str, Array], settings: TwoTowerSettings, scale: float | None = None) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Array],
+        settings: TwoTowerSettings,
+        scale: float | None = None,
+        *,
+        ordered: bool = True,
+    ) -> None:
         self.weights = dict(weights)
         self.settings = settings
         self.scale = scale
+        self.ordered = ordered
         self._constant = weights["user_constant"][0]
         self._positions = weights.get("positions", np.zeros((0, 0), np.float32))
         self._blocks = _blocks(weights, settings)
@@ -52,6 +61,11 @@ class Towers:
     def dim(self) -> int:
         """The length of a vector."""
         return int(self.weights["item_ids"].shape[1])
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether a user's vector is a sum, with nothing that depends on all of its terms."""
+        return not self._layers and "hidden_in" not in self.weights and self.scale is None
 
     def items(self, ids: Rows, features: SparseRows) -> Array:
         """Vectors of items, shape (n, dim), from rows of the item table and n rows of features."""
@@ -79,15 +93,67 @@ class Towers:
             sums += _corrected(sums, self.weights["hidden_in"], self.weights["hidden_out"])
         return self._scaled(vectors)
 
+    def parts(self, profile: SparseRows, history: History, *, known: int) -> tuple[Array, Array, Array, Array]:
+        """The terms of one user's vector before the first event, without recurrent layers.
+
+        The hidden layer is linear where it is not cut off, so each term has its share of what that layer adds.
+
+        Args:
+            profile: A row of features for each part of the profile, a first one for what it lacks.
+            history: What the user did.
+            known: The row of the user table.
+
+        Returns:
+            What every user has and the part of the id, shape (dim,) each; the parts of the profile, shape (n, dim), and
+            those of the events of the history, shape (m, dim).
+        """
+        read = with_start_token(history, self.settings.history, known=known != Vocabulary.UNKNOWN)
+        rows = np.zeros((2 + len(profile) + len(history.items), self.dim), np.float32)
+        sums = rows[:, :-1]
+        sums[0] = self._constant
+        if "user_ids" in self.weights:
+            sums[int(known != Vocabulary.UNKNOWN)] += self.weights["user_ids"][known]
+        if "user_features" in self.weights:
+            sums[2 : 2 + len(profile)] = profile.times(self.weights["user_features"])
+        started = len(read.items) > 0 and read.items[0] == START_TOKEN
+        places = np.arange(len(rows) - len(read.items), len(rows))
+        if started:
+            places[0] = 0
+        self._add_terms(sums, places, read.items)
+        if "hidden_in" in self.weights:
+            scale = normalised(sums.sum(axis=0, keepdims=True))[0]
+            inner = (sums * scale) @ self.weights["hidden_in"]
+            sums += (inner * (inner.sum(axis=0) > 0)) @ self.weights["hidden_out"]
+        rows[0, -1] = 1
+        if self.scale is not None:
+            rows *= np.float32(math.sqrt(self.scale) / max(float(np.linalg.norm(rows.sum(axis=0))), 1e-12))
+        return rows[0], rows[1], rows[2 : 2 + len(profile)], rows[2 + len(profile) :]
+
+    def _add_terms(self, sums: Array, places: Rows, items: Rows) -> None:
+        """Add what each event adds to a user's vector, to the row of its place."""
+        count, gates = len(items) - 1, None
+        if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
+            sums[0] += self._positions[count]
+            gates = self.weights.get("gates")
+        for block, (table, fading) in enumerate(self._blocks):
+            events = items[-len(fading) :]
+            if len(events):
+                terms = fading[len(fading) - len(events) :, None] * table[events]
+                np.add.at(sums, places[-len(events) :], terms if gates is None else terms * gates[count, block])
+
     def _add_history(self, vector: Array, items: Rows) -> None:
         count, gates = len(items) - 1, None
         if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
             vector += self._positions[count]
             gates = self.weights.get("gates")
+        alike = None if self.ordered else mean_fading(self.settings.decays, np.array(len(items)))
         for block, (table, fading) in enumerate(self._blocks):
-            events = items[-len(fading) :]
+            events = items if alike is not None else items[-len(fading) :]
             if len(events):
-                past = fading[len(fading) - len(events) :] @ table[events]
+                if alike is None:
+                    past = fading[len(fading) - len(events) :] @ table[events]
+                else:
+                    past = alike[block] * table[events].sum(axis=0)
                 vector += past if gates is None else past * gates[count, block]
 
     def _read(self, vectors: Array, histories: Sequence[History]) -> None:
@@ -153,6 +219,21 @@ def _blocks(weights: Mapping[str, Array], settings: TwoTowerSettings) -> list[tu
         return []
     tables = weights["history"].reshape(len(weights["history"]), len(settings.decays), -1)
     return [(tables[:, block], _fading(decay, settings.history + 1)) for block, decay in enumerate(settings.decays)]
+
+
+def mean_fading(decays: Sequence[float], counts: Rows) -> Array:
+    """How much each event of a set counts in each block: as it does on average over all orders of the set.
+
+    Args:
+        decays: The decay of each block.
+        counts: How many events there are, shape (...).
+
+    Returns:
+        ``(1 - d ** n) / (n (1 - d))`` for the decay d and the number n, shape (..., blocks); 1 for no event.
+    """
+    rates, numbers = np.array(decays, np.float64), np.maximum(counts, 1)[..., None]
+    fading: Array = ((1 - rates**numbers) / (numbers * (1 - rates))).astype(np.float32)
+    return fading
 
 
 def _fading(decay: float, longest: int) -> Array:

@@ -13,7 +13,7 @@ from paddle import nn
 from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
-from vecrec.encoders.two_tower.inference import LAYER
+from vecrec.encoders.two_tower.inference import LAYER, mean_fading
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS
@@ -62,13 +62,20 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         settings: Of the encoder.
         counts: How much the events of each row of the item table count; the first biases are their logarithms.
         rng: Where the first weights come from.
+        ordered: Whether what is read is in order; else every event counts as it does on average over all orders.
     """
 
     def __init__(
-        self, sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator
+        self,
+        sizes: Sizes,
+        settings: TwoTowerSettings,
+        counts: NDArray[np.float64],
+        rng: np.random.Generator,
+        *,
+        ordered: bool = True,
     ) -> None:
         super().__init__()
-        self._settings = settings
+        self._settings, self._ordered = settings, ordered
         self._decays = np.array(settings.decays, np.float32)
         self._sparse = max(sizes.items, sizes.users) > settings.sparse_above
         for name, array in _first_weights(sizes, settings, counts, rng).items():
@@ -146,7 +153,10 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         if blocks:
             events = self._look_up(self.history, read.ravel()).reshape([length, count, blocks, -1])
             gates = self.gates if positions else None
-            sums = DecayedSums.apply(events, gates, read == 0, self._decays, counts)
+            decays, scales = self._decays, None
+            if not self._ordered:
+                decays, scales = np.ones_like(decays), mean_fading(self._settings.decays, _numbers(read, places))
+            sums = DecayedSums.apply(events, gates, read == 0, decays, counts, scales)
             past = past + sums.reshape([places * count, -1])
         return past
 
@@ -182,6 +192,12 @@ def _counts(read: Rows, places: int, most: int) -> Rows:
     counts = np.where(started, np.minimum(np.cumsum(read > START_TOKEN, axis=0), most), most)
     nothing = np.full((1, read.shape[1]), most)
     return np.concatenate([nothing, counts])[len(read) - places : len(read)]
+
+
+def _numbers(read: Rows, places: int) -> Rows:
+    """How many events were read before each of the last places, a beginning included, shape (places, n)."""
+    counts = np.cumsum(read > 0, axis=0)
+    return np.concatenate([np.zeros_like(counts[:1]), counts])[len(read) - places : len(read)]
 
 
 def _one_hot(rows: Rows, size: int) -> csr_matrix:

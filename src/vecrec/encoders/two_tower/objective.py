@@ -51,7 +51,7 @@ class Objective:
             data.preprocessor.item_space.size,
             data.preprocessor.user_space.size,
         )
-        self.network = TwoTowers(sizes, settings, data.worth, rng)
+        self.network = TwoTowers(sizes, settings, data.worth, rng, ordered=data.histories.ordered)
         """The towers in training."""
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:

@@ -85,8 +85,9 @@ class Sampler:
     ) -> None:
         self._given = self._histories = histories
         self._batch = batch
-        self._horizon = horizon
-        self._context = MOST_CONTEXT if recurrent else _reach(decays)
+        # Without an order every other event is as far away as the next one, and none fades.
+        self._horizon = horizon if histories.ordered else 1
+        self._context = MOST_CONTEXT if recurrent or not histories.ordered else _reach(decays)
         self._users, self._starts, self._ends = _pieces(histories.offsets)
         self._fresh = self._starts == histories.offsets[self._users]
         self.steps = sum(1 for _ in self._groups(np.random.default_rng(0)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 
-__all__ = ["START_TOKEN", "STEPS", "UNKNOWN", "History", "history_of", "time_gap_steps", "with_start_token"]
+__all__ = ["START_TOKEN", "STEPS", "UNKNOWN", "History", "history_of", "set_of", "time_gap_steps", "with_start_token"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -51,6 +51,13 @@ def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
     known = items > 1
     items = items[known]
     return History(items, np.full(len(items), UNKNOWN) if times is None else time_gap_steps(times[known]))
+
+
+def set_of(items: Rows) -> History:
+    """The different items that have a row, in an order that looks drawn and depends on nothing but the items."""
+    known = np.unique(items[items > 1])
+    drawn = known.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing
+    return History(known[np.argsort(drawn, kind="stable")], np.full(len(known), UNKNOWN))
 
 
 def with_start_token(history: History, longest: int, *, known: bool) -> History:

@@ -191,7 +191,7 @@ class _Run:
         return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
-        return Towers(weights, self.settings, self.data.top_rating)
+        return Towers(weights, self.settings, self.data.top_rating, ordered=self.data.histories.ordered)
 
 
 def _measured(epoch: Epoch) -> Measured:

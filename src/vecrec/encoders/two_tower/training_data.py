@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, time_gap_steps
+from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, set_of, time_gap_steps
 from vecrec.errors import InvalidDataError
-from vecrec.learning.events import event_weights, horizon_offsets
+from vecrec.learning.events import event_weights, horizon_offsets, without_repeats
 from vecrec.learning.preprocessor import FeatureSpace, Preprocessor, SparseRows
 
 __all__ = ["TrainingData", "Validation", "prepare"]
@@ -66,6 +66,8 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
     Raises:
         InvalidDataError: when the loss needs ratings that are not there.
     """
+    ordered = data.order != "unknown"
+    data = data if ordered else without_repeats(data)
     # The rating loss fits every rating, whatever the policy says of it.
     weights = None if settings.loss == "rating" else event_weights(data)
     held_out = _held_out(data, weights, settings.validation_users, seed)
@@ -75,7 +77,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
     rows = preprocessor.items.indexes(data.item_ids).astype(np.int64)
     user_rows = preprocessor.users.indexes(data.user_ids).astype(np.int64)
     profiles = preprocessor.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
-    left_out = horizon_offsets(settings.horizon, len(held_out), np.random.default_rng((seed, 3)))
+    left_out = horizon_offsets(settings.horizon if ordered else 1, len(held_out), np.random.default_rng((seed, 3)))
     return TrainingData(
         preprocessor,
         Histories(
@@ -84,7 +86,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
             _time_gaps(train),
             train.user_offsets,
             weights,
-            data.order != "unknown",
+            ordered,
         ),
         user_rows,
         profiles,
@@ -111,7 +113,7 @@ def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Preprocessor, R
 
 
 def _time_gaps(data: Dataset) -> Rows:
-    if data.times is None:
+    if data.times is None or data.order == "unknown":
         return np.full(data.n_events, UNKNOWN, np.int64)
     steps = time_gap_steps(data.times)
     steps[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
@@ -142,6 +144,12 @@ def _held_out(data: Dataset, weights: NDArray[np.float32] | None, most: int, see
     return np.sort(np.random.default_rng((seed, 1)).choice(enough, most, replace=False))
 
 
+def _history(data: Dataset, items: Rows, events: slice) -> History:
+    if data.order == "unknown":
+        return set_of(items[events])
+    return history_of(items[events], None if data.times is None else data.times[events])
+
+
 def _validation(
     data: Dataset, last: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
 ) -> Validation:
@@ -154,7 +162,7 @@ def _validation(
     return Validation(
         user_rows[users],
         profiles.rows(users.astype(np.int64)),
-        [history_of(items[before], None if data.times is None else data.times[before]) for before in befores],
+        [_history(data, items, before) for before in befores],
         items[last],
         ratings,
     )

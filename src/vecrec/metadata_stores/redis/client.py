@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from typing_extensions import override
 
+from vecrec._internal.budget import Opening, remaining
 from vecrec._internal.dependencies import requires
 from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.redis.errors import engine_errors, translate
@@ -144,7 +144,7 @@ class Cluster(Client):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._client: Any = None
-        self._lock = threading.Lock()
+        self._opening = Opening()
 
     @override
     def _run(self, commands: Sequence[Command]) -> list[Any]:
@@ -194,13 +194,15 @@ class Cluster(Client):
 
     @override
     def close(self) -> None:
-        with self._lock:
-            client, self._client = self._client, None
+        client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def _connected(self) -> Any:
-        with self._lock:
+        return self._client or self._connect()
+
+    def _connect(self) -> Any:
+        with self._opening.turn(self._settings.timeout), self._translated():
             if self._client is None:
                 self._client = _cluster_client(self._settings)
             return self._client
@@ -270,7 +272,23 @@ def _no_maintenance() -> dict[str, Any]:
 
 def _pool(settings: Settings) -> _Pool:
     options = _options(settings)
-    return options.pop("connection_pool_class").from_url(settings.url, **options)
+    pool = options.pop("connection_pool_class").from_url(settings.url, **options)
+    pool.connection_class = type("Connection", (_Bounded, pool.connection_class), {})
+    return pool
+
+
+class _Bounded:
+    """A connection whose replies are waited for as long as the budget of the request allows."""
+
+    socket_timeout: float | None
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        most = self.socket_timeout
+        left = None if most is None else remaining(most)
+        connection: Any = super()
+        if left != most and not connection.can_read(left):
+            raise engine_errors().TimeoutError("Timeout reading from socket")
+        return connection.read_response(*arguments, **options)
 
 
 def _cluster_client(settings: Settings) -> Any:

@@ -106,7 +106,7 @@ class RedisMetadataStore(MetadataStore):
         url, cluster = server_url(instance(url, "the URL of Redis", str), flag(cluster, "cluster"))
         self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
         self.event_ttl = None if event_ttl is None else integer(event_ttl, "event_ttl", low=1, high=2**31)
-        wait = seconds(timeout, "timeout")
+        self.timeout = wait = seconds(timeout, "timeout")
         connections = integer(max_connections, "max_connections", low=1, high=100_000)
         self._address = address_of(url)
         self._client = connect(

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vecrec._internal.budget import Opening, budget, remaining
 from vecrec._internal.dependencies import missing
 from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores.base import closed_error
 from vecrec.metadata_stores.sql.dialects import Dialect, Fault, dialect_of
-from vecrec.metadata_stores.sql.engine import address_of, in_memory, listen, make_engine
+from vecrec.metadata_stores.sql.engine import READ_TIMEOUT, address_of, in_memory, listen, make_engine
 from vecrec.metadata_stores.sql.layout import STEPS, VERSION, Names, check_shape, create_statements, upgrades
 from vecrec.metadata_stores.sql.statements import STATEMENT_BYTES, Limits
 
@@ -96,14 +97,14 @@ class Database:
         self._ready = self._closed = False
         self._grown: dict[str, int] = {}
         self._counted: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._opening = Opening()
         if self._owned:
             listen(self.engine, self.dialect, timeout)
 
     def read(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """The rows of a query; asked again where the connection turns out to be lost."""
         self._prepare()
-        with self._translated():
+        with self._translated(), budget(self._timeout):
             try:
                 return self._query(sql, parameters)
             except self._driver_errors() as error:
@@ -182,13 +183,15 @@ class Database:
 
     @contextlib.contextmanager
     def _alone(self, turns: FairLock) -> Iterator[Any]:
-        with turns.turn(self._timeout), self._pooled() as connection:
+        with turns.turn(remaining(self._timeout)), self._pooled() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _pooled(self) -> Iterator[Any]:
-        connection = self._checkout()
+        with budget(self._timeout):  # for the pool, the question whether it lives, and a new connection together
+            connection = self._checkout()
         try:
+            self._bound(connection)
             yield connection
         except BaseException as error:
             self._put_back(connection, error)
@@ -217,6 +220,11 @@ class Database:
             self.engine.dispose()
         return self._connected()
 
+    def _bound(self, connection: Any) -> None:
+        most = connection.info.get(READ_TIMEOUT)
+        if most:
+            self.dialect.bound(connection.dbapi_connection, remaining(most))
+
     def _connected(self) -> Any:
         try:
             return self.engine.raw_connection()
@@ -229,8 +237,11 @@ class Database:
 
     def _lives(self, connection: Any) -> bool:
         try:
+            self._bound(connection)
             return bool(self.engine.dialect.do_ping(connection.dbapi_connection))
-        except self._driver_errors():
+        except self._driver_errors() as error:
+            if self._fault(error) == "timeout":
+                raise  # the database hangs, and would let a new connection wait as long
             return False
 
     # -- before the first statement
@@ -245,10 +256,11 @@ class Database:
         if self._process != os.getpid():
             self._after_fork()
         if not self._ready:
-            with self._lock, self._translated():
-                self._read_limits()
-                self._create_tables()
-                self._ready = True
+            with self._opening.turn(self._timeout), self._translated():
+                if not self._ready:
+                    self._read_limits()
+                    self._create_tables()
+                    self._ready = True
 
     def _after_fork(self) -> None:
         if self._memory:
@@ -257,7 +269,7 @@ class Database:
             )
         # The parent's connections stay the parent's: they are neither used nor closed here.
         self.engine.dispose(close=False)
-        self._lock = threading.Lock()
+        self._opening = Opening()
         self._process = os.getpid()
 
     def _read_limits(self) -> None:

@@ -55,6 +55,10 @@ class Dialect(ABC):
     def fault(self, error: BaseException) -> Fault:
         """What an error of the driver is."""
 
+    def bound(self, connection: Any, seconds: float) -> None:
+        """Let the next answers on a driver's connection take so long; by default something else bounds them."""
+        return
+
     def packet(self) -> str | None:
         """The query for the most bytes that a statement may have; ``None`` for no limit."""
         return None
@@ -153,6 +157,11 @@ class MySQL(Dialect):
             return "timeout"
         # PyMySQL says (0, '') of a connection that it has closed itself.
         return "away" if code in self._AWAY or code == 0 else "refused"
+
+    @override
+    def bound(self, connection: Any, seconds: float) -> None:
+        # PyMySQL has no public way, and the server's own bounds are not kept by a server that hangs.
+        connection._read_timeout = connection._write_timeout = seconds  # noqa: SLF001
 
     @override
     def packet(self) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from vecrec._internal.budget import remaining
 from vecrec._internal.dependencies import missing, requires
 from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores.sql.dialects import Dialect, dialect_of
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy.engine import URL, Engine
 
-__all__ = ["address_of", "in_memory", "listen", "make_engine"]
+__all__ = ["READ_TIMEOUT", "address_of", "in_memory", "listen", "make_engine"]
+
+READ_TIMEOUT = "vecrec_read_timeout"
+"""Where a pooled connection keeps the seconds that the driver waits for an answer, as far as it can be told."""
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -122,11 +127,21 @@ def listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
             _execute(cursor, statement, dialect, timeout)
         cursor.close()
 
+    if engine.dialect.name in {"mysql", "mariadb"}:
+
+        @sa.event.listens_for(engine, "do_connect")
+        def bound(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+            record.info[READ_TIMEOUT] = options.get("read_timeout")
+            names = ("connect_timeout", "read_timeout", "write_timeout")
+            options.update({name: remaining(options[name]) for name in names if options.get(name)})
+
     if engine.dialect.name == "postgresql":
         bounded = _bounded_connection(timeout)
 
         @sa.event.listens_for(engine, "do_connect")
         def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+            # Psycopg takes whole seconds, two at least.
+            options["connect_timeout"] = math.ceil(remaining(options.get("connect_timeout") or timeout))
             return bounded.connect(*arguments, **options)
 
 
@@ -164,9 +179,10 @@ def _bounded_connection(timeout: float) -> type[psycopg.Connection[Any]]:
 
     class BoundedConnection(psycopg.Connection[Any]):  # type: ignore[misc]
         def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            left = remaining(timeout)
             if knows_timeouts:
-                return super().wait(gen, *args, **{"timeout": timeout, **options})
-            return super().wait(_bounded(gen, timeout), *args, **options)
+                return super().wait(gen, *args, **{"timeout": left, **options})
+            return super().wait(_bounded(gen, left), *args, **options)
 
     return BoundedConnection
 

@@ -101,7 +101,7 @@ class SQLMetadataStore(MetadataStore):
         """
         names = Names.of(prefix)
         self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
-        wait = seconds(timeout, "timeout")
+        self.timeout = wait = seconds(timeout, "timeout")
         connections = integer(max_connections, "max_connections", low=1, high=100_000)
         self._database = Database(
             url,

@@ -23,15 +23,18 @@ async def is_live() -> HealthOut:
 
 @router.get("/health/ready", summary="Can it serve?", response_model=HealthOut)
 def is_ready(request: Request, service: Ours) -> HealthOut | Response:
-    """Asks every part, at most once a second; 503 names those that do not answer, in full with an `admin` key."""
+    """Asks every part, at most once a second. Names those that do not answer, in full with an `admin` key.
+
+    Without the vector store alone the status is `degraded`, since popular items are served; without another part 503.
+    """
     errors = service.health.parts()
     detailed = shows_admin_key(request.scope)
     parts = {
         name: "ok" if error is None else str(error) if detailed else kind_of(error).title
         for name, error in errors.items()
     }
-    if not any(errors.values()):
-        return HealthOut(status="ok", parts=parts)
+    if not any(error for name, error in errors.items() if name != "vector_store"):
+        return HealthOut(status="degraded" if errors.get("vector_store") else "ok", parts=parts)
     detail = "; ".join(f"{name}: {answer}" for name, answer in parts.items() if answer != "ok")
     return problem(503, "Not ready", detail, kind="not-ready", request_id=request_id(request), parts=parts)
 

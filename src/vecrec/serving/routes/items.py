@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from vecrec.errors import ItemNotFoundError
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import (
     FacetOut,
@@ -26,7 +27,7 @@ from vecrec.types import Item
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["items"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["items"])
 
 
 @router.get("/items", summary="List the catalogue")
@@ -80,7 +81,7 @@ def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
 @router.get("/items/{item_id}", summary="Read an item")
 def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> ItemOut:
     """Its record."""
-    key = path_id(item_id, id_type, "item id")
+    key = path_id(item_id, id_type, "items", service)
     found = service.recommender.get_items([key]).get(key)
     if found is None:
         raise ItemNotFoundError(f"no item {key!r} in the catalogue")
@@ -90,14 +91,14 @@ def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Item
 @router.put("/items/{item_id}", summary="Add or replace an item")
 def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the record."""
-    service.upsert_items([Item(path_id(item_id, id_type, "item id"), features)])
+    service.upsert_items([Item(path_id(item_id, id_type, "items", service), features)])
     return Written(written=1)
 
 
 @router.delete("/items/{item_id}", status_code=204, summary="Remove an item")
 def delete_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> None:
     """Record and vector; an id that is not there is not an error."""
-    service.delete_items([path_id(item_id, id_type, "item id")])
+    service.delete_items([path_id(item_id, id_type, "items", service)])
 
 
 @router.get("/items/{item_id}/similar", summary="Similar items")
@@ -111,7 +112,7 @@ def similar_items(
     id_type: IdType = "auto",
 ) -> ListOut:
     """The items whose vectors are nearest to the item's own."""
-    key = path_id(item_id, id_type, "item id")
+    key = path_id(item_id, id_type, "items", service)
     found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where))
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))

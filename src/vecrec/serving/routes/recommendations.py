@@ -1,27 +1,25 @@
-"""Recommendations, and the liked items that explain them."""
+"""Recommendations and their explanations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request
-from numpy.typing import NDArray
 
-from vecrec._internal.exact import unit
 from vecrec.errors import StoreUnavailableError
 from vecrec.filters import Filter
 from vecrec.filters.json import compile_where
 from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
-from vecrec.recommender import Recommender
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
-from vecrec.serving.models import Because, ListOut, RecommendIn
+from vecrec.serving.models import Because, ExplainIn, ExplanationOut, ListOut, RecommendIn, because_out, explanation_out
 from vecrec.serving.params import (
     Conditions,
     HalfLife,
     IdType,
+    ItemPath,
     K,
     Kinds,
     Ours,
@@ -31,14 +29,11 @@ from vecrec.serving.params import (
     path_id,
 )
 from vecrec.serving.service import Service
-from vecrec.types import Item
+from vecrec.types import User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
-
-_LIKES = 50
-"""How many liked items, the latest ones, an explanation chooses from."""
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["recommendations"])
 
 
 @router.get("/users/{user_id}/recommendations", summary="Recommend to a stored user")
@@ -56,7 +51,7 @@ def recommend_to_user(
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
-    key = path_id(user_id, id_type, "user id")
+    key = path_id(user_id, id_type, "users", service)
     seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
     who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
     return _answer(service, who, service.conditions(where), request)
@@ -91,54 +86,61 @@ def recommend(body: RecommendIn, request: Request, service: Ours) -> ListOut:
     return _answer(service, body, compile_where(body.where), request)
 
 
-def _answer(service: Service, who: RecommendIn, where: Filter | None, request: Request) -> ListOut:
-    options: dict[str, Any] = {
+@router.get("/users/{user_id}/recommendations/{item_id}/explanation", summary="Explain an item to a stored user")
+def explain_to_user(
+    *,
+    user_id: UserPath,
+    item_id: ItemPath,
+    request: Request,
+    service: Ours,
+    k: K = 10,
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    exclude_seen: bool = True,
+    id_type: IdType = "auto",
+) -> ExplanationOut:
+    """Parts by event, feature and encoder that add up to the score, rules that keep it out, what later steps did."""
+    key, item = path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service)
+    options: dict[str, Any] = {"where": service.conditions(where), "exclude_seen": exclude_seen}
+    found = service.recommender.explain(key, item, service.check_k(k), **options)
+    return explanation_out(service.titled(found), request_id(request))
+
+
+@router.post("/explanations", summary="Explain an item to any user")
+def explain(body: ExplainIn, request: Request, service: Ours) -> ExplanationOut:
+    """As above, to a stored user, a posted profile, or a user known by what they liked and disliked."""
+    service.check_k(body.k)
+    user = body.user_id if body.is_stored_only and body.user_id is not None else service.user(body)
+    found = service.recommender.explain(user, body.item_id, body.k, **_options(body, compile_where(body.where)))
+    return explanation_out(service.titled(found), request_id(request))
+
+
+def _options(who: RecommendIn, where: Filter | None) -> dict[str, Any]:
+    return {
         "where": where,
         "exclude_seen": who.exclude_seen,
         "exclude": who.exclude,
         "rerank": None if who.rerank else False,
     }
-    liked: Sequence[Id] = ()
+
+
+def _answer(service: Service, who: RecommendIn, where: Filter | None, request: Request) -> ListOut:
+    user: User | Id
     if who.user_id is not None and who.is_stored_only:
-        found = service.recommender.recommend(who.user_id, who.k, **options)
-        stored = service.stored(who.user_id) if who.explain else None
-        liked = service.liked(stored) if stored else ()
+        user = who.user_id
+        found = service.recommender.recommend(user, who.k, **_options(who, where))
     else:
         user = service.user(who)
-        found = service.recommender.recommend_for(user, who.k, **options)
-        liked = service.liked(user) if who.explain else ()
+        found = service.recommender.recommend_for(user, who.k, **_options(who, where))
     service.metrics.served([found])
-    because = _because(service, found, liked)
+    because = _because(service, found, user) if who.explain else ()
     return ListOut.of(found, request_id(request), because, service.unknown_features(who.features))
 
 
-def _because(service: Service, found: Recommendations, liked: Sequence[Id]) -> Sequence[Because | None]:
-    if not found or not liked or found.served_by != "vectors":
+def _because(service: Service, found: Recommendations, user: User | Id) -> Sequence[Because | None]:
+    if not found or found.served_by != "vectors":
         return ()
     try:
-        near = _nearest(service.recommender, [item.item_id for item in found], liked[-_LIKES:])
+        explained = service.recommender.explain_many(user, found.item_ids)
     except StoreUnavailableError:
         return ()  # the list is whole without its reasons
-    titles = service.recommender.get_items(list({each[0]: None for each in near if each is not None}))
-    return [None if each is None else _reason(service, each, titles.get(each[0])) for each in near]
-
-
-def _reason(service: Service, near: tuple[Id, float], item: Item | None) -> Because:
-    title = None if item is None else item.features.get(service.settings.title_field)
-    return Because(item_id=near[0], title=None if title is None else str(title), similarity=near[1])
-
-
-def _nearest(recommender: Recommender, ids: Sequence[Id], liked: Sequence[Id]) -> list[tuple[Id, float] | None]:
-    """For each item the liked item that is nearest to it, by the cosine of their vectors."""
-    keys = list(dict.fromkeys([*ids, *liked]))
-    with recommender.live() as live:
-        entries = recommender.vector_store.fetch(live.collection, keys)
-    vectors = {key: unit(entry.vector) for key, entry in entries.items() if entry.vector is not None}
-    return [_nearest_to(key, vectors, liked) for key in ids]
-
-
-def _nearest_to(key: Id, vectors: dict[Id, NDArray[np.float32]], liked: Sequence[Id]) -> tuple[Id, float] | None:
-    if key not in vectors:
-        return None
-    cosines = [(other, float(vectors[key] @ vectors[other])) for other in liked if other != key and other in vectors]
-    return max(cosines, key=lambda pair: pair[1], default=None)
+    return [None if each is None else because_out(service.titled(each)) for each in explained]

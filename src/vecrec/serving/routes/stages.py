@@ -10,6 +10,7 @@ from vecrec.filters import check_filter
 from vecrec.filters.json import compile_where
 from vecrec.recommender import LoadedRelease
 from vecrec.recommender.users import user_vectors
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import HitOut, RankingIn, RankingOut, RetrievalIn, RetrievalOut
 from vecrec.serving.params import Ours
@@ -18,7 +19,7 @@ from vecrec.types import User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["stages"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["stages"])
 
 
 @router.post("/retrieval", summary="Find the nearest items")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
@@ -30,7 +31,7 @@ from vecrec.types import Event, User
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["users"])
+router = APIRouter(prefix="/v1", route_class=Guarded, tags=["users"])
 
 
 @router.post("/users", summary="Add or replace profiles")
@@ -54,7 +55,7 @@ def encode_users(body: VectorsOfUsersIn, service: Ours) -> Vectors:
 @router.get("/users/{user_id}", summary="Read a user")
 def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> UserOut:
     """The profile and the latest events."""
-    key = path_id(user_id, id_type, "user id")
+    key = path_id(user_id, id_type, "users", service)
     user = service.stored(key)
     if user is None:
         raise UserNotFoundError(f"nothing is stored about the user {key!r}")
@@ -64,39 +65,43 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
 @router.put("/users/{user_id}", summary="Add or replace a profile")
 def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the profile."""
-    service.recommender.upsert_users([User(path_id(user_id, id_type, "user id"), features)])
+    service.recommender.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
     return Written(written=1)
 
 
 @router.delete("/users/{user_id}", summary="Forget a user")
 def forget_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> ReceiptOut:
     """Removes the profile and all events; says what there was."""
-    receipt = service.recommender.forget_user(path_id(user_id, id_type, "user id"))
+    receipt = service.recommender.forget_user(path_id(user_id, id_type, "users", service))
     return ReceiptOut(**asdict(receipt))
 
 
 @router.post("/users/{user_id}/likes", summary="Like an item", tags=["events"])
 def like(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "auto") -> Written:
     """Records an event of the kind `like`, which takes back an earlier dislike; sent again, it is the same like."""
-    return _say(service, path_id(user_id, id_type, "user id"), body.item_id, "like")
+    return _say(service, path_id(user_id, id_type, "users", service), body.item_id, "like")
 
 
 @router.post("/users/{user_id}/dislikes", summary="Dislike an item", tags=["events"])
 def dislike(user_id: UserPath, body: TasteIn, service: Ours, id_type: IdType = "auto") -> Written:
     """Records an event of the kind `dislike`: the item is not recommended again, and similar ones rank lower."""
-    return _say(service, path_id(user_id, id_type, "user id"), body.item_id, "dislike")
+    return _say(service, path_id(user_id, id_type, "users", service), body.item_id, "dislike")
 
 
 @router.delete("/users/{user_id}/likes/{item_id}", summary="Take back a like", tags=["events"])
 def unlike(user_id: UserPath, item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Removed:
     """As if it had not been said; where there is no like, nothing is removed."""
-    return _take_back(service, path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id"), "like")
+    return _take_back(
+        service, path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service), "like"
+    )
 
 
 @router.delete("/users/{user_id}/dislikes/{item_id}", summary="Take back a dislike", tags=["events"])
 def undislike(user_id: UserPath, item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> Removed:
     """As if it had not been said; where there is no dislike, nothing is removed."""
-    return _take_back(service, path_id(user_id, id_type, "user id"), path_id(item_id, id_type, "item id"), "dislike")
+    return _take_back(
+        service, path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service), "dislike"
+    )
 
 
 @router.delete("/users/{user_id}/events", summary="Remove events of a user", tags=["events"])
@@ -110,8 +115,8 @@ def delete_events(
     id_type: IdType = "auto",
 ) -> Removed:
     """Those that agree with every condition given; all of them without one. The profile stays."""
-    items = [path_id(each, id_type, "item id") for each in item_id] or None
-    key, moment = path_id(user_id, id_type, "user id"), None if time is None else written_seconds(time)
+    items = [path_id(each, id_type, "items", service) for each in item_id] or None
+    key, moment = path_id(user_id, id_type, "users", service), None if time is None else written_seconds(time)
     return Removed(removed=service.recommender.delete_events(key, items, kinds=kind or None, time=moment))
 
 

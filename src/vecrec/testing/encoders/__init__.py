@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vecrec.testing.encoders.explaining import ExplainingTests
 from vecrec.testing.encoders.learning import LearningTests
 from vecrec.testing.encoders.persistence import PersistenceTests
 from vecrec.testing.encoders.vectors import VectorTests
@@ -9,7 +10,7 @@ from vecrec.testing.encoders.vectors import VectorTests
 __all__ = ["EncoderTests"]
 
 
-class EncoderTests(VectorTests, LearningTests, PersistenceTests):
+class EncoderTests(VectorTests, ExplainingTests, LearningTests, PersistenceTests):
     """A test for each promise of `vecrec.encoders.base.Encoder`.
 
     Subclass it with a class method that makes an unfitted encoder::
@@ -22,6 +23,6 @@ class EncoderTests(VectorTests, LearningTests, PersistenceTests):
     The kit fits it about ten times with a few hundred events, twice in other processes, so the class must be importable
     by its module's name, and its unfitted instances must be picklable. A baseline says with ``personal = False``,
     ``reads_features = False`` or ``seeded = False`` what its vectors do not depend on, and an
-    encoder that reads the weights of events says so with ``reads_weights = True``. A promise that is not kept is
+    encoder that reads the weights of events says so by `Encoder.reads_weights`. A promise that is not kept is
     declared by overriding its test with ``@pytest.mark.xfail(reason=...)``; any other override fails.
     """

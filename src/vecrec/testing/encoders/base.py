@@ -33,9 +33,6 @@ class EncoderKit(ConformanceTests):
     reads_order: ClassVar[bool] = True
     """Whether the vectors of users depend on the order of their histories. ``False`` for an encoder of sets."""
 
-    reads_weights: ClassVar[bool] = False
-    """Whether events count by the weights that the feedback policy gives them: a promise that an encoder may make."""
-
     seeded: ClassVar[bool] = True
     """Whether another seed gives other vectors. ``False`` for an encoder without chance."""
 

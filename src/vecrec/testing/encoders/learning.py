@@ -12,11 +12,12 @@ from vecrec.data import Dataset
 from vecrec.encoders.base import Encoder
 from vecrec.errors import NotFittedError
 from vecrec.feedback import FeedbackPolicy
+from vecrec.progress import Step
 from vecrec.testing.base import refused
 from vecrec.testing.encoders.base import EncoderKit, answers, learn
 from vecrec.testing.encoders.tastes import SCHEMA, items_to_ask, tastes, users_to_ask
 from vecrec.testing.processes import elsewhere
-from vecrec.types import Event, Item
+from vecrec.types import Event, Item, User
 
 __all__ = ["LearningTests"]
 
@@ -96,6 +97,36 @@ class LearningTests(EncoderKit):
         """What a data set is called changes neither vectors nor fingerprint."""
         _assert_equal(answers(self.make().fit(tastes(name="another name"))), answers(fitted))
 
+    def test_nothing_is_learnt_from_an_unknown_order(self, tmp_path: Path) -> None:
+        """Without times the order of the rows changes nothing, and a history in any order gives the same vector.
+
+        So it does after ``load``, and for events with times: an encoder fitted without an order reads sets.
+        """
+        encoder = self.make().fit(_without_order(1))
+        _assert_equal(answers(self.make().fit(_without_order(2))), answers(encoder))
+        encoder.save(tmp_path)
+        rng, items = np.random.default_rng(0), [str(item.id) for item in tastes().items()]
+        for fitted in (encoder, type(encoder).load(tmp_path)):
+            for length in (2, 5, len(items)):
+                history = [
+                    Event(None, key, float(at)) for at, key in enumerate(rng.permutation(items)[:length].tolist())
+                ]
+                turned = [Event(None, event.item_id, -float(at)) for at, event in enumerate(history)][::-1]
+                one, other = fitted.encode_users([User(None, {}, history), User(None, {}, turned)])
+                np.testing.assert_allclose(one, other, atol=1e-6, rtol=1e-6)
+
+    def test_it_reports_what_it_learns_from(self) -> None:
+        """The first step of ``fit`` says how many events take part, in which order, and whether weights are read."""
+        for data, order in ((tastes(), "time"), (_without_order(1), "unknown"), (_weighed(1, 16), "time")):
+            encoder, steps = self.make(), list[Step]()
+            encoder.fit(data, progress=steps.append)
+            report = encoder.learning_report
+            assert report is not None
+            assert (report.n_events, report.n_given, report.order) == (data.n_events, data.n_events, order)
+            weights = "equal" if data.weights is None else "read" if encoder.reads_weights else "not read"
+            assert report.weights == weights
+            assert steps[0] == Step("fit", data.n_events, data.n_events, report.assumptions)
+
     def test_another_seed_gives_another_encoder(self, fitted: Encoder) -> None:
         """The seed decides what chance decides, and the fingerprint tells."""
         if not self.seeded:
@@ -106,11 +137,20 @@ class LearningTests(EncoderKit):
 
     def test_an_item_whose_events_weigh_more_rises(self) -> None:
         """Events weigh what the feedback policy says; weights that are all multiplied by one number change nothing."""
-        if not self.reads_weights:
+        if not self.make().reads_weights:
             pytest.skip("this encoder does not promise to read weights")
         light, heavy, scaled = (self.make().fit(_weighed(*weights)) for weights in ((1, 1), (1, 16), (4, 64)))
         assert _standing(heavy) > _standing(light) + 0.05
         np.testing.assert_allclose(answers(scaled)[1], answers(heavy)[1], atol=1e-4, rtol=1e-4)
+
+
+def _without_order(seed: int) -> Dataset:
+    """The tastes without times, their rows in an order of the seed."""
+    data = tastes()
+    rows = np.random.default_rng(seed).permutation(data.n_events).tolist()
+    events = list(data.events())
+    plain = [Event(events[row].user_id, events[row].item_id, rating=events[row].rating) for row in rows]
+    return Dataset(plain, list(data.items()), list(data.users()), SCHEMA)
 
 
 def _weighed(view: float, purchase: float) -> Dataset:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from vecrec.errors import StoreError, StoreUnavailableError
+from vecrec.errors import StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
-from vecrec.testing.base import expected, refused, run_together, same
+from vecrec.testing.base import eventually, expected, hanging, refused, run_together, same
 from vecrec.testing.metadata_stores.base import MetadataStoreKit
 from vecrec.types import Event
 
@@ -154,3 +154,22 @@ class ConnectionTests(MetadataStoreKit):
             lost.ping()
         assert time.monotonic() - started < 15
         assert caught.value.__cause__ is not None
+
+    def test_an_engine_that_hangs_is_waited_for_once(self, store: MetadataStore, kind: str, users: list[Id]) -> None:
+        """After a call that waited in vain, others fail at once, in the same words, until the engine answers again."""
+        with self.reopen(store) as lost:
+            lost.get(kind, [1])
+            with hanging(lost) as calls:
+                with pytest.raises(StoreTimeoutError, match="the engine hangs"):
+                    lost.get(kind, [1])
+                waited = [call for call in calls if call != "ping"]
+                for call in (
+                    lambda: lost.get(kind, [1]),
+                    lambda: lost.count(kind),
+                    lambda: lost.recent_events(users),
+                    lambda: lost.put(kind, {1: {}}),
+                ):
+                    with pytest.raises(StoreTimeoutError, match="the engine hangs"):
+                        call()
+                assert [call for call in calls if call != "ping"] == waited, "a call has waited for it again"
+            eventually(lambda: lost.get(kind, [1]))

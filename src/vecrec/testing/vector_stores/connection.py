@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vecrec.errors import StoreError, StoreUnavailableError
-from vecrec.testing.base import expected, refused, run_together, same_ids
+from vecrec.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+from vecrec.testing.base import eventually, expected, hanging, refused, run_together, same_ids
 from vecrec.testing.data import axis
 from vecrec.testing.vector_stores.base import Library, VectorStoreKit, fresh_name
 from vecrec.vector_stores.base import CollectionSpec, VectorStore
@@ -131,3 +131,23 @@ class ConnectionTests(VectorStoreKit):
             lost.ping()
         assert time.monotonic() - started < 15
         assert caught.value.__cause__ is not None
+
+    def test_an_engine_that_hangs_is_waited_for_once(self, store: VectorStore) -> None:
+        """After a call that waited in vain, others fail at once, in the same words, until the engine answers again."""
+        name = fresh_name()
+        with self.reopen(store) as lost:
+            lost.create(name, CollectionSpec(2))
+            with hanging(lost) as calls:
+                with pytest.raises(StoreTimeoutError, match="the engine hangs"):
+                    lost.count(name)
+                waited = [call for call in calls if call != "ping"]
+                for call in (
+                    lost.collections,
+                    lambda: lost.count(name),
+                    lambda: lost.search(name, [[1.0, 0.0]], 1),
+                    lambda: lost.delete(name, [1]),
+                ):
+                    with pytest.raises(StoreTimeoutError, match="the engine hangs"):
+                        call()
+                assert [call for call in calls if call != "ping"] == waited, "a call has waited for it again"
+            eventually(lambda: lost.drop(name))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from vecrec._internal.budget import Opening, remaining
 from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.vector_stores.milvus import lite
 from vecrec.vector_stores.milvus.errors import (
@@ -98,7 +99,7 @@ class Client:
         self.address = address
         self.timeout = timeout
         self._token = token
-        self._lock = threading.Lock()
+        self._opening, self._lock = Opening(), threading.Lock()
         self._engine: Any = None
         self._process: int | None = None
         self._closed = False
@@ -156,12 +157,11 @@ class Client:
 
     def direct(self, doing: str, method: str, /, *positional: Any, **arguments: Any) -> Any:
         """Call any method of the engine."""
-        engine = self.engine()
-        arguments.setdefault("timeout", self.timeout)
+        engine, most = self.engine(), arguments.pop("timeout", self.timeout)
         failures = engine_errors()
         with self._exclusive():
             try:
-                return getattr(engine, method)(*positional, **arguments)
+                return getattr(engine, method)(*positional, timeout=remaining(most), **arguments)
             except failures as error:
                 if method not in _READS or not is_unreachable(error):
                     raise translate(error, doing, self.address.shown) from error
@@ -169,7 +169,7 @@ class Client:
             # a write may have been done, and others may have written since.
             time.sleep(_PAUSE)
             try:
-                return getattr(engine, method)(*positional, **arguments)
+                return getattr(engine, method)(*positional, timeout=remaining(most), **arguments)
             except failures as error:
                 raise translate(error, doing, self.address.shown) from error
 
@@ -181,8 +181,8 @@ class Client:
                 # The public upsert() takes rows only, and packs them 60 times slower than this.
                 handler, context = engine._get_connection(), engine._generate_call_context()  # noqa: SLF001
                 handler.upsert(
-                    request.collection_name, [], upsert_param=request, schema={"fields": []}, timeout=self.timeout,
-                    context=context,
+                    request.collection_name, [], upsert_param=request, schema={"fields": []}, context=context,
+                    timeout=remaining(self.timeout),
                 )  # fmt: skip
             except engine_errors() as error:
                 raise translate(error, doing, self.address.shown) from error
@@ -196,23 +196,31 @@ class Client:
         """
         if self._engine is not None and self._process == os.getpid():
             return self._engine
-        with self._lock:
+        self._check_usable()
+        with self._opening.turn(self.timeout):
             self._check_usable()
-            if self._engine is None:
-                self._engine = self._open()
-                self._process = os.getpid()
-            return self._engine
+            return self._engine or self._take(self._open())
+
+    def _take(self, engine: Any) -> Any:
+        with self._lock:
+            if not self._closed:
+                self._engine, self._process = engine, os.getpid()
+                return engine
+        self._disconnect(engine)  # it was closed meanwhile
+        return self._check_usable()
 
     def close(self) -> None:
         """Disconnect. What a forked child closes stays open in its parent."""
         with self._lock:
             engine, self._engine, self._closed = self._engine, None, True
-            if engine is None or self._process != os.getpid():
-                return
-            with contextlib.suppress(*engine_errors()):
-                engine.close()
-            if self.address.lite:
-                lite.release(self.address.uri)
+        if engine is not None and self._process == os.getpid():
+            self._disconnect(engine)
+
+    def _disconnect(self, engine: Any) -> None:
+        with contextlib.suppress(*engine_errors()):
+            engine.close()
+        if self.address.lite:
+            lite.release(self.address.uri)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -234,7 +242,7 @@ class Client:
         try:
             # Dedicated, since pymilvus never closes a connection that it shares.
             engine = pymilvus.MilvusClient(
-                uri, token=self._token or "", timeout=self.timeout, dedicated=True, grpc_options=channel
+                uri, token=self._token or "", timeout=remaining(self.timeout), dedicated=True, grpc_options=channel
             )
         except failures as error:
             if self.address.lite:

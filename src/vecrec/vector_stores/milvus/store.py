@@ -85,7 +85,8 @@ class MilvusVectorStore(VectorStore):
     ) -> None:
         address = parse_address(uri)
         self._index = check_index(Flat() if index is None else index)
-        self._client = Client(address, _token(token), number(timeout, "timeout", above=0))
+        self.timeout = number(timeout, "timeout", above=0)
+        self._client = Client(address, _token(token), self.timeout)
         self._flush_timeout = number(flush_timeout, "flush_timeout", above=0)
         self._consistency = choice(consistency, "consistency", ("Bounded", "Strong"))
         self._catalog = Catalog(self._client)
