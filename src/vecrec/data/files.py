@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,8 +30,9 @@ _MARKS = ",;\t|"
 _ZEROS = r"^[+-]?0[0-9]+$"
 _DIGITS = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 _JSON_BLOCK = 16 << 20
-_DEEPEST = 1_000
 """Bytes read at a time, and the longest line of JSON."""
+_DEEPEST = 1_000
+"""Levels of a row of JSON."""
 
 
 def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileTable:
@@ -180,7 +182,7 @@ def _open_json(path: Path, what: str) -> FileTable:
     import pyarrow as pa
     import pyarrow.json
 
-    _refuse_deep(path, what)
+    _check_rows(path, what)
     try:
         with pa.input_stream(str(path), compression="detect") as file:
             table = pa.json.read_json(file, read_options=pa.json.ReadOptions(block_size=_JSON_BLOCK))
@@ -190,26 +192,26 @@ def _open_json(path: Path, what: str) -> FileTable:
     return list(table.column_names), lambda names, ids: table.select(names), False
 
 
-def _refuse_deep(path: Path, what: str) -> None:
-    """Refuse a file with a row that is nested so deeply that Arrow would end the process."""
+def _check_rows(path: Path, what: str) -> None:
+    """Refuse rows with which Arrow would end the process: what is not an object, or is nested too deeply."""
     import pyarrow as pa
 
-    level = 0
     try:
         with pa.input_stream(str(path), compression="detect") as file:
-            while block := file.read(1 << 20):
-                # "{" and "[" differ by 32, as do their ends. Signs within texts count too, and seldom are so many.
-                signs = np.frombuffer(block, np.uint8) & 0xDF
-                steps = (signs == ord("[")).astype(np.int8) - (signs == ord("]")).astype(np.int8)
-                levels = level + np.cumsum(steps, dtype=np.int32)
-                # Each row begins at 0, whatever its texts have left open.
-                ends = np.maximum.accumulate(np.where(signs == ord("\n"), np.arange(len(signs)), 0))
-                levels -= np.where(ends > 0, levels[ends], 0)
-                if levels.max(initial=0) > _DEEPEST:
-                    raise InvalidDataError(f"{path} ({what}) is nested deeper than {_DEEPEST} levels", "flatten it")
-                level = int(levels[-1])
+            for number, line in enumerate(io.BufferedReader(file), 1):
+                if line.lstrip()[:1] not in (b"{", b""):
+                    raise InvalidDataError(f"row {number} of {path} ({what}) is not a JSON object", "correct the file")
+                if line.count(b"{") + line.count(b"[") > _DEEPEST and _depth(line) > _DEEPEST:
+                    raise InvalidDataError(f"row {number} of {path} ({what}) is nested too deeply", "flatten it")
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, what, error) from error
+
+
+def _depth(line: bytes) -> int:
+    # "{" and "[" differ by 32, as do their ends. Those within texts count too, and seldom are so many.
+    signs = np.frombuffer(line, np.uint8) & 0xDF
+    steps = (signs == ord("[")).astype(np.int32) - (signs == ord("]")).astype(np.int32)
+    return int(np.cumsum(steps, dtype=np.int32).max())
 
 
 def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:
