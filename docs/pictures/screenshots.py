@@ -22,7 +22,7 @@ from vecrec import Recommender
 from vecrec.data import Categorical, Dataset, MultiCategorical, Numeric, Schema, Text
 from vecrec.encoders import LinearSequenceEncoder
 from vecrec.metadata_stores import MemoryMetadataStore
-from vecrec.serving import create_app
+from vecrec.serving import Settings, create_app
 from vecrec.vector_stores import MemoryVectorStore
 
 HERE = Path(__file__).resolve().parent
@@ -74,31 +74,32 @@ def main() -> None:
             LinearSequenceEncoder(dim=32), MemoryVectorStore(), MemoryMetadataStore(), name="films", artifacts=folder
         )
         recommender.fit(catalogue())
-        with listening(create_app(recommender)) as client:
+        with listening(create_app(recommender, settings=Settings(name="films", noun="film", nouns="films"))) as client:
             page = Page(chrome, f"{client.base_url}/")
             page.open(width=1160, height=820)
             like(page)
             page.picture(HERE / "page.png")
             page.click("#cards .card .title")
             page.wait(lambda: page.all("dialog[open]"))
-            page.wait(lambda: page.all("dialog[open] .title"))
+            page.wait(lambda: page.texts("#detail .rows .title"))
             page.picture(HERE / "page-film.png")
             page.open(width=400, height=820, dark=True)
             like(page)
-            chrome.execute_script("document.querySelector('#list-title').scrollIntoView()")
             page.picture(HERE / "page-phone.png")
 
 
 def like(page: Page) -> None:
     """Like two, dislike one."""
+    page.chrome.execute_script("document.querySelector('#fold').open = true")
+    box = page.all("#search")[0]
     for word, title in (("Like", "The Distant Signal"), ("Like", "The Hidden Key"), ("Dislike", "The Lucky Parrot")):
-        box = page.all("#search")[0]
         box.clear()
         box.send_keys(title)
         page.click(f"#browse [aria-label='{word} {title}']")
-    box.clear()
-    box.send_keys("The")
-    page.wait(lambda: len(page.texts("#browse .title")) > 5)
+    page.chrome.execute_script(
+        "const box = document.querySelector('#search'); box.value = ''; box.dispatchEvent(new Event('input'));"
+        "document.querySelector('#fold').open = innerWidth > 740"
+    )
     page.wait(lambda: page.text("#list-title") == "Recommended")
     page.wait(lambda: len(page.texts("#said .chip")) == 3)
     page.titles()

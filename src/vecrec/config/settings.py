@@ -112,6 +112,16 @@ class Settings:
     """Whether to serve the page at ``/``."""
     title_field: str = "title"
     """The field of the items' records that the page shows as their name, and that a search looks into."""
+    noun: str = "item"
+    """What the page calls an item, such as ``movie``."""
+    nouns: str = "items"
+    """What it calls several of them."""
+    image_field: str = ""
+    """The field of the items' records with the address of a picture, ``https://`` or a path; none by default, and the
+    page then draws a poster for each item and loads nothing from other hosts."""
+    price_field: str = "price"
+    """The field with a price, which the page shows; in the currency of the field ``currency``, where that is a code
+    such as ``EUR``."""
     feedback: FeedbackPolicy | None = None
     """What users' events mean: a table of the fields of `vecrec.FeedbackPolicy`, in the environment as JSON."""
 

@@ -21,14 +21,17 @@ __all__ = ["Method", "Part", "PartKind", "UserParts", "by_permutations", "collec
 Method: TypeAlias = Literal["exact", "linearised", "permutations"]
 """How parts were found: ``"exact"`` where the vector is their sum; ``"linearised"`` where it is their sum for the
 lengths and gates that this user has; ``"permutations"`` where each part is the mean of what it changes when everything
-is put together in one order and in the reverse order."""
+is put together in several orders."""
 
 PartKind: TypeAlias = Literal["event", "earlier", "feature", "user", "base"]
 """``"event"``: one event; ``"earlier"``: all events before those; ``"feature"``: one feature of the profile;
 ``"user"``: the id; ``"base"``: what every user has, such as what is popular."""
 
-MOST_EVENTS = 50
+MOST_EVENTS = 20
 """How many of the latest events `by_permutations` tells apart."""
+
+_ROTATIONS = 4
+"""How many orders it takes, each also in reverse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ def by_permutations(
 ) -> UserParts:
     """The parts of a vector by an encoder's answers alone, whatever the encoder.
 
-    Everything known of the user is put together twice, the oldest event first and the latest first, and each part is
-    the mean of what it changes (Shapley values by two antithetic permutations: Mitchell et al., *Sampling Permutations
-    for Shapley Value Estimation*, 2022). So the parts always add up to the vector. Events that the encoder does not
-    know are in it from the beginning. It takes two vectors for each part.
+    Everything known of the user is put together one by one, in four orders that begin at different places and in their
+    reverse, and each part is the mean of what it changes (Shapley values by antithetic permutations: Mitchell et al.,
+    *Sampling Permutations for Shapley Value Estimation*, 2022). So the parts always add up to the vector. Events that
+    the encoder does not know are in it from the beginning. It takes eight vectors for each part.
 
     Args:
         encode: ``encode_users`` of the encoder.
@@ -105,12 +108,22 @@ def by_permutations(
     parts += [Part("feature", feature=name) for name, value in user.features.items() if value is not None]
     parts += [Part("earlier")] if earlier else []
     parts += [Part("event", place=place) for place in told]
-    orders = (parts, parts[::-1])
-    asked = [_with(user, {*order[:count]}, earlier, {*told}) for order in orders for count in range(len(parts) + 1)]
-    vectors = encode(asked).reshape(2, len(parts) + 1, -1)
-    steps = np.diff(vectors, axis=1)
-    rows = np.concatenate([vectors[:1, 0], (steps[0] + steps[1][::-1]) / np.float32(2)])
+    n = len(parts)
+    starts = sorted({n * turn // _ROTATIONS for turn in range(_ROTATIONS)})
+    orders = np.array([order for start in starts for order in _both_ways(np.roll(np.arange(n), -start))])
+    asked = [
+        _with(user, {parts[at] for at in order[:count]}, earlier, {*told}) for order in orders for count in range(n + 1)
+    ]
+    vectors = encode(asked).reshape(len(orders), n + 1, -1)
+    changes = np.zeros((n, vectors.shape[-1]), np.float64)
+    for order, steps in zip(orders, np.diff(vectors, axis=1)):
+        changes[order] += steps
+    rows = np.concatenate([vectors[0, :1], (changes / len(orders)).astype(np.float32)])
     return UserParts((Part("base"), *parts), rows, np.zeros(rows.shape[1], np.float32), "permutations")
+
+
+def _both_ways(order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return order, order[::-1]
 
 
 def _with(user: User, parts: set[Part], earlier: set[int], told: set[int]) -> User:

@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vecrec import __version__
-from vecrec.config.settings import Settings
+from vecrec.config.settings import Settings, scope_of_key
 from vecrec.recommender import Recommender
 from vecrec.serving import page
 from vecrec.serving.errors import MEDIA_TYPE, install
@@ -19,7 +19,7 @@ from vecrec.serving.metrics import Metrics
 from vecrec.serving.middleware import GUARDED, Gate
 from vecrec.serving.models import ProblemOut
 from vecrec.serving.params import known_query
-from vecrec.serving.routes import health, items, recommendations, stages, users
+from vecrec.serving.routes import admin, health, items, recommendations, stages, users
 from vecrec.serving.service import Service
 
 __all__ = ["create_app"]
@@ -81,8 +81,11 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
     app.state.vecrec = service
     for each in (users.router, items.router, recommendations.router, stages.router, health.router):
         app.include_router(each, dependencies=[Depends(known_query)])
+    runs = any(scope_of_key(key)[0] == "admin" for key in chosen.api_keys)  # without a key nobody may switch releases
+    if runs:
+        app.include_router(admin.router, dependencies=[Depends(known_query)])
     if chosen.page:
-        page.install(app)
+        page.install(app, pictures=bool(chosen.image_field), admin=runs)
     install(app)
     # Each of these goes around the ones before it.
     app.add_middleware(GZipMiddleware)
@@ -119,7 +122,7 @@ def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
 def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
     """Leave in an operation's description only the refusals that can occur, and say whether it needs a key."""
     guarded, has_body = path.startswith(GUARDED), "requestBody" in operation
-    names_something = "{" in path or path == "/v1/retrieval"
+    names_something = "{" in path or path in ("/v1/retrieval", "/v1/explanations")
     occurs = {
         400: has_body or "{" in path or bool(settings.allowed_hosts),
         401: guarded and bool(settings.api_keys),

@@ -6,8 +6,9 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,8 @@ _VALUES = 100
 _USERS = 2_000
 _TELLING = ("_group", "_name", "_label")
 _SECONDS = 60.0
+_NEAR = 0.7
+"""How much of two words must agree for one to be a mistyped form of the other."""
 
 
 @dataclass(slots=True)
@@ -80,8 +83,12 @@ class Directory:
 
     def find(self, search: str, where: Filter | None, offset: int, limit: int) -> list[Item]:
         """Items whose title has all the words, the most popular first, and all items for no word."""
-        words = _plain(search).split()
-        hits = (key for key, title in self._fresh().titles.items() if all(word in title for word in words))
+        index, words = self._fresh(), _plain(search).split()
+        hits = _matching(index.titles, words)
+        if words and next(hits, None) is None:  # nothing is written so: take the words nearest to those given
+            hits = _matching(index.titles, [_nearest_word(word, index.titles.values()) for word in words])
+        else:
+            hits = _matching(index.titles, words)
         if where is None:
             return list(self._recommender.get_items(list(islice(hits, offset, offset + limit))).values())
         return self._filtered(list(hits), where, offset, limit)
@@ -118,7 +125,7 @@ class Directory:
         facets = {name: replace(facet, values=Counter(facet.values)) for name, facet in index.facets.items()}
         for key, record in records.items():
             if record is not None:
-                titles[key] = _plain(str(record.get(self._title_field, key)))
+                titles[key] = self._searched(key, record)
                 for name, facet in facets.items():
                     _count(facet, record, name)
         return replace(index, titles=titles, facets=facets)
@@ -128,7 +135,7 @@ class Directory:
         facets = {name: Facet(kind) for name, kind in fields.items()}
         titles: dict[Id, str] = {}
         for key, record in islice(self._recommender.metadata_store.scan(ITEM), _MOST):
-            titles[key] = _plain(str(record.get(self._title_field, key)))
+            titles[key] = self._searched(key, record)
             for name in fields:
                 _count(facets[name], record, name)
         for facet in facets.values():
@@ -137,6 +144,12 @@ class Directory:
         ordered = sorted(titles, key=lambda key: ranks.get(key, len(ranks)))
         sorted_titles = {key: titles[key] for key in ordered}
         return _Index(live.release.id, time.monotonic(), sorted_titles, facets, self._make_labels(live))
+
+    def _searched(self, key: Id, record: Mapping[str, Any] | Record) -> str:
+        """What a search looks into: the title, and the year between tabs, by which people tell equal titles apart."""
+        year = record.get("year")
+        title = " ".join(_plain(str(record.get(self._title_field, key))).split())
+        return f"{title}\t{year}\t" if isinstance(year, int) else title
 
     def _make_labels(self, live: LoadedRelease) -> dict[str, dict[str, str]]:
         names = [feature.name for feature in live.schema.users]
@@ -159,6 +172,22 @@ def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:
         facet.values.update(item for item in value if isinstance(item, (str, int)))
     elif isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
         facet.values[value] += 1
+
+
+def _matching(titles: Mapping[Id, str], words: Sequence[str]) -> Iterator[Id]:
+    return (key for key, title in titles.items() if all(_has(title, word) for word in words))
+
+
+def _has(title: str, word: str) -> bool:
+    return word in title.partition("\t")[0] or f"\t{word}\t" in title
+
+
+def _nearest_word(word: str, titles: Iterable[str]) -> str:
+    """The word of a title that is nearest to a mistyped one, or the word itself where none is near."""
+    if any(_has(title, word) for title in titles):
+        return word
+    known = {each for title in titles for each in title.split() if abs(len(each) - len(word)) <= 2}
+    return next(iter(get_close_matches(word, known, 1, _NEAR)), word)
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from vecrec import __version__
 from vecrec.recommendations import Recommendations
+from vecrec.serving.history import RequestHistory
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
@@ -20,6 +21,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.history = RequestHistory()
+        """The requests of the last two hours."""
         ProcessCollector(registry=self._registry)
         Info("vecrec_build", "The library.", registry=self._registry).info({"version": __version__})
         self.requests = Counter(
@@ -38,6 +41,19 @@ class Metrics:
         self._release = Gauge(
             "vecrec_live_release", "1 for the release that serves.", ("release",), registry=self._registry
         )
+
+    def lists(self) -> dict[str, int]:
+        """How many lists there were, by what ranked them."""
+        samples = [sample for family in self._lists.collect() for sample in family.samples]
+        return {each.labels["served_by"]: int(each.value) for each in samples if each.name.endswith("_total")}
+
+    def short_lists(self) -> int:
+        """How many lists had fewer items than asked for."""
+        return _total(self._short)
+
+    def missing_records(self) -> int:
+        """How many items were found without a record."""
+        return _total(self._missing)
 
     def served(self, lists: Sequence[Recommendations]) -> None:
         """Count what was recommended."""
@@ -58,3 +74,7 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
         return generate_latest(self._registry)
+
+
+def _total(counter: Counter) -> int:
+    return int(next(sample.value for family in counter.collect() for sample in family.samples))

@@ -28,9 +28,12 @@ __all__ = ["GUARDED", "Gate", "Keys", "RateLimit", "shows_admin_key"]
 _CLIENTS = 10_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 GUARDED = ("/v1", "/metrics")
+_COUNTED = "/v1/"
+_ADMIN = "/v1/admin"
 """The beginnings of the paths that need a key where there are keys."""
 _READS = {
-    "/v1/recommendations", "/v1/retrieval", "/v1/ranking", "/v1/items/lookup", "/v1/items/vectors", "/v1/users/vectors"
+    "/v1/explanations", "/v1/items/lookup", "/v1/items/vectors", "/v1/ranking", "/v1/recommendations", "/v1/retrieval",
+    "/v1/users/vectors",
 }  # fmt: skip
 """What is asked by POST, since the question is too long for a URL."""
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
@@ -223,6 +226,8 @@ class Gate:
         route = getattr(inner.get("route"), "path", "other")
         self._metrics.requests.labels(scope["method"] if route != "other" else "other", route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
+        if _path(scope).startswith(_COUNTED):
+            self._metrics.history.note(status, seconds)
         request_id = inner["vecrec.request_id"]
         _access.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, 1e3 * seconds)
 
@@ -298,6 +303,8 @@ def _is_guarded(scope: Scope) -> bool:
 
 
 def _wanted_scope(scope: Scope) -> str:
+    if _path(scope).startswith(_ADMIN):
+        return "admin"
     reads = scope["method"] in ("GET", "OPTIONS") or (scope["method"] == "POST" and _path(scope) in _READS)
     return "read" if reads else "write"
 

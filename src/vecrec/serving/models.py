@@ -420,6 +420,10 @@ class SchemaOut(BaseModel):
     release: str
     created_at: str
     title_field: str
+    noun: str
+    nouns: str
+    image_field: str
+    price_field: str
     counts: dict[str, int]
     items: list[Features]
     users: list[Features]

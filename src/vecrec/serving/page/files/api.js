@@ -3,8 +3,9 @@
 const KEY = "vecrec-key";
 
 export class Problem extends Error {
-  constructor(status, title, detail) {
+  constructor(status, title, detail, request = "") {
     super(detail || title);
+    this.request = request;
     this.status = status;
     this.title = title;
   }
@@ -15,6 +16,11 @@ let askForKey = async () => null;
 /** Say who asks a person for a key when the service wants one. */
 export function onKeyNeeded(ask) {
   askForKey = ask;
+}
+
+/** Forget a key, so that the next request asks for another one. */
+export function forgetKey() {
+  sessionStorage.removeItem(KEY);
 }
 
 /** The JSON of an answer; a Problem for everything that is none. */
@@ -29,7 +35,7 @@ export async function ask(method, path, body) {
   }
   const value = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (!answer.ok || (value === null && answer.status !== 204)) {
-    throw new Problem(answer.status, value?.title ?? `Status ${answer.status}`, value?.detail ?? "");
+    throw new Problem(answer.status, value?.title ?? `Status ${answer.status}`, value?.detail ?? "", value?.request_id ?? answer.headers.get("X-Request-ID") ?? "");
   }
   return value;
 }

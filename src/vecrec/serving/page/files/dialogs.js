@@ -1,65 +1,90 @@
-// The dialogs: an item with its like, who it is for, and the key.
+// The dialogs: an item with its reasons, who it is for, and the key.
 
 import { ask, idPath, onKeyNeeded } from "./api.js";
-import { make, poster, tagsOf, thumbs, titleOf, yearOf } from "./parts.js";
-import { become, onChange } from "./state.js";
+import { make } from "./make.js";
+import { factsOf, posterOf, row, thumbs } from "./parts.js";
+import { become, chooseStored, show, state, titleOf, who } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
-let shown = null;
+let schema = null;
+let loading = null;
 
-/** Show an item with those that are similar. */
-export async function openItem(id) {
-  shown = id;
+/** The schema of the live release, for labels. */
+export function useSchema(found) {
+  schema = found;
+}
+
+/** Show the item that the address names, or none. */
+export function followItem() {
   const dialog = $("detail");
-  $("detail-body").replaceChildren(make("p", { class: "hint" }, "Looking …"));
+  if (state.item === null) {
+    loading = null;
+    if (dialog.open) dialog.close();
+  } else if (loading !== state.item || !dialog.open) {
+    void openItem(state.item);
+  }
+}
+
+async function openItem(id) {
+  loading = id;
+  const dialog = $("detail");
+  $("detail-body").replaceChildren(make("h2", { id: "detail-title" }, "Looking …"));
   if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
   const { text, type } = idPath(id);
   try {
-    const [item, similar] = await Promise.all([
+    const [item, similar, why] = await Promise.all([
       ask("GET", `v1/items/${text}?id_type=${type}`),
       ask("GET", `v1/items/${text}/similar?id_type=${type}&k=8`),
+      ask("POST", "v1/explanations", { ...who(), item_id: id }).catch(() => null), // the item shows without it
     ]);
-    if (shown === id) showItem(item, similar);
+    if (loading === id) showItem(item, similar, why);
   } catch (problem) {
-    if (shown === id) $("detail-body").replaceChildren(make("h2", { id: "detail-title" }, "Not available"),
+    if (loading === id) $("detail-body").replaceChildren(make("h2", { id: "detail-title" }, "Not available"),
       make("p", { class: "error", role: "alert" }, problem.message));
   }
 }
 
-function showItem(item, similar) {
+function showItem(item, similar, why) {
   const title = titleOf(item.features, item.id);
-  const tags = tagsOf(item.features);
   const facts = Object.entries(item.features).filter(([name, value]) =>
-    value !== null && typeof value !== "object" && name !== "year" && titleOf({ [name]: value }, item.id) !== title);
+    value !== null && typeof value !== "object" && ![schema.title_field, schema.image_field, "year"].includes(name));
   $("detail-body").replaceChildren(
-    make("div", { class: "hero" }, poster(title, tags),
+    make("div", { class: "hero" }, posterOf(item.features, item.id),
       make("div", {}, make("h2", { id: "detail-title" }, title),
-        make("p", { class: "facts" }, [yearOf(item.features), tags.join(", ")].filter(Boolean).join(" · ")),
-        thumbs(item.id, title))),
-    make("dl", {}, ...facts.slice(0, 8).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])),
+        make("p", { class: "facts" }, factsOf(item.features)), thumbs(item.id, title))),
+    whyOf(why),
+    make("dl", {}, ...facts.slice(0, 8).flatMap(([name, value]) => [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, String(value))])),
     make("h3", {}, "Similar"),
-    make("ol", { class: "rows" }, ...similar.items.map((each) => similarRow(each))));
+    make("ol", { class: "rows" }, ...similar.items.map((each) => row(each.metadata, each.item_id))));
 }
 
-function similarRow(item) {
-  const title = titleOf(item.metadata, item.item_id);
-  return make("li", {},
-    make("button", { type: "button", class: "title", onclick: () => openItem(item.item_id) }, title),
-    make("span", { class: "facts" }, yearOf(item.metadata)),
-    make("span", { class: "score" }, item.score.toFixed(3)));
+const RULES = { seen: "You have had it already.", disliked: "You do not like it.", excluded: "It is left out.", filter: "It does not pass the filter." };
+
+/** The sentence, and the largest parts of the score as bars. */
+function whyOf(why) {
+  if (!why || (!why.sentence && !why.rules.length)) return "";
+  const told = why.parts.filter((part) => part.share >= 0.02 && ["event", "feature"].includes(part.kind)).slice(0, 4);
+  const bars = told.map((part) => {
+    const name = part.kind === "event" ? part.title ?? String(part.item_id) : `${part.feature.replaceAll("_", " ")}: ${labelOf(part.feature, part.feature_value)}`;
+    const bar = make("meter", { min: 0, max: 1, value: part.share, "aria-label": `share of ${name}` });
+    return make("li", {}, make("span", {}, name), bar, make("span", { class: "facts" }, `${Math.round(100 * part.share)} %`));
+  });
+  return make("section", { class: "why" }, make("h3", {}, why.sentence ?? "Why it is not in the list"),
+    ...why.rules.map((rule) => make("p", { class: "hint" }, RULES[rule] ?? rule)),
+    bars.length ? make("ul", {}, ...bars) : "");
 }
 
-// What is said in the dialog shows there at once.
-onChange(() => {
-  const box = $("detail-body").querySelector(".hero .thumbs");
-  if (box && shown !== null) {
-    const title = $("detail-title").textContent;
-    box.replaceWith(thumbs(shown, title));
-  }
+function labelOf(feature, value) {
+  return schema.labels[feature]?.[String(value)] ?? String(value);
+}
+
+$("detail").addEventListener("close", () => {
+  if (state.item !== null) show(null);
 });
 
-/** Let somebody choose who it is for. */
-export function openPerson(schema) {
+/** Choose who it is for. */
+export function openPerson() {
   $("who-error").textContent = "";
   $("who-fields").replaceChildren(...schema.users.map((feature) => fieldOf(feature, schema.labels[feature.name] ?? {})));
   $("who").showModal();
@@ -95,8 +120,7 @@ $("who-known").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("who-error").textContent = "";
   try {
-    const user = await ask("GET", `v1/users/${encodeURIComponent($("who-id").value.trim()).replaceAll(".", "%2E")}`);
-    become({ kind: "stored", id: user.id, events: user.history.length });
+    await chooseStored($("who-id").value.trim());
     $("who").close();
   } catch (problem) {
     $("who-error").textContent = problem.message;
