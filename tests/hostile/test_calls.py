@@ -190,6 +190,9 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "similar_items": {"item_id": 1},
             "popular": {},
             "rank": {"user": 1, "item_ids": [1, 2], "where": None, "exclude": (), "disliked": (), "rerank": None},
+            "explain": {"user": 1, "item_id": 2},
+            "explain_many": {"user": 1, "item_ids": [2]},
+            "written_id": {"text": "7", "side": "items"},
             "get_items": {"ids": [1]},
             "get_users": {"ids": [1]},
             "history": {"user_id": 1},
@@ -207,6 +210,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "releases": {},
             "rollback": None,
             "verify": {},
+            "measure_recall": {},
             "repair": {},
             "migrate": None,
             "live": {},
@@ -256,6 +260,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "fit": None,
             "encode_items": {"items": [Item(1)]},
             "encode_users": {"users": [User(1)]},
+            "explain_user": {"user": User(1)},
             "knows": None,  # asked for every event of a history, whose ids were checked
             "save": {"directory": "encoder"},
             "load": {"directory": "encoder"},
@@ -274,6 +279,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "item_features": {"name": "year"},
             "user_features": {"name": "taste"},
             "users": {"history": False},
+            "is_consumed": {"kinds": None},
             "select_events": {"mask": None},
         },
     ),
@@ -289,6 +295,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "signs": None,  # of columns that `Dataset` has checked
             "event_weights": None,
             "is_target": None,
+            "is_consumed": None,
         },
     ),
     "Schema": (

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vecrec._internal.batching import batched
 from vecrec._internal.exact import count_reaching
-from vecrec._internal.validation import instance
 from vecrec.data import Dataset
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
@@ -116,7 +115,7 @@ def evaluate_live(path: LivePath, test: Dataset, k: int | Sequence[int]) -> Live
         InvalidDataError: for an invalid k, a test without events, or ids of another type than the stored ones.
     """
     depths = check_depths(k, "k")
-    test = only_targets(instance(test, "test", Dataset))
+    test = only_targets(test)
     if test.n_events == 0:
         raise InvalidDataError("the test has no event to predict", "give the events to predict")
     codes = np.flatnonzero(np.diff(test.user_offsets))

@@ -9,12 +9,13 @@ it.
 
 from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
+from vecrec.recommender.recall import Recall
 from vecrec.recommender.recommender import Recommender
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
 __all__ = [
-    "Change", "Explanation", "LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender",
+    "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt", "RecommendOptions", "Recommender",
     "ReleaseChecks", "Report", "ScorePart",
 ]  # fmt: skip

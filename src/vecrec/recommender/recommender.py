@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,11 +17,11 @@ from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
-from vecrec._internal.validation import flag, instance, integer, number, sequence_of
+from vecrec._internal.validation import choice, flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
-from vecrec.filters import Filter
+from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids, written_integer
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
@@ -33,6 +34,7 @@ from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
+from vecrec.recommender.recall import Recall, measure
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions, Request, check_timeout
@@ -540,6 +542,8 @@ class Recommender:
         Raises:
             InvalidDataError: for a text that is not a valid id.
         """
+        instance(text, "text", str)
+        choice(side, "side", ("items", "users"))
         try:
             texts = self._live.get().release.text_ids
         except NotFittedError:
@@ -572,8 +576,10 @@ class Recommender:
             InvalidDataError: for an invalid k or filter, or a test without events.
             NotFittedError: when there is no live release.
         """
+        from vecrec.data import Dataset
         from vecrec.evaluation.live import LivePath, evaluate_live
 
+        instance(test, "test", Dataset)
         request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
         seen = request(1).exclude_seen
         kinds = None if isinstance(seen, bool) else seen
@@ -757,6 +763,38 @@ class Recommender:
     def unfinished_builds(self) -> list[str]:
         """The ids of releases that a build which did not end has left. The next `fit` or `publish` removes them."""
         return self._archive.unfinished()
+
+    def measure_recall(
+        self, k: int = 10, *, where: Filter | None = None, users: int = 64, max_items: int = 1_000_000
+    ) -> Recall:
+        """How much of the exact result the live release's searches find: they are repeated by reading all vectors.
+
+        It costs one pass over the collection; requests go on meanwhile.
+
+        Args:
+            k: How deep the lists are compared.
+            where: A condition on the items: an index may find less where few items pass.
+            users: How many stored users, the first that are read, to search for.
+            max_items: How many items to read at most.
+
+        Returns:
+            The recall with its interval, and the share of the items that pass the filter. Without a stored user that
+            the encoder can read it is of a visitor's search.
+
+        Raises:
+            NotFittedError: when there is no live release.
+        """
+        request = Request.of(k, {"where": where})
+        some, most = integer(users, "users", low=1, high=10_000), integer(max_items, "max_items", low=1)
+        ids = list(islice(stored_ids(self._catalogue.metadata), some))
+
+        def measured(live: LoadedRelease) -> Recall:
+            found = stored_users(self._catalogue.metadata, ids, self._max_history) or [User()]
+            condition = None if request.where is None else check_filter(request.where, live.filter_fields)
+            queries = user_vectors(live, found)
+            return measure(self.vector_store, live.collection, queries, request.k, where=condition, most=most)
+
+        return self._live.ask(measured)
 
     def repair(self, *, full: bool = False, allow_deletions: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.
