@@ -18,6 +18,7 @@ from vecrec.data import Dataset, splits
 from vecrec.encoders.successors import Successors, hold_out
 from vecrec.errors import ReleaseError
 from vecrec.evaluation import evaluate
+from vecrec.types import Hit
 
 LOG: dict[str, list[Any]] = {"user_id": [1, 1, 1, 1, 2, 2, 2, 3], "item_id": ["a", "b", "c", "a", "b", "c", "b", "c"]}
 HISTORIES = [["a", "b", "c", "a"], ["b", "c", "b"], ["c"]]
@@ -113,7 +114,16 @@ def test_they_survive_their_files(tmp_path: Path) -> None:
     loaded = Successors.load(tmp_path)
     assert isinstance(loaded.lists.places, np.memmap)
     assert loaded.scores(["a", "b"]) == found.scores(["a", "b"])
-    assert loaded.guess(np.ones(3, np.float32), 5.0) == found.guess(np.ones(3, np.float32), 5.0) == 4.0
+    hits, user = [Hit("z", 9.0), Hit("b", 5.0)], np.ones(3, np.float32)
+    joined, brought = loaded.join(hits, user, ["a"], more=True)
+    near = found.lists.near("a")
+    assert brought == near.keys() - {"b"}
+    assert {hit.id: hit.score for hit in joined} == pytest.approx(
+        {"z": 9.0, "b": 5.0 + 2 * near["b"], **{key: (5 + 3) / 2 + 2 * near[key] for key in brought}}
+    )
+    assert [hit.score for hit in joined] == sorted((hit.score for hit in joined), reverse=True)
+    assert {hit.id for hit in loaded.join(hits, user, ["a"], more=False)[0]} == {"z", "b"}
+    assert loaded.join([], user, ["a"], more=True) == ([], set())
     damages: list[Any] = [{}, {"decay": "x", "weight": 1, "center": []}, {"decay": 1, "weight": 1, "center": ["x"]}, []]
     for damage in damages:
         (tmp_path / "successor.json").write_text(json.dumps(damage))

@@ -7,6 +7,8 @@ import numbers
 import operator
 import os
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +18,8 @@ from numpy.typing import NDArray
 from vecrec.errors import InvalidDataError, shown
 
 __all__ = [
-    "boolean_mask", "choice", "dimension", "flag", "instance", "integer", "listed", "mapping", "number", "path_of",
-    "sequence_of",
+    "boolean_mask", "choice", "dimension", "flag", "instance", "integer", "json_scalar", "listed", "mapping", "number",
+    "path_of", "sequence_of",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -192,6 +194,17 @@ def sequence_of(values: Any, kind: type[_T], *, one: bool = False) -> list[_T]:
                 f"make a {name} of it, {name}(...)",
             )
     return checked
+
+
+def json_scalar(value: Any) -> Any:
+    """A date or a time as ISO text, a decimal as a float; any other value as it is, and NaT too."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, np.datetime64):
+        return value if np.isnat(value) else str(np.datetime_as_string(value))
+    if isinstance(value, (date, time)) and value == value:  # noqa: PLR0124 - NaT of pandas differs from itself
+        return value.isoformat()
+    return value
 
 
 def _bounds(low: float | None, high: float | None) -> str:

@@ -11,7 +11,7 @@ from vecrec._internal.validation import instance
 from vecrec.config.settings import Settings
 from vecrec.errors import StoreUnavailableError
 from vecrec.metadata_stores import MetadataStore, from_url
-from vecrec.recommender import Recommender
+from vecrec.recommender import Recommender, ReleaseChecks
 from vecrec.recommender.ownership import owner_of
 from vecrec.releases import Archive
 from vecrec.vector_stores.opening import open_vector_store
@@ -67,7 +67,12 @@ def _holds(store: MetadataStore, archive: Archive) -> bool:
     return identity is None or owner.catalogue in (None, identity.id)
 
 
-def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
+def compose(
+    settings: Settings,
+    encoder: Encoder | None = None,
+    reranker: Reranker | None = None,
+    checks: ReleaseChecks | None = None,
+) -> Recommender:
     """The recommender that settings name; the caller closes it. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
@@ -77,6 +82,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             vectors,
             metadata,
             reranker=reranker,
+            checks=checks,
             name=settings.name,
             artifacts=settings.artifacts,
             max_history=settings.max_history,

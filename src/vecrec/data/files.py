@@ -296,7 +296,7 @@ def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:
 _ENCODING = "save the file as UTF-8; from Latin-1, `iconv -f latin1 -t utf-8` does so"
 
 
-_LONG = "shorten the rows to less than a megabyte"
+_LONG = "shorten the rows to less than 4 megabytes"
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> InvalidDataError:

@@ -15,7 +15,7 @@ What the lists count beside the vectors is learnt on events that the encoder has
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from vecrec._internal.files import read_json, write_json
 from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.item_lists import ItemLists
 from vecrec.errors import ReleaseError
-from vecrec.ids import Id
+from vecrec.ids import Id, id_order
+from vecrec.types import Hit
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -43,7 +44,11 @@ _REACH = 20
 _PAIRS = 4_000_000
 """Pairs that are counted at a time."""
 WINDOW = 50
-"""How many of a user's latest events are read."""
+"""How many of a user's latest events are read, at most."""
+_FOLLOWERS = 200
+"""Items at least that are read of all that follow those of a history."""
+_FADED = 2e-3
+"""What an event counts that is not read any more."""
 
 _DECAYS = (0.5, 0.7, 0.85, 0.95)
 _RATIOS, _FINER = (1.0, 4.0, 16.0, 64.0, 256.0), (0.5, 0.7, 1.4, 2.0)
@@ -114,11 +119,12 @@ class Successors:
 
     # -- scores
 
-    def scores(self, history: Sequence[Id]) -> dict[Id, float]:
+    def scores(self, history: Sequence[Id], most: int | None = None) -> dict[Id, float]:
         """What the items that follow those of a history score, weight included.
 
         Args:
             history: The items of the user's positive events, oldest first.
+            most: How many items, those with the highest scores; ``None`` for all.
         """
         if not self.weight:
             return {}
@@ -126,6 +132,9 @@ class Successors:
         if not len(rows):
             return {}
         found, sums = _sums(self.lists, rows, self.weight * self.decay**ages)
+        if most is not None and len(found) > most:
+            best = np.argpartition(-sums, most)[:most]
+            found, sums = found[best], sums[best]
         return dict(zip([self.lists.ids[place] for place in found.tolist()], sums.tolist()))
 
     def parts(self, history: Sequence[Id], item_id: Id) -> dict[int, float]:
@@ -143,17 +152,32 @@ class Successors:
         values = self.weight * self.decay**ages * np.where(follows, self.lists.weights[rows], 0).sum(axis=1)
         return {len(history) - 1 - age: value for age, value in zip(ages.tolist(), values.tolist()) if value}
 
-    def guess(self, vector: NDArray[np.float32], floor: float) -> float:
-        """The inner product that an item is taken to have which a search by vectors did not find.
+    def join(
+        self, hits: Sequence[Hit], vector: NDArray[np.float32], history: Sequence[Id], *, more: bool
+    ) -> tuple[list[Hit], Collection[Id]]:
+        """The hits of a search with what follows a history: more of them, and more to their scores.
 
-        It is half-way between that of the last item found and the mean of all items. On Amazon Beauty lists of ten by
-        this guess are as good as by the exact products, which would take another round trip to the store.
+        An item that the search did not find is taken to have an inner product half-way between that of the last hit
+        and the mean of all items. On Amazon Beauty lists of ten by this guess are as good as by the exact products,
+        which would take another round trip to the store.
 
         Args:
+            hits: What the search found, best first.
             vector: The user's, shape (dim,).
-            floor: The inner product of the last item that the search found.
+            history: As for `scores`.
+            more: Whether the search has stopped before the last item that passes its filter.
+
+        Returns:
+            The hits, best first, and which of their items the search had not found.
         """
-        return (floor + float(vector @ self.center)) / 2
+        scores = self.scores(history, max(_FOLLOWERS, len(hits)))
+        brought = scores.keys() - {hit.id for hit in hits} if more and hits else set()
+        joined = list(hits)
+        if brought:
+            guess = (hits[-1].score + float(vector @ self.center)) / 2
+            joined += [Hit(key, guess) for key in brought]
+        joined = [Hit(hit.id, hit.score + scores.get(hit.id, 0.0)) for hit in joined]
+        return sorted(joined, key=lambda hit: (-hit.score, id_order(hit.id))), brought
 
     def add_to(self, scores: Scores, histories: Sequence[Sequence[Id]], columns: NDArray[np.int32]) -> None:
         """Add to the scores of some users what the lists say.
@@ -174,7 +198,7 @@ class Successors:
 
     def _read(self, history: Sequence[Id]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of the latest items that have a list, and how many events came after each."""
-        latest, rows = history[-WINDOW:], self.lists.rows
+        latest, rows = history[-_reach(self.decay) :], self.lists.rows
         known = [(rows[key], age) for age, key in enumerate(reversed(latest)) if key in rows]
         pairs = np.array(known, np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
@@ -237,6 +261,11 @@ def hold_out(data: Dataset) -> tuple[Dataset, Dataset] | None:
     held_out = np.zeros(data.n_events, np.bool_)
     held_out[rows] = True
     return data.select_events(~held_out), data.select_events(held_out)
+
+
+def _reach(decay: float) -> int:
+    """How many of the latest events count more than next to nothing."""
+    return WINDOW if decay == 1 else min(WINDOW, math.ceil(math.log(_FADED) / math.log(decay)))
 
 
 class _Pairs:
@@ -327,7 +356,7 @@ class _Trial:
         """What the lists say at the weight 1, shape (n, n_columns)."""
         added = np.zeros((len(self._users[rows]), len(self._items)), np.float32)
         for row, history in zip(added, self._histories[rows]):
-            latest = history[-WINDOW:]
+            latest = history[-_reach(decay) :]
             found, sums = _sums(self._lists, latest, decay ** np.arange(len(latest) - 1, -1, -1.0))
             places = self._columns[found]
             row[places[places >= 0]] = sums[places >= 0]

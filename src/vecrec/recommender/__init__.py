@@ -7,6 +7,7 @@ with ``release_checks``, ``catalogue`` changes the items in both stores, and ``o
 it.
 """
 
+from vecrec.recommender.candidate import Candidate
 from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
 from vecrec.recommender.recall import Recall
@@ -16,6 +17,7 @@ from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
 __all__ = [
-    "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt", "RecommendOptions", "Recommender",
+    "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt", "RecommendOptions",
+    "Recommender",
     "ReleaseChecks", "Report", "ScorePart",
 ]  # fmt: skip

@@ -8,7 +8,7 @@
     _exclude             -                without what the user has seen, dislikes or excludes
     _look_up             metadata store   records; candidates without one are replaced
     _demote              vector store     items similar to a disliked one rank lower
-    _rerank              vector store     the second stage
+    _rerank              vector store     the second stage; with more candidates again where it drops too many
     _answer              -                k items, and how they were found
 
 Gathering, excluding and looking up are repeated with more candidates until each user has enough. A further source is
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from vecrec._internal.budget import budget, share
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
-from vecrec.ids import Id, id_order
+from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
@@ -49,6 +49,8 @@ _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
+_DEEPEST = 2_000
+"""Candidates at most that a second stage is given to keep k of."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
 _POPULAR_FIRST = 500
@@ -121,17 +123,7 @@ class Pipeline:
 
     def _serve(self, call: Call, users: Sequence[User]) -> list[Recommendations]:
         queries = _queries(call, users)
-        short = queries
-        call.limit = max((query.wanted + _head_room(query, call.depth) for query in queries), default=0)
-        while short:
-            _gather(call, short)
-            _exclude(short)
-            _look_up(call, short)
-            short = [query for query in short if query.more and len(query.found) < query.wanted]
-            call.limit *= _GROWTH
-            call.round += 1
-        _demote(call, queries)
-        _rerank(call, queries)
+        _ranked(call, queries, _find)
         return self._answers(call, queries)
 
     # -- other requests, of the same steps
@@ -148,7 +140,7 @@ class Pipeline:
         if query.vector is None:
             hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
-            more = query.followers
+            more = live.successors.scores(query.read)
             hits = [Hit(key, float(vector @ query.vector) + more.get(key, 0.0)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
@@ -178,11 +170,15 @@ class Pipeline:
     def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
         call = self._call(live, request)
         query = similar.query_of(call, item_id)
-        while query.more and len(query.found) < request.k:
-            similar.gather(call, query, item_id)
-            _look_up(call, [query])
-            call.limit *= _GROWTH
-        _rerank(call, [query])
+
+        def find(call: Call, queries: Sequence[Query]) -> None:
+            query.more = True
+            while query.more and len(query.found) < query.wanted:
+                similar.gather(call, query, item_id)
+                _look_up(call, queries)
+                call.limit *= _GROWTH
+
+        _ranked(call, [query], find)
         return self._answers(call, [query])[0]
 
     def _call(self, live: LoadedRelease, request: Request) -> Call:
@@ -196,6 +192,33 @@ class Pipeline:
         if differing:
             self._catalogue.mark_differing(call.live, differing)
         return [_answer(call, query) for query in queries]
+
+
+def _ranked(call: Call, queries: Sequence[Query], find: Callable[[Call, Sequence[Query]], None]) -> None:
+    """Find, demote and rerank; with more candidates where the second stage drops so many that fewer than k are left."""
+    short = list(queries)
+    while short:
+        find(call, short)
+        full = [query for query in short if len(query.found) >= call.depth]
+        _demote(call, short)
+        _rerank(call, short)
+        short = [query for query in full if len(query.items) < call.request.k and query.wanted < _DEEPEST]
+        call.depth *= _GROWTH
+        for query in short:
+            query.wanted *= _GROWTH
+
+
+def _find(call: Call, queries: Sequence[Query]) -> None:
+    """Gather, exclude and look up, with more candidates until each query has enough or there are no more."""
+    short = queries
+    call.limit = max(call.limit, max((query.wanted + _head_room(query, call.depth) for query in queries), default=0))
+    while short:
+        _gather(call, short)
+        _exclude(short)
+        _look_up(call, short)
+        short = [query for query in short if query.more and len(query.found) < query.wanted]
+        call.limit *= _GROWTH
+        call.round += 1
 
 
 # -- make vectors
@@ -227,7 +250,7 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
         vector = next(vectors) if base else None
         query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
         if vector is not None and live.successors.weight:
-            query.followers = live.successors.scores([event.item_id for event in taste.user.history])
+            query.read = [event.item_id for event in taste.user.history]
         queries.append(query)
     return queries
 
@@ -247,7 +270,7 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
         call.away = error
         why = "the vector store does not answer" if call.live.away is None else "the collection of the release is gone"
         for query in asked:
-            query.vector, query.missing, query.followers = None, [], {}
+            query.vector, query.missing = None, []
             query.notes += (f"{why}, popularity serves",)
         return
     for query, row in zip(asked, rows):
@@ -256,22 +279,12 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
 
 
 def followers(call: Call, queries: Sequence[Query]) -> None:
-    """The items that follow those of the history: more candidates, and more to the score of those found by vectors.
-
-    The inner product of an item that the search did not find is guessed; see `vecrec.encoders.Successors.guess`.
-    """
+    """The items that follow those of the history: more candidates, and more to the score of those found by vectors."""
     for query in queries:
-        if query.vector is None or not query.followers:
-            continue
-        hits = list(query.candidates)
-        found = {hit.id for hit in hits}
-        # Of a search that ran out, what was not found does not pass the filter or is not in the catalogue.
-        query.brought = query.followers.keys() - found if query.more else ()
-        if query.brought:
-            guess = call.live.successors.guess(query.vector, hits[-1].score)
-            hits += [Hit(key, guess) for key in query.brought]
-        scored = [Hit(hit.id, hit.score + query.followers.get(hit.id, 0.0)) for hit in hits]
-        query.candidates = iter(sorted(scored, key=lambda hit: (-hit.score, id_order(hit.id))))
+        if query.vector is not None and query.read:
+            hits, held = list(query.candidates), call.live.successors
+            found, query.brought = held.join(hits, query.vector, query.read, more=query.more)
+            query.candidates = iter(found)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
@@ -410,7 +423,7 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
         similarity = dislikes.similarity_to_disliked(ids, query.disliked, held, call.live.shares, references)
         query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
         if any(key in held for key in query.disliked):
-            query.based_on = (*query.based_on, "dislikes")
+            query.based_on = tuple(dict.fromkeys((*query.based_on, "dislikes")))
 
 
 def _rerank(call: Call, queries: Sequence[Query]) -> None:
@@ -486,7 +499,7 @@ def _shortfall(call: Call, query: Query) -> str:
     request = call.request
     count = len(query.items)
     if count < len(query.found):
-        return f"{count} of {request.k}: the reranker kept no more"
+        return f"{count} of {request.k}: the reranker kept no more of {len(query.found):,} candidates"
     source = (
         "no more items were found"
         if query.vector is not None or call.searched

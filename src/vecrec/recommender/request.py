@@ -141,8 +141,8 @@ class Query:
     disliked: tuple[Id, ...] = ()
     """Items that the user dislikes, the latest last; they are excluded too."""
     notes: tuple[str, ...] = ()
-    followers: Mapping[Id, float] = field(default_factory=dict)
-    """What items score that follow those of the history, beside the inner product."""
+    read: Sequence[Id] = ()
+    """The items of the history that the encoder reads, oldest first."""
     brought: Collection[Id] = ()
     """The candidates that only the followers brought."""
     candidates: Iterator[Hit] = field(default_factory=lambda: iter(()))
