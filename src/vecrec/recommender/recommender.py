@@ -902,7 +902,7 @@ class Recommender:
             NotFittedError: when there is no live release.
         """
         request = Request.of(k, {"where": where})
-        some, most = integer(users, "users", low=1, high=10_000), integer(max_items, "max_items", low=1)
+        some, most = integer(users, "users", low=1, high=10_000), integer(max_items, "max_items", low=1, high=10**9)
         ids = list(islice(stored_ids(self._catalogue.metadata), some))
 
         def measured(live: LoadedRelease) -> Recall:
