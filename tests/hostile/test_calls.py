@@ -352,7 +352,7 @@ def _complaints(make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]]) -
 
 
 _ALLOWED = {(name, what) for name in ("progress", "filter_only") for what in HOSTILE}
-"""A callable for progress is the caller's own code, whose errors are the caller's; ``filter_only`` is not checked yet."""
+"""The errors of a callable for progress are its own; ``filter_only`` is not checked yet."""
 
 
 @pytest.mark.filterwarnings("ignore")  # of NumPy and pandas, about what they were given
