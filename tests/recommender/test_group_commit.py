@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,9 +24,11 @@ class Journal:
     def __init__(self, fails: Callable[[dict[Id, str]], None] = lambda values: None) -> None:
         self.commits: list[dict[Id, str]] = []
         self.begun, self.go_on, self._fails = threading.Event(), threading.Event(), fails
-        self.group: GroupCommit[str] = GroupCommit(self._commit, lambda earlier, later: earlier + later)
+        self.group: GroupCommit[str] = GroupCommit(
+            self._commit, lambda seconds: contextlib.nullcontext(), lambda earlier, later: earlier + later
+        )
 
-    def _commit(self, values: dict[Id, str], seconds: float) -> None:
+    def _commit(self, values: dict[Id, str]) -> None:
         self.begun.set()
         assert self.go_on.wait(120)
         self.commits.append(values)
@@ -89,6 +93,18 @@ def test_a_change_whose_turn_does_not_come_is_not_written() -> None:
         assert first.result(120) is None
     journal.group.add({3: "c"}, 120)
     assert journal.commits == [{1: "a"}, {3: "c"}]
+
+
+def test_each_that_waits_for_another_process_is_told_which(rec: Recommender) -> None:
+    """The one that waits for the lock, and those that wait for that one; none of them is written."""
+    with rec._archive.catalogue_lock(), ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(rec.upsert_items, Item(n, {"year": 2000}), timeout=0.2) for n in range(1000, 1008)]
+        for each in made:
+            with pytest.raises(StoreTimeoutError, match=f"process {os.getpid()} .* is changing the catalogue"):
+                each.result(120)
+    assert rec.get_items(range(1000, 1008)) == {}
+    rec.upsert_items(Item(1000, {"year": 2000}))
+    assert rec.verify()
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "1", float("nan"), True])

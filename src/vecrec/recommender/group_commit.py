@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -37,16 +38,18 @@ class GroupCommit(Generic[_V]):
     """Changes of one kind, by item.
 
     Args:
-        commit: Commits values by item, within some seconds of waiting for other processes.
+        commit: Commits values by item.
+        exclusive: Keeps other processes out, after at most so many seconds of waiting for them.
         merge: The value of an item that two changes name, the earlier one first; by default the later one's.
     """
 
     def __init__(
         self,
-        commit: Callable[[dict[Id, _V], float], None],
+        commit: Callable[[dict[Id, _V]], None],
+        exclusive: Callable[[float], AbstractContextManager[None]],
         merge: Callable[[_V, _V], _V] = lambda earlier, later: later,
     ) -> None:
-        self._commit, self._merge = commit, merge
+        self._commit, self._exclusive, self._merge = commit, exclusive, merge
         self._start()
 
     def _start(self) -> None:
@@ -78,21 +81,30 @@ class GroupCommit(Generic[_V]):
 
     def _withdraw(self, mine: _Change[_V], seconds: float) -> None:
         with self._lock:
-            if mine in self._waiting and not mine.leads:
+            withdrawn = mine in self._waiting and not mine.leads
+            if withdrawn:
                 self._waiting.remove(mine)
-                raise StoreTimeoutError(
-                    f"the change has waited {seconds:g} s for earlier changes of the catalogue, and was not written",
-                    "look at the stores, which are slow or do not answer, and try again",
-                )
-        mine.ready.wait()  # it is being committed, which the timeouts of the stores bound
+        if not withdrawn:
+            mine.ready.wait()  # it is being committed, which the timeouts of the stores bound
+            return
+        with self._exclusive(0.0):  # raises, and says who keeps it
+            pass
+        raise StoreTimeoutError(
+            f"the change has waited {seconds:g} s for earlier changes of the catalogue, and was not written",
+            "look at the stores, which are slow or do not answer, and try again",
+        )
 
     def _lead(self, mine: _Change[_V]) -> None:
-        with self._lock:
-            group = self._take()
+        group: list[_Change[_V]] = []
         try:
-            self._commit_all(group, max(0.0, mine.until - time.monotonic()))
+            with self._exclusive(max(0.0, mine.until - time.monotonic())):
+                with self._lock:
+                    group = self._take()
+                self._commit_all(group)
         finally:
             with self._lock:
+                if not group:
+                    self._waiting.remove(mine)
                 following = self._waiting[0] if self._waiting else None
                 self._busy = following is not None
                 if following is not None:
@@ -112,18 +124,18 @@ class GroupCommit(Generic[_V]):
         del self._waiting[:n]
         return group
 
-    def _commit_all(self, group: list[_Change[_V]], seconds: float) -> None:
+    def _commit_all(self, group: list[_Change[_V]]) -> None:
         merged: dict[Id, _V] = {}
         for change in group:
             for key, value in change.values.items():
                 merged[key] = self._merge(merged[key], value) if key in merged else value
         try:
-            self._commit(merged, seconds)
+            self._commit(merged)
         except (InvalidDataError, ItemNotFoundError) as error:
             if len(group) == 1:
                 group[0].error = error
             for change in group if len(group) > 1 else ():
-                self._commit_all([change], seconds)
+                self._commit_all([change])
         except BaseException as error:  # noqa: BLE001 - each thread raises its own
             for change in group[1:]:
                 change.error = _copy(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -123,11 +123,12 @@ class Recommender:
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, seconds, given)
         self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
+        lock = self._archive.catalogue_lock
         self._upserts: GroupCommit[Record] = GroupCommit(
-            lambda values, wait: self._change(partial(self._catalogue.upsert, records=values), wait)
+            lambda records: self._live.tell(partial(self._catalogue.upsert, records=records)), lock
         )
         self._deletions: GroupCommit[None] = GroupCommit(
-            lambda values, wait: self._change(partial(self._catalogue.delete, ids=list(values)), wait)
+            lambda ids: self._live.tell(partial(self._catalogue.delete, ids=list(ids))), lock
         )
         self._popularity = StoredPopularity(metadata_store)
         self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
@@ -640,10 +641,6 @@ class Recommender:
         self._live.get()
         for part in batched(unique, BATCH):
             self._deletions.add(dict.fromkeys(part), patience)
-
-    def _change(self, change: Callable[[LoadedRelease], None], patience: float) -> None:
-        with self._archive.catalogue_lock(patience):
-            self._live.tell(change)
 
     # -- the live users
 
