@@ -11,6 +11,7 @@ from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
+from vecrec.recommender import ReleaseChecks
 from vecrec.registry import find_part
 from vecrec.releases import Release
 from vecrec.rerankers.base import Reranker
@@ -102,13 +103,29 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--drop-field", action="append", default=[], metavar="NAME",
         help="a filterable field of the live release that the new one may lack; may be repeated",
     )  # fmt: skip
+    _add_checks(parser)
     add_stores(parser)
+
+
+def _add_checks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("checks before the release goes live")
+    group.add_argument(
+        "--index-recall", type=float, default=None, metavar="SHARE", help="what the index must find (0.9)"
+    )
+    group.add_argument("--allow-worse-than-popularity", action="store_true", help="accept it all the same")
+    group.add_argument("--check-users", type=int, default=None, metavar="N", help="how many users to check with (256)")
+
+
+def _checks(arguments: argparse.Namespace) -> ReleaseChecks:
+    given = {"index_recall": arguments.index_recall, "sampled_users": arguments.check_users}
+    beats: dict[str, Any] = {"beat_popularity": False} if arguments.allow_worse_than_popularity else {}
+    return ReleaseChecks(**beats, **{name: value for name, value in given.items() if value is not None})
 
 
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     data = dataset_of(arguments, progress=output.progress)
-    with output.noticed(data), compose(settings, encoder, reranker) as recommender:
+    with output.noticed(data), compose(settings, encoder, reranker, _checks(arguments)) as recommender:
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()
@@ -122,11 +139,12 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-empty", action="store_true", help="let a release without items replace one with items")
+    _add_checks(parser)
     add_stores(parser)
 
 
 def _publish(arguments: argparse.Namespace, output: Output) -> int:
-    with compose(settings_of(arguments)) as recommender:
+    with compose(settings_of(arguments), checks=_checks(arguments)) as recommender:
         show_release(
             recommender.publish(allow_empty=arguments.allow_empty, progress=output.progress), output, "Published"
         )

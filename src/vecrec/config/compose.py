@@ -16,6 +16,7 @@ from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
+    from vecrec.recommender import ReleaseChecks
     from vecrec.rerankers.base import Reranker
 
 __all__ = ["compose", "open_metadata_store"]
@@ -61,7 +62,12 @@ def _holds(store: MetadataStore, archive: Archive) -> bool:
     return identity is None or owner.catalogue in (None, identity.id)
 
 
-def compose(settings: Settings, encoder: Encoder | None = None, reranker: Reranker | None = None) -> Recommender:
+def compose(
+    settings: Settings,
+    encoder: Encoder | None = None,
+    reranker: Reranker | None = None,
+    checks: ReleaseChecks | None = None,
+) -> Recommender:
     """The recommender that settings name; the caller closes it. It need not have a release yet."""
     with ExitStack() as stack:
         vectors = stack.enter_context(open_vector_store(settings.vector_store_uri, settings.vector_store_token))
@@ -71,6 +77,7 @@ def compose(settings: Settings, encoder: Encoder | None = None, reranker: Rerank
             vectors,
             metadata,
             reranker=reranker,
+            checks=checks,
             name=settings.name,
             artifacts=settings.artifacts,
             max_history=settings.max_history,
