@@ -2,6 +2,7 @@
 
     python -m benchmarks.data                        # 3 million rows
     python -m benchmarks.data --rows 30000000        # 30 million, some minutes
+    python -m benchmarks.data --form parquet         # one of the two forms
     python -m benchmarks.data --folder /data/tmp     # where the files go; 30 million rows take about 6 GB
 
 The log has six columns, three of which are needed: users, items (text), times, a kind, and two of other text. It is
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmarks._report import report
+from benchmarks._report import report, versions
 
-BARS = {"parquet_gb_of_3m": 0.5}
+BARS = {"gb_of_3m": 0.5}
+RESULTS = Path(__file__).parent / "results"
 NEEDED = ("user_id", "item_id", "time")
 _PIECE = 500_000
 
@@ -81,15 +84,17 @@ def piece(rng: np.random.Generator, start: int, count: int) -> pa.Table:
     )
 
 
-def write(folder: Path, rows: int) -> dict[str, Path]:
-    """Both files, piece by piece."""
-    rng, paths = np.random.default_rng(7), {form: folder / f"log.{form}" for form in ("parquet", "csv")}
+def write(folder: Path, rows: int, forms: Sequence[str]) -> dict[str, Path]:
+    """The files, piece by piece."""
+    rng, paths = np.random.default_rng(7), {form: folder / f"log.{form}" for form in forms}
     first = piece(rng, 0, 1).schema
-    with pq.ParquetWriter(paths["parquet"], first) as parquet, pa.csv.CSVWriter(str(paths["csv"]), first) as csv:
+    with ExitStack() as files:
+        makers = {"parquet": pq.ParquetWriter, "csv": lambda path, schema: pa.csv.CSVWriter(str(path), schema)}
+        writers = [files.enter_context(makers[form](path, first)) for form, path in paths.items()]
         for start in range(0, rows, _PIECE):
             table = piece(rng, start, min(_PIECE, rows - start))
-            parquet.write_table(table)
-            csv.write_table(table)
+            for writer in writers:
+                writer.write_table(table)
     return paths
 
 
@@ -106,18 +111,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write, read, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=3_000_000, help="(%(default)s)")
+    parser.add_argument("--form", action="append", choices=("parquet", "csv"), help="both by default")
     parser.add_argument("--folder", type=Path, help="where the files go; a temporary directory by default")
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {"benchmark": "data", "rows": options.rows, "bars": BARS}
     rows = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        for form, path in write(Path(folder), options.rows).items():
+        for form, path in write(Path(folder), options.rows, options.form or ("parquet", "csv")).items():
             found = {reader: measure(reader, path) for reader in READERS}
             figures[form] = {reader: {key: round(v, 3) for key, v in each.items()} for reader, each in found.items()}
             for reader, each in found.items():
                 ratios = [f"{found['vecrec'][key] / each[key]:.1f}" for key in ("processor", "gb")]
                 times = (f"{each['seconds']:.2f} s", f"{each['processor']:.2f} s")
                 rows.append((f"{form}, {reader}", *times, f"{each['gb']:.2f} GB", *ratios))
+    (RESULTS / f"data-{options.rows}.json").write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
     title = f"Reading {options.rows:,} rows, three of six columns"
     report(
         title,

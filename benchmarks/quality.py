@@ -40,6 +40,7 @@ from vecrec.encoders import (
     LinearSequenceEncoder,
     LinearSequenceSettings,
     PopularityEncoder,
+    Successors,
     ensemble,
 )
 from vecrec.evaluation import Task, cold_items, cold_users, evaluate, from_split, sampled_negatives
@@ -184,14 +185,17 @@ def _ncf(data: Dataset, directory: Path, files: Path) -> tuple[Split, Task]:
 def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train one model and measure it on each task."""
     found, encoder, learnt_from, settled, seconds, busy = [], None, None, "", 0.0, 0.0
+    followers: Successors | None = None
     for label, split, chooser, task in tasks(args):
         if encoder is None or learnt_from is not split:
             start, busy = time.perf_counter(), time.process_time()
             encoder, settled = fitted(name, args.dim, seed, args.options, split=split, chooser=chooser)
+            followers, said = _successors(encoder, split, args)
+            settled += said
             seconds, busy, learnt_from = time.perf_counter() - start, time.process_time() - busy, split
             if args.keep is not None:
                 encoder.save(args.keep / f"{args.protocol}-{name}-{seed}" / label.replace(" ", "-"))
-        evaluation = evaluate(encoder, task, k=DEPTHS, baselines=(), name=name)
+        evaluation = evaluate(encoder, task, k=DEPTHS, baselines=(), name=name, successors=followers)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         found.append(
             {
@@ -214,6 +218,14 @@ def measure(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
             }
         )
     return found
+
+
+def _successors(encoder: Encoder, split: Split, args: argparse.Namespace) -> tuple[Successors | None, str]:
+    """What follows what in the train part, weighed on the validation part; and a line about it."""
+    if not args.successors:
+        return None, ""
+    found = Successors.of(split.train).weighed(encoder, split.train, split.validation)
+    return found, f"; successors {found.weight:.4g}, decay {found.decay:g}"
 
 
 def _of_members(encoder: Encoder, task: Task) -> list[dict[str, Any]]:
@@ -270,6 +282,7 @@ def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]
         "part": args.part,
         "dim": args.dim,
         "attributes": args.attributes,
+        "successors": args.successors,
         "options": args.options,
         "jobs": args.jobs,
         "seeds": max(run["seed"] for run in runs) + 1,
@@ -279,6 +292,7 @@ def keep(args: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]
     args.out.mkdir(parents=True, exist_ok=True)
     suffix = "" if args.part == "test" else f"-{args.part}"
     suffix += "-attributes" if args.attributes else ""
+    suffix += "-successors" if args.successors else ""
     file = args.out / f"quality-{args.protocol.lower()}{suffix}-{'-'.join(args.encoder)}-{args.dim}.json"
     file.write_text(json.dumps({**figures, "versions": versions()}, indent=1) + "\n")
     return figures
@@ -310,6 +324,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--protocol", choices=METRICS, default="P1")
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files or, for P5, a text")
     parser.add_argument("--attributes", action="store_true", help="read the items' attributes, in protocol P5")
+    parser.add_argument("--successors", action="store_true", help="add what follows what, as a recommender does")
     parser.add_argument("--ncf", default="ncf", help="the directory with the files of protocol P2")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--encoder", action="append", type=_name, help=f"{', '.join(MAKERS)}, or several joined by +")

@@ -30,12 +30,14 @@ class Recommendation:
     item_id: Id
     """The item."""
     score: float
-    """The inner product of the user's and the item's vector; the cosine of two items' vectors for similar items; a
+    """The inner product of the user's and the item's vector, plus what the successors of the history's items add where
+    the release has some; the weight as a neighbour and the cosine of two items' vectors for similar items; a
     popularity in [0, 1] where the list was ``served_by`` popularity; the second stage's own score where it has one."""
     metadata: Record
     """The item's record."""
     source: str = "vectors"
-    """Where it was found: ``"vectors"``, ``"popularity"``, or ``"catalogue"`` for an item that passes the filter and
+    """Where it was found: ``"vectors"``, ``"successors"`` where only those of the history's items brought it,
+    ``"popularity"``, or ``"catalogue"`` for an item that passes the filter and
     has no popularity, which has the score 0."""
 
     def __getitem__(self, name: str) -> JSON:

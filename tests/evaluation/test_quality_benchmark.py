@@ -51,6 +51,7 @@ def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
         protocol=protocol,
         data=str(directory),
         attributes=False,
+        successors=protocol == "P5",
         ncf=str(directory),
         part=part,
         dim=16,

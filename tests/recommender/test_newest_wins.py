@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +15,8 @@ from vecrec import Event, FeedbackPolicy, Item, Recommender, ReleaseChecks, User
 from vecrec.cli import main
 from vecrec.data import Dataset
 from vecrec.errors import InvalidDataError, ReleaseError
-from vecrec.metadata_stores import MemoryMetadataStore, SQLMetadataStore
-from vecrec.recommender.edits import FORGOTTEN, ITEM_EDIT, USER_EDIT
+from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore, RedisMetadataStore, SQLMetadataStore
+from vecrec.recommender.edits import DELETED_EVENTS, FORGOTTEN, ITEM_EDIT, USER_EDIT
 from vecrec.vector_stores import MemoryVectorStore
 
 
@@ -139,3 +142,82 @@ def test_the_command_line_meets_what_python_wrote_by_either_prefix(
     assert main(["verify", *where]) == 0
     assert "60 records, 60 vectors: they agree" in capsys.readouterr().out
     assert main(["publish", "--allow-empty", *where]) == 0
+
+
+def _with_like(at: float | None) -> Dataset:
+    """The world, in which user 3 likes item 40 at a time, or the same without any times."""
+    given = [*world().events(), Event(3, 40, at, kind="like")]
+    events = given if at is not None else [Event(each.user_id, each.item_id, kind=each.kind) for each in given]
+    return Dataset(events, [*world().items()], [*world().users()], SCHEMA, as_of=2_000_000_000.0 if at else None)
+
+
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize(
+    "conditions", [{"item_ids": 40}, {"kinds": "like"}, {"item_ids": [40, 41], "kinds": ["like", None]}, {}]
+)
+def test_a_deleted_event_stays_deleted(
+    unfitted: Recommender, times: bool, conditions: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older log does not bring it back, a later event counts, and a later data set settles it."""
+    log = _with_like(9e8 if times else None)
+    unfitted.fit(log)
+    if times:
+        monkeypatch.setattr(time, "time", lambda: 2_000_000_100.0)
+    assert unfitted.delete_events(3, **conditions)
+    left = unfitted.history(3)
+    assert not any(event.item_id == 40 for event in left)
+    unfitted.fit(log)
+    assert unfitted.history(3) == left
+    unfitted.record(Event(3, 40, kind="like"))
+    unfitted.fit(log)
+    assert [event.item_id for event in unfitted.history(3)][-1:] == [40]
+    assert [event.kind for event in unfitted.history(3) if event.item_id == 40] == ["like"]
+    newer = Dataset([*log.events()], [*log.items()], [*log.users()], SCHEMA, as_of=2_000_000_200.0 if times else None)
+    unfitted.fit(newer)
+    assert unfitted.metadata_store.count(DELETED_EVENTS) == 0
+
+
+def test_what_was_deleted_is_forgotten_with_the_user(rec: Recommender) -> None:
+    rec.record(Event("anna@example.org", 5, kind="like"))
+    rec.delete_events("anna@example.org", 5)
+    assert rec.metadata_store.count(DELETED_EVENTS) == 1
+    rec.forget_user("anna@example.org")
+    assert rec.metadata_store.count(DELETED_EVENTS) == 0
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.mark.parametrize("call", ["_get", "_put"])
+def test_what_users_change_while_a_fit_writes_is_not_lost(
+    tmp_path: Path,
+    kind: str,
+    call: str,
+    server_url: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A profile that is written, or an event that is deleted, at any call of the store by the load stays so."""
+    made: dict[str, Callable[[], MetadataStore]] = {
+        "memory": MemoryMetadataStore,
+        "sqlite": lambda: SQLMetadataStore(f"sqlite:///{tmp_path}/m.sqlite"),
+        "redis": lambda: RedisMetadataStore(server_url("redis"), prefix=f"t{uuid.uuid4().hex[:12]}"),
+    }
+    store, changes = made[kind](), list[str]()
+    shop = Recommender(TasteEncoder(), MemoryVectorStore(), store, name="movies", artifacts=tmp_path, refresh_seconds=0)
+    with shop:
+        shop.fit(world())
+        own = getattr(store, call)
+
+        def interrupted(what: str, *rest: Any) -> Any:
+            done = own(what, *rest)
+            if what in ("user", "user_edit") and not changes:
+                changes.append(what)
+                shop.upsert_users(User(4, {"taste": "war"}))
+                shop.upsert_users(User(5, {"taste": "love"}))
+                shop.delete_events(6)
+            return done
+
+        monkeypatch.setattr(store, call, interrupted)
+        data = world()
+        shop.fit(data)
+        assert changes
+        assert store.get("user", [4, 5]) == {4: {"taste": "war"}, 5: {"taste": "love"}}
+        assert shop.history(6) == []

@@ -12,10 +12,11 @@ import pytest
 
 from tests.recommender.tastes import SCHEMA, TasteEncoder, world
 from vecrec import Event, Item, Recommender
+from vecrec.encoders.item_lists import MOST
 from vecrec.errors import ReleaseError
 from vecrec.ids import Id
 from vecrec.recommender import neighbours as module
-from vecrec.recommender.neighbours import MOST, Neighbours
+from vecrec.recommender.neighbours import Neighbours
 
 
 def _histories(n_users: int = 60, n_items: int = 40) -> list[list[Id]]:
@@ -58,15 +59,15 @@ def test_lists_are_bounded_and_long_histories_are_sampled(monkeypatch: pytest.Mo
 
 def test_neighbours_survive_their_files(tmp_path: Path) -> None:
     """They come back equal, mapped into memory; without files there are none, and halves are refused."""
-    assert Neighbours.load(tmp_path).near(1) == {}
+    assert Neighbours.load(tmp_path, "neighbour").near(1) == {}
     found = Neighbours.of([["a", 1], ["a", 1, "b"]], [], SCHEMA)
-    found.save(tmp_path)
-    loaded = Neighbours.load(tmp_path)
+    found.save(tmp_path, "neighbour")
+    loaded = Neighbours.load(tmp_path, "neighbour")
     assert isinstance(loaded.places, np.memmap)
     assert [loaded.near(key) for key in ("a", 1, "b", "none")] == [found.near(key) for key in ("a", 1, "b", "none")]
     (tmp_path / "neighbours.json").write_text(json.dumps(["a"]))
     with pytest.raises(ReleaseError, match="do not belong together"):
-        Neighbours.load(tmp_path)
+        Neighbours.load(tmp_path, "neighbour")
 
 
 def test_nobody_having_chosen_anything_is_fine(tmp_path: Path) -> None:
@@ -74,8 +75,8 @@ def test_nobody_having_chosen_anything_is_fine(tmp_path: Path) -> None:
     cases: list[list[list[int]]] = [[], [[], []]]
     for histories in cases:
         found = Neighbours.of(histories, [], SCHEMA)
-        found.save(tmp_path)
-        assert Neighbours.load(tmp_path).near(1) == {}
+        found.save(tmp_path, "neighbour")
+        assert Neighbours.load(tmp_path, "neighbour").near(1) == {}
 
 
 def test_what_users_choose_together_counts_before_the_vectors(rec: Recommender) -> None:

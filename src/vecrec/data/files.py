@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,8 +26,8 @@ _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 _MARKS = ",;\t|"
 _ZEROS = r"^[+-]?0[0-9]+$"
 _DIGITS = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
-_JSON_BLOCK = 16 << 20
-"""Bytes read at a time, and the longest line of JSON."""
+_BLOCK = 4 << 20
+"""Bytes read at a time, and the longest row of a CSV file."""
 
 
 def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileTable:
@@ -131,7 +131,7 @@ def _open_csv(path: Path, delimiter: str, what: str, as_written: bool) -> FileTa
         text = pa.dictionary(pa.int32(), pa.string())
         convert = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(ids, text))
         try:
-            table = csv.read_csv(str(path), parse_options=parse, convert_options=convert)
+            table = _read_csv(str(path), parse, convert)
             table = _as_written(table, str(path), parse, ids) if as_written else table
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, what, error) from error
@@ -149,6 +149,23 @@ def _open_csv(path: Path, delimiter: str, what: str, as_written: bool) -> FileTa
         problem = f"{what} in {str(path)!r} are separated by {other!r}, where a {path.suffix} file has {delimiter!r}"
         raise InvalidDataError(problem, "write it with that separator; .tsv files have tabs")
     return names, load, True
+
+
+def _read_csv(path: str, parse: csv.ParseOptions, convert: csv.ConvertOptions) -> pa.Table:
+    """The columns of a CSV file, piece by piece.
+
+    The types are those of the first piece. Where a later one does not have them, the file is read again as a whole,
+    which finds types that hold every value and keeps the text of all rows in memory until it has.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    read = csv.ReadOptions(block_size=_BLOCK)
+    try:
+        with csv.open_csv(path, read_options=read, parse_options=parse, convert_options=convert) as pieces:
+            return pieces.read_all()
+    except pa.ArrowInvalid:
+        return csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def _as_written(table: pa.Table, path: str, parse: csv.ParseOptions, ids: Collection[str]) -> pa.Table:
@@ -174,16 +191,69 @@ def _as_written(table: pa.Table, path: str, parse: csv.ParseOptions, ids: Collec
 
 
 def _open_json(path: Path, what: str) -> FileTable:
+    """A file of JSON lines, read twice in pieces: for the names and types of all rows, and for the columns needed."""
     import pyarrow as pa
     import pyarrow.json
 
+    def pieces(schema: pa.Schema | None) -> Iterator[pa.Table]:
+        wanted = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore" if schema else "infer")
+        for text in _lines_of(path):
+            options = pa.json.ReadOptions(block_size=len(text) + 1)
+            yield pa.json.read_json(pa.BufferReader(text), read_options=options, parse_options=wanted)
+
+    def load(names: list[str], ids: Collection[str]) -> pa.Table:
+        schema = pa.schema([whole.field(name) for name in names])
+        try:
+            tables = [_with_encoded(table.select(names), ids) for table in pieces(schema)]
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, what, error) from error
+        return pa.concat_tables(tables)
+
     try:
-        with pa.input_stream(str(path), compression="detect") as file:
-            table = pa.json.read_json(file, read_options=pa.json.ReadOptions(block_size=_JSON_BLOCK))
+        whole = pa.schema([])
+        for table in pieces(None):
+            whole = _joined(whole, table.schema)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, what, error) from error
+    return list(whole.names), load, False
 
-    return list(table.column_names), lambda names, ids: table.select(names), False
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    """The text of a file of lines in pieces that end with a line; an empty one for an empty file."""
+    import pyarrow as pa
+
+    rest, given = b"", False
+    with pa.input_stream(str(path), compression="detect") as file:
+        while block := file.read(_BLOCK):
+            end = block.rfind(b"\n") + 1
+            text, rest = (rest + block[:end], block[end:]) if end else (b"", rest + block)
+            if text.strip():
+                given = True
+                yield text
+    if rest.strip() or not given:
+        yield rest
+
+
+def _joined(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """The columns of two pieces, in types that hold the values of both; text where only one reads as a time."""
+    import pyarrow as pa
+
+    try:
+        return pa.unify_schemas([one, other], promote_options="permissive")
+    except pa.ArrowException:
+        plain = (
+            pa.schema([each.with_type(pa.string()) if pa.types.is_timestamp(each.type) else each for each in schema])
+            for schema in (one, other)
+        )
+        return pa.unify_schemas(list(plain), promote_options="permissive")
+
+
+def _with_encoded(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The table with dictionaries of the texts of some columns, which keep repeated ones once."""
+    for name in names:
+        if _is_text(table.schema.field(name).type):
+            table = table.set_column(table.schema.get_field_index(name), name, table[name].dictionary_encode())
+    return table
 
 
 def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:
@@ -198,7 +268,7 @@ def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:
 _ENCODING = "save the file as UTF-8; from Latin-1, `iconv -f latin1 -t utf-8` does so"
 
 
-_LONG = "shorten the rows to less than a megabyte"
+_LONG = "shorten the rows to less than 4 megabytes"
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> InvalidDataError:

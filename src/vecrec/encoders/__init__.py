@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vecrec.encoders.ease import EASEEncoder, EASESettings
     from vecrec.encoders.linear_sequence import LinearSequenceEncoder, LinearSequenceSettings
     from vecrec.encoders.popularity import PopularityEncoder
+    from vecrec.encoders.successors import Successors
     from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LinearSequenceEncoder",
     "LinearSequenceSettings",
     "PopularityEncoder",
+    "Successors",
     "TwoTowerEncoder",
     "TwoTowerSettings",
     "ensemble",
@@ -40,6 +42,7 @@ _LATER = {
     "LinearSequenceEncoder": "linear_sequence",
     "LinearSequenceSettings": "linear_sequence",
     "PopularityEncoder": "popularity",
+    "Successors": "successors",
     "TwoTowerEncoder": "two_tower",
     "TwoTowerSettings": "two_tower",
     "ensemble": "combined",

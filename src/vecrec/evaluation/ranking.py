@@ -16,6 +16,7 @@ from vecrec.progress import Progress, Step
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
+    from vecrec.encoders.successors import Successors
 
 __all__ = ["Ranker", "Ranking", "rank"]
 
@@ -57,6 +58,11 @@ class Ranker:
         """The candidates' vectors, shape (n_columns, dim)."""
         return encoder.encode_items([self._task.train.item(code) for code in self.columns.tolist()])
 
+    def columns_of(self, successors: Successors) -> NDArray[np.int32]:
+        """The column of each item that the lists know, -1 for one that is no candidate."""
+        codes = [self._task.train.item_code(key) for key in successors.lists.ids]
+        return np.array([-1 if code is None else self._places[code] for code in codes], np.int32)
+
     def batches(self, n_users: int) -> Iterator[slice]:
         """Slices of the users whose scores fit into memory together."""
         size = max(1, min(1024, _SCORES_AT_A_TIME // max(len(self.columns), 1)))
@@ -80,18 +86,24 @@ class Ranker:
         scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
 
 
-def rank(encoder: Encoder, task: Task, top: int, progress: Progress) -> Ranking:
+def rank(encoder: Encoder, task: Task, top: int, progress: Progress, successors: Successors | None = None) -> Ranking:
     """Rank the candidates of a task for each of its users, exactly.
 
     The rank of a target is one, plus the other items that score higher, plus the non-targets that score equal: of
-    equal scores the worst case counts. Memory does not grow with the number of users.
+    of equal scores the worst case counts. Memory does not grow with the number of users. The scores are the inner
+    products of the vectors and, where they are given, what the successors of the items of the histories add.
     """
     ranker, users = Ranker(task), task.users
     items = ranker.item_vectors(encoder)
+    places = None if successors is None else ranker.columns_of(successors)
     ranks, lists = [np.zeros(0, np.int64)], [np.zeros((0, top), np.int32)]
     for batch in ranker.batches(len(users)):
         codes = users[batch]
-        scores = encoder.encode_users(task.visitors(codes.tolist())) @ items.T
+        visitors = task.visitors(codes.tolist())
+        scores = encoder.encode_users(visitors) @ items.T
+        if successors is not None and places is not None:
+            histories = [[event.item_id for event in visitor.history] for visitor in visitors]
+            successors.add_to(scores, histories, places)
         ranker.leave_out(scores, codes)
         ranks.append(target_ranks(scores, *ranker.targets(codes)))
         lists.append(_named(top_columns(scores, top), ranker.columns))

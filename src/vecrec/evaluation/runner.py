@@ -24,6 +24,7 @@ from vecrec.registry import find_part
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
+    from vecrec.encoders.successors import Successors
 
 __all__ = ["accuracy", "check_depths", "evaluate"]
 
@@ -47,6 +48,7 @@ def evaluate(
     baselines: Iterable[Encoder | str] = ("popularity",),
     top: int = 20,
     exclude_seen: bool | Collection[str] = True,
+    successors: Successors | None = None,
     name: str | None = None,
     progress: ProgressLike = None,
 ) -> Evaluation:
@@ -67,6 +69,7 @@ def evaluate(
             or the kinds of events whose items are left out. A held-out item that the user had before is then a miss
             for every model; ``counts["targets_seen"]`` is their number. ``False`` suits data in which people come back
             to the same items, such as groceries and music.
+        successors: What a recommender adds to the scores of the vectors; see `vecrec.encoders.Successors`.
         name: The name of the model; by default the registered name of its class.
         progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
@@ -85,7 +88,8 @@ def evaluate(
         others = tuple(
             _measure(_fitted(each, task.train), task, depths=depths, top=top, progress=show) for each in baselines
         )
-        return _measure(encoder, task, depths=depths, top=top, progress=show, name=name, baselines=others)
+        own = _measure(encoder, task, depths=depths, top=top, progress=show, successors=successors)
+        return replace(own, model=name or encoder.name, baselines=others)
 
 
 def accuracy(ranking: Ranking, depths: Sequence[int]) -> dict[str, NDArray[np.float64]]:
@@ -101,11 +105,10 @@ def _measure(
     depths: Sequence[int],
     top: int,
     progress: Progress,
-    name: str | None = None,
-    baselines: tuple[Evaluation, ...] = (),
+    successors: Successors | None = None,
 ) -> Evaluation:
     start = time.perf_counter()
-    ranking = rank(encoder, task, top, progress)
+    ranking = rank(encoder, task, top, progress, successors)
     seconds = time.perf_counter() - start
     per_user = accuracy(ranking, depths) | _of_lists(ranking.lists, task)
     counts = {
@@ -116,14 +119,13 @@ def _measure(
         "unknown_targets": int((~(task.findable & task.candidates))[task.targets.item_codes].sum()),
     }
     return Evaluation(
-        model=name or encoder.name,
+        model=encoder.name,
         protocol=task.name,
         metrics={key: float(values.mean()) for key, values in per_user.items()} | _of_all_lists(ranking.lists, task),
         per_user=per_user,
         user_ids=[task.targets.user_ids[code] for code in task.users.tolist()],
         counts=counts,
         seconds=seconds,
-        baselines=baselines,
         notes=[
             *notes_on_seen(counts, excluded=task.exclude_seen is not False and task.pools is None),
             *notes_on_known(encoder, *_fresh(task)),

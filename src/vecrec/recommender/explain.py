@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.encoders.parts import Method, Part, PartKind, UserParts
+from vecrec.encoders.successors import WINDOW
 from vecrec.errors import ItemNotFoundError
 from vecrec.feedback import Taste
 from vecrec.filters import check_filter
@@ -83,8 +84,8 @@ class Explanation:
     release: str
     """The release that answered."""
     score: float
-    """The inner product of the two vectors, or the popularity where nothing is known about the user: what the item is
-    found by. Parts and residual add up to it."""
+    """What the item is found by: the inner product of the two vectors, with what the successors of the history's items
+    add, or the popularity where nothing is known about the user. Parts and residual add up to it."""
     parts: tuple[ScorePart, ...]
     """The parts of the score, the largest first."""
     residual: float
@@ -92,7 +93,8 @@ class Explanation:
     method: Method
     """How the parts were found: see `vecrec.encoders.parts.Method`."""
     sources: Mapping[str, float] = field(default_factory=dict)
-    """What each encoder of a combination adds to the score; one entry where there is one encoder."""
+    """What each encoder of a combination adds to the score; one entry where there is one encoder, and one more for the
+    successors where the release has some."""
     served_by: str = "vectors"
     """``"vectors"``, or ``"popularity"`` where nothing is known about the user."""
     rules: tuple[str, ...] = ()
@@ -186,6 +188,7 @@ class Explainer:
         entries = self._catalogue.vectors.fetch(live.collection, list(dict.fromkeys(item_ids)))
         held = {key: entry.vector for key, entry in entries.items() if entry.vector is not None}
         told = {user.history[part.place].item_id for part in found.parts if part.place is not None}
+        told |= {event.item_id for event in user.history[-WINDOW:]} if live.successors.weight else set()
         scored = _Scored(live, user, found, self._catalogue.metadata.get(ITEM, list(told)))
         return [scored.explain(key, held[key]) if key in held else None for key in item_ids]
 
@@ -231,6 +234,11 @@ class _Scored:
             whole = replace(part, source="")  # of all encoders together
             values[whole] = values.get(whole, 0.0) + value
             sources[part.source] = sources.get(part.source, 0.0) + value
+        follows = self.live.successors.parts([event.item_id for event in self.user.history], item_id)
+        for place, value in follows.items():
+            values[Part("event", place)] = values.get(Part("event", place), 0.0) + value
+        if self.live.successors.weight:
+            sources["successors"] = sum(follows.values())
         total = sum(max(value, 0.0) for value in values.values()) or 1.0
         parts = [self._part(part, value, max(value, 0.0) / total) for part, value in values.items()]
         residual = float(self.found.residual.astype(np.float64) @ vector)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.successors import Successors
 from vecrec.errors import (
     CollectionNotFoundError,
     NotFittedError,
@@ -61,6 +62,8 @@ class LoadedRelease(Generation):
     """What events mean: the release's own policy, unless the recommender was given another one."""
     neighbours: Neighbours = field(default_factory=Neighbours.none)
     """The items that the same users choose; without any in a release that has none."""
+    successors: Successors = field(default_factory=Successors.none)
+    """What follows each item, the second source of candidates; without any in a release that has none."""
     away: StoreUnavailableError | None = None
     """Why its vectors cannot be read, where the collection is gone; popularity serves then."""
     shares: Mapping[Id, float] = field(init=False)
@@ -229,7 +232,8 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
-        neighbours = Neighbours.load(directory)
+        neighbours = Neighbours.load(directory, "neighbour")
+        successors = Successors.load(directory)
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
         feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
     except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
@@ -239,7 +243,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
             f"the reranker of the release {release_id!r} has another fingerprint than when it was made",
             "its files or its code have changed; roll back or fit again",
         )
-    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours)
+    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours, successors)
 
 
 def _class_of(group: str, name: str, given: type | None) -> Any:

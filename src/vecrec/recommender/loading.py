@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,15 @@ from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
 from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, USER, Catalogue
-from vecrec.recommender.edits import ITEM_EDIT, USER_EDIT, Forgotten, drop_edits, edits_of
+from vecrec.recommender.edits import (
+    DELETED_EVENTS,
+    ITEM_EDIT,
+    USER_EDIT,
+    DeletedEvents,
+    Forgotten,
+    drop_edits,
+    edits_of,
+)  # fmt: skip
 from vecrec.records import Record
 from vecrec.releases import Archive
 from vecrec.types import Event
@@ -50,7 +58,9 @@ def load_dataset(
     """
     _load_items(data, catalogue, archive, live=live, progress=progress)
     metadata = catalogue.metadata
-    data = forgotten.without(data)
+    undone = DeletedEvents(metadata)
+    deleted = undone.held()
+    data = undone.without(forgotten.without(data))
     known = forgotten.times(data.user_ids)
     done = 0
     for users in batched(data.users(), BATCH):
@@ -66,6 +76,8 @@ def load_dataset(
         _forget_again(metadata, forgotten, {event.user_id for event in events if event.user_id is not None}, known)
         done += len(events)
         progress(Step("events", done, data.n_events))
+    undone.delete_again(deleted)
+    drop_edits(metadata, DELETED_EVENTS, data.as_of)
 
 
 def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress) -> None:
@@ -88,9 +100,18 @@ def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: 
 
 
 def _put_profiles(metadata: MetadataStore, profiles: Mapping[Id, Record], as_of: float) -> None:
-    edits = edits_of(metadata.get(USER_EDIT, list(profiles)))
-    newer = {key for key, edit in edits.items() if edit.at >= as_of}
+    """Write the profiles of a data set of the moment ``as_of``, except where a live one is newer.
+
+    `Recommender.upsert_users` writes the edit, which holds the profile, before the profile itself. So an edit that
+    appears while this writes is seen afterwards, and its profile put again; it needs no lock.
+    """
+    held = metadata.get(USER_EDIT, list(profiles))
+    newer = {key for key, edit in edits_of(held).items() if edit.at >= as_of}
     metadata.put(USER, {key: record for key, record in profiles.items() if key not in newer})
+    while (now := metadata.get(USER_EDIT, list(profiles))) != held:
+        late: dict[Id, Any] = {key: edit.get("profile") for key, edit in now.items() if edit != held.get(key)}
+        metadata.put(USER, {key: profile for key, profile in late.items() if profile is not None})
+        held = now
 
 
 def _forget_again(

@@ -14,7 +14,7 @@ from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, ProgressLike, Step, showing
 from vecrec.recommender.catalogue import ITEM, PENDING, USER
-from vecrec.recommender.edits import FORGOTTEN, ITEM_EDIT, USER_EDIT
+from vecrec.recommender.edits import DELETED_EVENTS, FORGOTTEN, ITEM_EDIT, USER_EDIT
 from vecrec.recommender.ownership import Ownership
 from vecrec.records import record_digest
 from vecrec.releases import Archive
@@ -23,7 +23,7 @@ from vecrec.vector_stores.base import Entry, VectorStore
 __all__ = ["Migration", "Stores", "migrate"]
 
 _AT_A_TIME = 1_000
-_KINDS = (ITEM, USER, PENDING, ITEM_EDIT, USER_EDIT, FORGOTTEN)
+_KINDS = (ITEM, USER, PENDING, ITEM_EDIT, USER_EDIT, DELETED_EVENTS, FORGOTTEN)
 
 
 class Stores(NamedTuple):

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +17,10 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.exact import unit
-from vecrec._internal.files import read_json, write_json
 from vecrec._internal.sampling import evenly_spaced
-from vecrec.errors import ReleaseError
+from vecrec.encoders.item_lists import MOST, ItemLists
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id, decode_id, encode_id
+from vecrec.ids import Id
 from vecrec.learning.tokens import tokens
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.records import JSON
@@ -32,10 +29,7 @@ from vecrec.types import Item, User
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
 
-__all__ = ["MOST", "Neighbours"]
-
-MOST = 50
-"""The most neighbours of an item."""
+__all__ = ["Neighbours"]
 
 _SHRINKAGE = 20
 _FEATURES = 0.5
@@ -50,16 +44,8 @@ Histories = Iterable[Sequence[Id]]
 """The distinct items that each user chose."""
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(ItemLists):
     """The neighbours of items, best first, with weights from 0 to 1.5."""
-
-    ids: Sequence[Id]
-    """The items."""
-    places: NDArray[np.int32]
-    """The rows of each item's neighbours, -1 where there are no more, shape (n, `MOST`)."""
-    weights: NDArray[np.float16]
-    """How near each of them is, shape (n, `MOST`)."""
 
     @classmethod
     def of(cls, histories: Histories, records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
@@ -74,16 +60,13 @@ class Neighbours:
         """
         log = _Log.of(histories)
         features = _Features.of(log.codes, records, schema)
-        places = np.full((len(log.codes), MOST), -1, np.int32)
-        weights = np.zeros((len(log.codes), MOST), np.float16)
+        found = cls.blank(list(log.codes))
         for item, others, counts in log.companions():
             near = counts / (np.sqrt(log.counts[item] * log.counts[others]) + _SHRINKAGE)
             kept = np.argsort(-near, kind="stable")[:_POOL]
             pool = others[kept]
-            near = near[kept] * (1 + _FEATURES * features.cosines(item, pool))
-            best = np.argsort(-near, kind="stable")[:MOST]
-            places[item, : len(best)], weights[item, : len(best)] = pool[best], near[best]
-        return cls(list(log.codes), places, weights)
+            found.put(item, pool, near[kept] * (1 + _FEATURES * features.cosines(item, pool)))
+        return found
 
     @classmethod
     def of_dataset(cls, data: Dataset) -> Self:
@@ -101,47 +84,6 @@ class Neighbours:
         tastes = (policy.taste(User.unchecked(None, {}, events)) for _, events in metadata.scan_events())
         histories = (list(dict.fromkeys(event.item_id for event in taste.user.history)) for taste in tastes)
         return cls.of(histories, metadata.scan(kind), schema)
-
-    def near(self, item_id: Id) -> dict[Id, float]:
-        """The neighbours of an item with their weights, best first; empty for an item that none is known of."""
-        row = self._rows.get(item_id)
-        if row is None:
-            return {}
-        found = zip(self.places[row].tolist(), self.weights[row].tolist())
-        return {self.ids[place]: weight for place, weight in found if place >= 0}
-
-    @cached_property
-    def _rows(self) -> dict[Id, int]:
-        return {key: row for row, key in enumerate(self.ids)}
-
-    # -- kept in a release
-
-    def save(self, directory: Path) -> None:
-        """Write ``neighbours.json`` with the ids, ``neighbours.npy`` and ``neighbour_weights.npy``."""
-        write_json(directory / "neighbours.json", [encode_id(key) for key in self.ids])
-        np.save(directory / "neighbours.npy", self.places)
-        np.save(directory / "neighbour_weights.npy", self.weights)
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Map what `save` wrote into memory; without neighbours where there are no files, as in older releases.
-
-        Raises:
-            ReleaseError: when the files do not belong together.
-        """
-        keys = read_json(directory / "neighbours.json")
-        if keys is None:
-            return cls.none()
-        names = "neighbours.npy", "neighbour_weights.npy"
-        places, weights = (np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in names)
-        if not places.shape == weights.shape == (len(keys), MOST):
-            raise ReleaseError(f"the neighbours in {directory} do not belong together", "roll back or fit again")
-        return cls([decode_id(key) for key in keys], places, weights)
-
-    @classmethod
-    def none(cls) -> Self:
-        """No neighbours of any item."""
-        return cls([], np.empty((0, MOST), np.int32), np.empty((0, MOST), np.float16))
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ class Pipeline:
         if query.vector is None:
             hits = [Hit(key, live.shares.get(key, 0.0)) for key in vectors]
         else:
-            hits = [Hit(key, float(vector @ query.vector)) for key, vector in vectors.items()]
+            more = live.successors.scores(query.read)
+            hits = [Hit(key, float(vector @ query.vector) + more.get(key, 0.0)) for key, vector in vectors.items()]
         # Sorted stably, so that equal scores keep the order of the ids.
         query.candidates, query.wanted = iter(sorted(hits, key=lambda hit: -hit.score)), len(ids)
         _look_up(call, [query])
@@ -224,7 +225,10 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
             wanted = max(4 * call.depth, _DISLIKING)
         notes = notes_on(given, taste.user, base, bool(disliked))
         vector = next(vectors) if base else None
-        queries.append(Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes))
+        query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
+        if vector is not None and live.successors.weight:
+            query.read = [event.item_id for event in taste.user.history]
+        queries.append(query)
     return queries
 
 
@@ -249,6 +253,15 @@ def nearest(call: Call, queries: Sequence[Query]) -> None:
     for query, row in zip(asked, rows):
         query.candidates = chain(query.candidates, row)
         query.more = len(row) >= call.limit
+
+
+def followers(call: Call, queries: Sequence[Query]) -> None:
+    """The items that follow those of the history: more candidates, and more to the score of those found by vectors."""
+    for query in queries:
+        if query.vector is not None and query.read:
+            hits, held = list(query.candidates), call.live.successors
+            found, query.brought = held.join(hits, query.vector, query.read, more=query.more)
+            query.candidates = iter(found)
 
 
 def popular(call: Call, queries: Sequence[Query]) -> None:
@@ -297,7 +310,7 @@ def _beyond_popular(call: Call) -> tuple[list[Hit], bool]:
 
 Source = Callable[[Call, Sequence[Query]], None]
 
-SOURCES: tuple[Source, ...] = (nearest, popular, catalogue)
+SOURCES: tuple[Source, ...] = (nearest, followers, popular, catalogue)
 """Each adds candidates to the queries that it serves, and says whether it has more. The order counts: a source that
 fails leaves its queries to the later ones."""
 
@@ -355,11 +368,11 @@ def _keep(call: Call, query: Query, hits: Sequence[Hit]) -> None:
     for hit in hits:
         record = call.records[hit.id]
         if record is None:
-            if query.vector is not None:
+            if query.vector is not None and hit.id not in query.brought:
                 query.missing.append(hit.id)
         elif call.where is None or call.live.matches(hit.id, record, call.where):
             query.found.append(hit)
-        elif query.vector is not None:
+        elif query.vector is not None and hit.id not in query.brought:
             call.stale.add(hit.id)
     del query.found[query.wanted :]
 
@@ -435,7 +448,9 @@ def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVector
 
 
 def _source(call: Call, query: Query, hit: Hit) -> str:
-    return "vectors" if query.vector is not None else "catalogue" if hit.id in call.untouched else "popularity"
+    if query.vector is not None:
+        return "successors" if hit.id in query.brought else "vectors"
+    return "catalogue" if hit.id in call.untouched else "popularity"
 
 
 def _answer(call: Call, query: Query) -> Recommendations:

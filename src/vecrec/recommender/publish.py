@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.successors import Successors, hold_out
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, are_texts
@@ -25,7 +26,7 @@ from vecrec.recommender.catalogue import (
     Catalogue,
     Generation,
 )  # fmt: skip
-from vecrec.recommender.edits import Forgotten
+from vecrec.recommender.edits import DeletedEvents, Forgotten
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
 from vecrec.recommender.neighbours import Neighbours
@@ -50,6 +51,15 @@ _log = logging.getLogger("vecrec")
 _data_log = logging.getLogger("vecrec.data")
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What was learnt for a release."""
+
+    encoder: Encoder
+    reranker: Reranker | None
+    successors: Successors
+
+
 class Lifecycle:
     """Makes releases of one recommender, and goes back to them."""
 
@@ -60,10 +70,13 @@ class Lifecycle:
         live: LiveRelease,
         checks: ReleaseChecks,
         feedback: FeedbackPolicy | None,
+        *,
+        successors: bool,
     ) -> None:
         self._archive, self._catalogue, self._live = archive, catalogue, live
         self._builder = _Builder(archive, catalogue, checks)
         self._sample, self._feedback = checks.sampled_users, feedback
+        self._with_successors = successors
 
     def fit(
         self,
@@ -82,7 +95,7 @@ class Lifecycle:
             # Some warnings are about a policy that is not declared, so they are read before the default is set.
             _show_notices(data if policy == FeedbackPolicy() else data.with_feedback(policy), progress)
             data = self._known_of(data.with_feedback(policy))
-            encoder.fit(data, progress=progress)
+            successors = self._trained(encoder, data, progress)
             if reranker is not None:
                 reranker.fit(data, encoder, progress=progress)
             self._claim()
@@ -91,7 +104,7 @@ class Lifecycle:
             load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
             self._refuse_to_empty()
             sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, self._sample)
-            return self._build(encoder, reranker, sample, progress)
+            return self._build(Trained(encoder, reranker, successors), sample, progress)
 
     def publish(
         self, encoder: Encoder, reranker: Reranker | None, progress: Progress, *, allow_empty: bool = False
@@ -102,7 +115,7 @@ class Lifecycle:
             if not allow_empty:
                 self._refuse_to_empty()
             sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._sample)
-            return self._build(encoder, reranker, sample, progress)
+            return self._build(Trained(encoder, reranker, self._live_successors(encoder)), sample, progress)
 
     def _refuse_to_lose_fields(self, data: Dataset, drop_fields: Collection[str]) -> None:
         """Refuse data without a filterable field that the live release has: requests that filter by it would fail."""
@@ -154,8 +167,10 @@ class Lifecycle:
         return Forgotten(self._catalogue.metadata, self._catalogue.ownership.identity().key)
 
     def _known_of(self, data: Dataset) -> Dataset:
-        """A data set without the users who were forgotten; before the first release there are none."""
-        return data if self._archive.identity() is None else self.forgotten().without(data)
+        """A data set without forgotten users and deleted events; before the first release there are none."""
+        if self._archive.identity() is None:
+            return data
+        return DeletedEvents(self._catalogue.metadata).without(self.forgotten().without(data))
 
     def _claim(self) -> None:
         owner = self._catalogue.ownership.owner()
@@ -178,9 +193,29 @@ class Lifecycle:
             _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
             return FeedbackPolicy()
 
-    def _build(self, encoder: Encoder, reranker: Reranker | None, sample: ReleaseSample, progress: Progress) -> Release:
+    def _trained(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
+        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
+        parts = hold_out(data) if self._with_successors else None
+        if parts is None:
+            encoder.fit(data, progress=progress)
+            return Successors.none()
+        before, held_out = parts
+        encoder.fit(before, progress=progress)
+        progress(Step("successors", 0, 1, "counting what follows what"))
+        successors = Successors.of(before).weighed(encoder, before, held_out)
+        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
+        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
+
+    def _live_successors(self, encoder: Encoder) -> Successors:
+        """The live release's, as far as the encoder is the same."""
+        if self._archive.live()[0] is None:
+            return Successors.none()
+        live = self._live.current()
+        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
+
+    def _build(self, trained: Trained, sample: ReleaseSample, progress: Progress) -> Release:
         try:
-            live = self._builder.build(encoder, reranker, sample, progress)
+            live = self._builder.build(trained, sample, progress)
         except Exception:
             self._settle()
             raise
@@ -212,14 +247,13 @@ class _Builder:
         self._archive, self._catalogue, self._checks = archive, catalogue, checks
         self._vectors = catalogue.vectors
 
-    def build(
-        self, encoder: Encoder, reranker: Reranker | None, sample: ReleaseSample, progress: Progress
-    ) -> LoadedRelease:
+    def build(self, trained: Trained, sample: ReleaseSample, progress: Progress) -> LoadedRelease:
         """Build a release, check it and make it the live one. The caller holds the build lock.
 
         Raises:
             ReleaseError: when the release does not pass its checks; the live one is untouched.
         """
+        encoder, reranker = trained.encoder, trained.reranker
         if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
             raise ReleaseError(
                 f"the {type(reranker).__name__} has learnt from the vectors of another encoder", "fit it with this one"
@@ -229,8 +263,8 @@ class _Builder:
         release_id = self._archive.new_id()
         generation = self._begin(release_id, encoder)
         try:
-            second = self._second(release_id, reranker)
-            live = self._build(release_id, generation, second, sample, progress)
+            served = Trained(generation.encoder, self._second(release_id, reranker), trained.successors)
+            live = self._build(release_id, generation, served, sample, progress)
         except BaseException:
             self._abandon(release_id)
             raise
@@ -257,7 +291,7 @@ class _Builder:
         self,
         release_id: str,
         generation: Generation,
-        reranker: Reranker | None,
+        trained: Trained,
         sample: ReleaseSample,
         progress: Progress,
     ) -> LoadedRelease:
@@ -275,7 +309,10 @@ class _Builder:
         self._golden(generation, golden_records).save(directory)
         sample.popularity.save(directory / "popularity.json")
         neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
-        neighbours.save(directory)
+        neighbours.save(directory, "neighbour")
+        if trained.successors.weight:
+            trained.successors.save(directory)
+        reranker = trained.reranker
         with self._archive.catalogue_lock():
             pending = self._catch_up(generation)
             texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
@@ -285,7 +322,14 @@ class _Builder:
             release = self._archive.seal(manifest)
             self._catalogue.switch(release_id, pending)
         return LoadedRelease(
-            generation.collection, generation.encoder, release, sample.popularity, reranker, sample.policy, neighbours
+            generation.collection,
+            generation.encoder,
+            release,
+            sample.popularity,
+            reranker,
+            sample.policy,
+            neighbours,
+            trained.successors,
         )
 
     def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> tuple[dict[Id, Record], bool]:

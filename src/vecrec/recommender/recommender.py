@@ -25,7 +25,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
-from vecrec.recommender.edits import USER_EDIT, edit_record
+from vecrec.recommender.edits import USER_EDIT, DeletedEvents, edit_record
 from vecrec.recommender.explain import Explainer, Explanation
 from vecrec.recommender.group_commit import GroupCommit
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
@@ -77,6 +77,7 @@ class Recommender:
         refresh_seconds: float = 1.0,
         reranker: Reranker | type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
+        successors: bool = True,
         timeout: float | None = None,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
@@ -96,6 +97,10 @@ class Recommender:
             feedback: What events mean: which are positive and how much they weigh, which are negative, which items
                 count as seen. `fit` and `publish` keep it in the release; by default the live release's own policy, or
                 ``FeedbackPolicy()`` for the first one.
+            successors: Whether `fit` also learns which items follow which, as a second source of candidates that adds
+                to the scores of the vectors; see `vecrec.encoders.Successors`. It keeps the last event of at most a
+                tenth of the users, and of at most 4,000, from the encoder's training, to learn what that counts. With
+                less than 1,000 users, or where it gains nothing, there are none.
             timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
                 by default the sum of the timeouts of both stores.
 
@@ -112,6 +117,7 @@ class Recommender:
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
         history = integer(max_history, "max_history", low=1)
         seconds = number(refresh_seconds, "refresh_seconds", low=0)
+        with_successors = flag(successors, "successors")
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -133,7 +139,9 @@ class Recommender:
         self._popularity = StoredPopularity(metadata_store)
         self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
-        self._lifecycle = Lifecycle(self._archive, self._catalogue, self._live, checks, feedback)
+        self._lifecycle = Lifecycle(
+            self._archive, self._catalogue, self._live, checks, feedback, successors=with_successors
+        )
 
     @classmethod
     def open(
@@ -660,7 +668,9 @@ class Recommender:
                 raise InvalidDataError(f"user {user.id!r} has a history", "store it by record(events)")
         profiles = {check_id(user.id, "user id"): user.features for user in checked}
         edit = edit_record("upsert", time.time())
-        self._catalogue.metadata.put(USER_EDIT, dict.fromkeys(profiles, edit))
+        # First, with the profile, so that a fit that writes older profiles meanwhile finds it.
+        edits = {key: {**edit, "profile": profile} for key, profile in profiles.items()}
+        self._catalogue.metadata.put(USER_EDIT, edits)
         self._catalogue.metadata.put(USER, profiles)
 
     def record(self, events: Event | Iterable[Event]) -> None:
@@ -699,6 +709,8 @@ class Recommender:
     ) -> int:
         """Take back events of a user: all of them, or those that agree with every condition given.
 
+        They stay so through a `fit` of data of an earlier moment; a later event counts again.
+
         ::
 
             recommender.delete_events(42, 7, kinds="like")  # user 42 takes back the like of item 7
@@ -731,6 +743,7 @@ class Recommender:
         metadata.delete_events([key])
         for kind in (USER, USER_EDIT):
             metadata.delete(kind, [key])
+        DeletedEvents(metadata).forget(key)
         return Receipt(key, key in profiles, len(events[key]))
 
     # -- consistency

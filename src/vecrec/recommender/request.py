@@ -141,6 +141,10 @@ class Query:
     disliked: tuple[Id, ...] = ()
     """Items that the user dislikes, the latest last; they are excluded too."""
     notes: tuple[str, ...] = ()
+    read: Sequence[Id] = ()
+    """The items of the history that the encoder reads, oldest first."""
+    brought: Collection[Id] = ()
+    """The candidates that only the followers brought."""
     candidates: Iterator[Hit] = field(default_factory=lambda: iter(()))
     """What the sources have found, best first."""
     more: bool = False

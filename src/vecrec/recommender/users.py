@@ -15,6 +15,7 @@ from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import EventFilter, MetadataStore
 from vecrec.recommender.catalogue import USER
+from vecrec.recommender.edits import DeletedEvents
 from vecrec.recommender.live import LoadedRelease
 from vecrec.types import Event, User
 
@@ -109,6 +110,7 @@ def delete_events(metadata: MetadataStore, user_id: Id, item_ids: Sequence[Id] |
     kinds = [kinds] if isinstance(kinds, str) else kinds
     at = None if moment is None else float(seconds(moment, "time"))
     only = EventFilter.of(item_ids, kinds, at)
+    DeletedEvents(metadata).remember(user_id, only, time.time())
     events = metadata.recent_events([user_id])[user_id]
     metadata.delete_events([user_id], item_ids=item_ids, kinds=kinds, time=at)
     return sum(only is None or only.matches(event) for event in events)

@@ -302,7 +302,9 @@ class RecommendedItem(BaseModel):
     rank: int
     item_id: Id
     score: float
-    source: str = Field(description="`vectors`, `popularity`, or `catalogue` for an item without popularity.")
+    source: str = Field(
+        description="`vectors`, `successors`, `popularity`, or `catalogue` for an item without popularity."
+    )
     metadata: Features
     because: Because | None = None
 
