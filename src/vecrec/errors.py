@@ -54,6 +54,11 @@ class VecrecError(Exception):
         self.cure = cure
         """What to do next; empty where the problem says enough."""
 
+    def add_cure(self, more: str) -> None:
+        """Append a sentence to the cure."""
+        self.cure = f"{self.cure}; {more}" if self.cure else more
+        self.args = (f"{self.problem}: {self.cure}", *self.args[1:])
+
     def __str__(self) -> str:
         # KeyError would show the repr of the message, quotes and escapes included.
         return str(self.args[0])

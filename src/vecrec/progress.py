@@ -30,6 +30,8 @@ class Step:
     """Units in all; ``None`` where the number is unknown."""
     detail: str = ""
     """A short text beside the bar, such as ``"loss 4.21, recall@10 .171"``."""
+    validation: float | None = None
+    """After an epoch, its metric on the validation part, of which more is better; ``None`` at any other step."""
 
 
 Progress: TypeAlias = Callable[[Step], None]

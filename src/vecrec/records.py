@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from vecrec._internal.validation import json_scalar
 from vecrec.errors import InvalidDataError
 from vecrec.ids import check_text
 
@@ -26,15 +27,16 @@ _MAX_DEPTH = 32
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-def check_record(record: Any, what: str = "record") -> Record:
+def check_record(record: Any, what: str = "record", *, convert: bool = False) -> Record:
     """Return a deep copy of a record in plain Python: tuples and arrays become lists, NumPy scalars Python values.
 
     Args:
         record: A mapping of names to values.
         what: Its name in messages, such as ``"item 42"``.
+        convert: Whether dates, times and decimals become what `json_scalar` makes of them, instead of being refused.
 
     Raises:
-        InvalidDataError: for a value that JSON cannot represent (NaN, bytes, dates, sets, ...), with its path.
+        InvalidDataError: for a value that JSON cannot represent (NaN, bytes, sets, ...), with its path.
     """
     if type(record) is dict:
         try:
@@ -43,7 +45,7 @@ def check_record(record: Any, what: str = "record") -> Record:
             pass  # the slower code below converts it or raises the error
     if not isinstance(record, Mapping):
         raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}", "give a dict")
-    return _plain_object(record, what, 0)
+    return _plain_object(record, what, 0, convert)
 
 
 def dump_record(record: Mapping[str, JSON]) -> str:
@@ -87,26 +89,29 @@ def _exact_key(key: Any) -> str:
     return key
 
 
-def _plain_object(value: Mapping[Any, Any], path: str, depth: int) -> Record:
+def _plain_object(value: Mapping[Any, Any], path: str, depth: int, convert: bool) -> Record:
     if depth > _MAX_DEPTH:
         raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels", "flatten it")
     plain: Record = {}
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidDataError(f"{path} has the key {key!r} of type {type(key).__name__}", "keys must be str")
-        plain[check_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1)
+        plain[check_text(key, f"a key of {path}")] = _plain(item, f"{path}[{key!r}]", depth + 1, convert)
     return plain
 
 
-def _plain(value: Any, path: str, depth: int) -> JSON:
-    if isinstance(value, (np.generic, np.ndarray)):
+def _plain(value: Any, path: str, depth: int, convert: bool) -> JSON:
+    value = json_scalar(value) if convert else value
+    if isinstance(value, (np.generic, np.ndarray)) and value.dtype.kind not in "Mm":
         value = value.tolist()  # for an array without dimensions, its value
+    elif convert and isinstance(value, np.ndarray) and value.ndim:
+        value = list(value)  # of dates
     if isinstance(value, Mapping):
-        return _plain_object(value, path, depth)
+        return _plain_object(value, path, depth, convert)
     if isinstance(value, (list, tuple)):
         if depth > _MAX_DEPTH:
             raise InvalidDataError(f"{path} is nested deeper than {_MAX_DEPTH} levels", "flatten it")
-        return [_plain(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
+        return [_plain(item, f"{path}[{position}]", depth + 1, convert) for position, item in enumerate(value)]
     return _plain_scalar(value, path)
 
 

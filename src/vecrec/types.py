@@ -97,12 +97,17 @@ class Item:
     id: Id | None = None
     """The item's id; ``None`` for an item that is described by its features only."""
     features: Mapping[str, JSON] = field(default_factory=dict)
-    """Its record. The encoder reads the fields that the schema names; a recommendation returns all of them."""
+    """Its record. The encoder reads the fields that the schema names; a recommendation returns all of them. Dates and
+    times become ISO text, decimals floats, NumPy values Python's, as in a `Dataset`."""
 
     def __post_init__(self) -> None:
         if self.id is not None:
             object.__setattr__(self, "id", check_id(self.id, "item id"))
-        object.__setattr__(self, "features", check_record(self.features, f"the features of item {self.id!r}"))
+        object.__setattr__(
+            self,
+            "features",
+            check_record(self.features, f"the features of item {self.id!r}", convert=True),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +136,8 @@ class User:
         history: Iterable[Event | Id] = (),
     ) -> None:
         object.__setattr__(self, "id", None if id is None else check_id(id, "user id"))
-        object.__setattr__(
-            self, "features", check_record({} if features is None else features, f"the features of user {id!r}")
-        )
+        record = check_record({} if features is None else features, f"the features of user {id!r}", convert=True)
+        object.__setattr__(self, "features", record)
         object.__setattr__(self, "history", _events(self.id, history))
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Run, text_of
+from tests.cli.conftest import Run, text_of, write_catalogue
 from tests.recommender.tastes import world
 from tests.serving.conftest import published
 from vecrec.data import Dataset
@@ -108,3 +108,37 @@ def test_by_command(tmp_path: Path, films: Path, run: Run) -> None:
     assert broken.status == 1
     assert "error" in text_of(broken)
     assert "cure:" in text_of(broken)
+
+
+def test_a_release_that_knows_too_little_is_found(tmp_path: Path, run: Run) -> None:
+    """Many new items since it was made: train again."""
+    log, items = write_catalogue(tmp_path)
+    given = ["--interactions", log, "--items", items, "--encoder", "content", "--dim", 16, "--quiet"]
+    assert run("train", *given, at=tmp_path).status == 0
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(f'{{"item_id": "n{n}", "genre": "noir"}}\n' for n in range(20)))
+    assert run("upsert", "items", "--file", more, at=tmp_path).status == 0
+    assert "not learnt 33%" in str(run("doctor", "--json", at=tmp_path).json["findings"])
+
+
+def check(candidate: object) -> float:
+    """A check that `train --check` imports."""
+    return 0.5
+
+
+def test_checks_by_command(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One's own is imported and kept; one that refuses keeps what was trained; limits are flags."""
+    log, items = write_catalogue(tmp_path)
+    given = ["--interactions", log, "--items", items, "--encoder", "content", "--dim", 16, "--quiet", "--json"]
+    trained = run("train", *given, "--check", f"{__name__}:check", "--sampled-users", 20, at=tmp_path).json
+    assert trained["checks"]["check"] == 0.5
+    refused = run("train", *given, "--index-recall", 1.5, at=tmp_path)
+    assert (refused.status, "index_recall" in refused.err) == (2, True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def never(candidate):\n    return False\n")
+    refused = run("train", *given, "--check", "mine:never", at=tmp_path)
+    assert (refused.status, "publish --trained" in refused.err) == (1, True)
+    assert run("train", *given, "--check", "mine:nothing", at=tmp_path).status == 2
+    published = run("publish", "--trained", "--no-beat-live", "--no-beat-popularity", "--json", at=tmp_path).json
+    assert published["data_digest"] == trained["data_digest"]
+    assert run("publish", "--trained", at=tmp_path).status == 1

@@ -75,6 +75,22 @@ def test_items_and_users_are_added_and_replaced(shop: Path, run: Run) -> None:
     assert "1 items written" in text_of(run("upsert", "items", "777", "--record", record, at=shop))
 
 
+def test_fields_of_items_are_changed(shop: Path, run: Run) -> None:
+    """One by its record, or many from a file, in which an empty value changes nothing; an unknown field is named."""
+    assert run("update", "3", "--record", '{"year": 2031, "title": null}', "--json", at=shop).json == {"updated": 1}
+    path = shop / "years.csv"
+    path.write_text("item_id,year,title\n5,2032,\n7,2033,Seven\n")
+    assert "2 items updated" in text_of(run("update", "--file", path, at=shop))
+    found = run("popular", "-k", "5", "--where", "year>2030", "--json", at=shop).json["items"]
+    records = {each["item_id"]: each["metadata"] for each in found}
+    assert {key: record["year"] for key, record in records.items()} == {3: 2031, 5: 2032, 7: 2033}
+    assert "title" not in records[3]
+    assert [records[key]["title"] for key in (5, 7)] == ["Film 5", "Seven"]
+    wrong = run("update", "3", "--record", '{"yaer": 2031}', at=shop)
+    assert (wrong.status, "yaer" in wrong.err) == (2, True)
+    assert run("update", "nothing", "--record", '{"year": 2031}', at=shop).status == 1
+
+
 def test_popular(run: Run) -> None:
     """By popularity, under conditions, for people and programs."""
     found = run("popular", "-k", "5", "--where", "genre:noir", "--json").json

@@ -72,13 +72,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     rec.fit(_data(20, "first"))
     rec.upsert_items([Item(100, {"title": "between", "tastes": ["war"]})])
     rec.fit(_data(20, "second"))
-    rec.upsert_items([Item(101, {"title": "last", "tastes": ["love"]})])
+    rec.upsert_items([Item(101, {"title": "last", "tastes": ["love"], "stock": 1})])
     rec.delete_items([6])
     return made
 
 
 def _upsert(rec: Recommender) -> None:
     rec.upsert_items([Item(3, {"title": "changed", "tastes": ["love"]}), Item("new", {"year": 2020}), Item(4), Item(5)])
+
+
+def _update(rec: Recommender) -> None:
+    rec.update_items({101: {"stock": 2}, 3: {"year": 2001}, 4: {"title": None}, 5: {"tastes": ["war", "love"]}})
 
 
 def _delete(rec: Recommender) -> None:
@@ -98,7 +102,7 @@ def _rollback(rec: Recommender) -> None:
     rec.rollback()
 
 
-OPERATIONS: list[Callable[[Recommender], None]] = [_upsert, _delete, _fit, _publish, _rollback]
+OPERATIONS: list[Callable[[Recommender], None]] = [_upsert, _update, _delete, _fit, _publish, _rollback]
 
 
 def _sabotage(scene: Scene, operation: Callable[[Recommender], None], saboteur: Saboteur) -> bool:
@@ -187,7 +191,7 @@ def test_the_next_build_sweeps_what_a_crash_has_left(scene: Scene, tmp_path: Pat
 
 
 @pytest.mark.parametrize("when", ["before", "half", "after"])
-@pytest.mark.parametrize("change", [_upsert, _delete], ids=lambda operation: operation.__name__[1:])
+@pytest.mark.parametrize("change", [_upsert, _update, _delete], ids=lambda operation: operation.__name__[1:])
 @pytest.mark.parametrize("switch", [_fit, _publish, _rollback], ids=lambda operation: operation.__name__[1:])
 def test_a_switch_settles_what_a_crash_has_left(
     scene: Scene,

@@ -423,7 +423,39 @@ def test_a_reranker_that_keeps_too_few_is_said(rec: Recommender) -> None:
         def rerank(self, user: User, candidates: Sequence[Recommendation]) -> Sequence[Recommendation]:
             return candidates[:1]
 
-    assert rec.recommend(1, 3, rerank=Picky()).shortfall == "1 of 3: the reranker kept no more"
+    shortfall = rec.recommend(1, 3, rerank=Picky()).shortfall
+    assert shortfall == "1 of 3: the reranker kept no more of 48 candidates"
+
+
+class Even(Backwards):
+    """Keeps one in seven of what it is given, by their ids."""
+
+    depth = 3
+
+    def rerank(self, user: User, candidates: Sequence[Recommendation]) -> Sequence[Recommendation]:
+        return [each for each in candidates if isinstance(each.item_id, int) and each.item_id % 7 == 0]
+
+
+def test_a_reranker_that_drops_items_is_given_more(rec: Recommender) -> None:
+    """The search goes deeper for those users whose list would be short, and for similar items too."""
+    wanted = [each.item_id for each in rec.recommend(1, 48) if int(str(each.item_id)) % 7 == 0]
+    assert ids(rec.recommend(1, 5, rerank=Even())) == wanted[:5]
+    found = rec.recommend_many([1, 2, 3], 4, rerank=Even(), exclude={2: [wanted[0]], 3: wanted})
+    assert ids(found[0]) == wanted[:4]
+    assert wanted[0] not in ids(found[1])
+    assert not {*wanted} & {*ids(found[2])}
+    assert [each.rank for each in found[0]] == [1, 2, 3, 4]
+    near = [each.item_id for each in rec.similar_items(5, 59) if int(str(each.item_id)) % 7 == 0]
+    assert ids(rec.similar_items(5, 6, rerank=Even(), exclude=[near[0]])) == near[1:7]
+    disliked = rec.recommend(1, 4, rerank=Even(), disliked=[wanted[0]])
+    assert (len(disliked), disliked.based_on.count("dislikes")) == (4, 1)
+
+
+def test_similar_items_by_a_second_stage(rec: Recommender) -> None:
+    """For this call, over its depth; by default none."""
+    plain = ids(rec.similar_items(5, 5, where=field("year") > 1990))
+    assert ids(rec.similar_items(5, 5, where=field("year") > 1990, rerank=Backwards())) == plain[::-1]
+    assert ids(rec.similar_items(5, 2, where=field("year") > 1990, rerank=Backwards())) == plain[::-1][:2]
 
 
 @pytest.mark.parametrize("gives", [["57"], "twice", "stranger"])

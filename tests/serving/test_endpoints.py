@@ -131,6 +131,21 @@ def test_items_come_and_go(client: httpx.Client) -> None:
     assert client.delete("/v1/items/fresh").status_code == 204
 
 
+def test_fields_of_items_change(client: httpx.Client) -> None:
+    """A field is set, or removed by null; the others stay; of a batch with a mistake nothing is written."""
+    assert get(client.patch("/v1/items/8", json={"year": 2090, "title": None})) == {"written": 1}
+    assert get(client.get("/v1/items/8"))["features"] == {"tastes": ["crime"], "year": 2090}
+    assert _ids(get(client.get("/v1/items/12/similar", params={"k": 1, "where": "year>2050"}))) == [8]
+    batch = {"items": [{"id": 8, "features": {"year": 1988, "title": "Movie 8"}}, {"id": 9, "features": {"year": 1}}]}
+    assert get(client.patch("/v1/items", json=batch)) == {"written": 2}
+    assert get(client.get("/v1/items/8"))["features"] == {"tastes": ["crime"], "year": 1988, "title": "Movie 8"}
+    for wrong, status in (({"id": 404, "features": {"year": 2}}, 404), ({"id": 9, "features": {"yaer": 2}}, 422)):
+        problem(client.patch("/v1/items", json={"items": [{"id": 8, "features": {"year": 3}}, wrong]}), status)
+        problem(client.patch(f"/v1/items/{wrong['id']}", json=wrong["features"]), status)
+    assert [get(client.get(f"/v1/items/{key}"))["features"]["year"] for key in (8, 9)] == [1988, 1]
+    client.patch("/v1/items/9", json={"year": 1989})
+
+
 def test_users_come_and_go(client: httpx.Client) -> None:
     """A profile that is put serves, events add to it, and forgetting says what there was."""
     assert get(client.put("/v1/users/kim", json={"taste": "love"})) == {"written": 1}

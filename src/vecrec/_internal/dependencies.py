@@ -16,7 +16,7 @@ DISTRIBUTION = "vecrec-recommender"
 PACKAGES: Mapping[str, str] = {
     "numpy": "", "pyarrow": "", "pymilvus": "milvus", "milvus-lite": "milvus", "redis": "redis",
     "SQLAlchemy": "sql", "PyMySQL": "mysql", "psycopg": "postgres", "paddlepaddle": "paddle", "fastapi": "serve",
-    "uvicorn": "serve", "matplotlib": "plot",
+    "uvicorn": "serve", "matplotlib": "plot", "optuna": "tune",
 }  # fmt: skip
 """The packages that vecrec can use, each with the extra that brings it; empty for those that it always needs."""
 

@@ -6,13 +6,15 @@ import math
 import numbers
 import operator
 from collections.abc import Collection, Iterable
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vecrec.errors import InvalidDataError
 
-__all__ = ["choice", "flag", "instance", "integer", "number", "sequence_of"]
+__all__ = ["choice", "flag", "instance", "integer", "json_scalar", "number", "sequence_of"]
 
 _T = TypeVar("_T")
 
@@ -118,6 +120,17 @@ def sequence_of(values: Any, kind: type[_T], *, one: bool = False) -> list[_T]:
                 f"expected {name}s, got {value!r} of type {type(value).__name__}", f"make a {name} of it, {name}(...)"
             )
     return checked
+
+
+def json_scalar(value: Any) -> Any:
+    """A date or a time as ISO text, a decimal as a float; any other value as it is, and NaT too."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, np.datetime64):
+        return value if np.isnat(value) else str(np.datetime_as_string(value))
+    if isinstance(value, (date, time)) and value == value:  # noqa: PLR0124 - NaT of pandas differs from itself
+        return value.isoformat()
+    return value
 
 
 def _bounds(low: float | None, high: float | None) -> str:

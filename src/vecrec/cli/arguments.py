@@ -127,7 +127,7 @@ def json_object(text: str | None, what: str) -> dict[str, Any]:
     return value
 
 
-def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True, from_stores: bool = False) -> None:
     """Add a data set: MovieLens, or files."""
     group = parser.add_argument_group("data")
     source = group.add_mutually_exclusive_group(required=required)
@@ -138,9 +138,17 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
         metavar="FILE",
         help="Parquet, CSV, TSV or JSON lines, also compressed: one row an event",
     )
+    if from_stores:
+        source.add_argument("--from-stores", action="store_true", help="what the stores hold, to train on it again")
+        group.add_argument("--since", metavar="TIME", help="with --from-stores: only events from this time on")
+        group.add_argument("--until", metavar="TIME", help="with --from-stores: only events before this time")
     group.add_argument("--items", type=Path, metavar="FILE", help="one row an item")
     group.add_argument("--users", type=Path, metavar="FILE", help="one row a user")
     group.add_argument("--schema", type=Path, metavar="FILE", help="the features as JSON; inferred by default")
+    group.add_argument(
+        "--filter-only", action="append", default=[], metavar="NAME",
+        help="a field of the items that filters use and the encoder does not read, such as price; may be repeated",
+    )  # fmt: skip
     for what in _COLUMNS:
         group.add_argument(f"--{what}-column", metavar="NAME", help="the column's name in all files")
     group.add_argument("--ids", choices=("auto", "text", "integer"), default="auto", help="what ids are (%(default)s)")
@@ -166,6 +174,7 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
         columns=columns,
         order="rows" if arguments.rows_in_order else None,
         ids=arguments.ids,
+        filter_only=arguments.filter_only,
         name=arguments.interactions.stem,
     )
 

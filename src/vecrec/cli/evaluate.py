@@ -11,18 +11,13 @@ from vecrec.config.compose import compose
 from vecrec.data import Dataset, Split, splits
 from vecrec.errors import InvalidDataError
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "add_split", "depths_of", "split_of"]
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("-k", default="10,50", metavar="K,K", help="how deep to look (%(default)s)")
-    parser.add_argument(
-        "--split",
-        choices=("leave-last-out", "temporal"),
-        default="leave-last-out",
-        help="what is held out (%(default)s)",
-    )
+    add_split(parser)
     parser.add_argument(
         "--live",
         action="store_true",
@@ -32,11 +27,21 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_stores(parser)
 
 
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add what is held out."""
+    parser.add_argument(
+        "--split",
+        choices=("leave-last-out", "temporal"),
+        default="leave-last-out",
+        help="what is held out (%(default)s)",
+    )
+
+
 def _evaluate(arguments: argparse.Namespace, output: Output) -> int:
     from vecrec.evaluation import evaluate
 
-    depths = _depths(arguments.k)
-    split = _split(dataset_of(arguments, progress=output.progress), arguments.split)
+    depths = depths_of(arguments.k)
+    split = split_of(dataset_of(arguments, progress=output.progress), arguments.split)
     if arguments.live:
         with compose(settings_of(arguments)) as recommender:
             measured = recommender.evaluate(split.test, depths)
@@ -50,11 +55,13 @@ def _evaluate(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _split(data: Dataset, rule: str) -> Split:
+def split_of(data: Dataset, rule: str) -> Split:
+    """The parts of a data set, by a rule of ``--split``."""
     return splits.leave_last_out(data) if rule == "leave-last-out" else splits.temporal(data)
 
 
-def _depths(text: str) -> list[int]:
+def depths_of(text: str) -> list[int]:
+    """The depths of ``-k``."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.data.vector_files import Batch, read_vectors, write_vectors
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id
 from vecrec.recommender import Recommender
-from vecrec.recommender.catalogue import USER
 from vecrec.recommender.users import user_vectors
 from vecrec.vector_stores.base import CollectionSpec, VectorStore
 from vecrec.vector_stores.opening import open_vector_store
@@ -54,13 +51,10 @@ def _item_vectors(store: VectorStore, collection: str) -> Iterator[Batch]:
 
 
 def _user_vectors(recommender: Recommender) -> Iterator[Batch]:
-    """The vectors that users are searched with: of all with a profile, then of those with events only."""
-    store, seen = recommender.metadata_store, set[Id]()
+    """The vectors that users are searched with: of all about whom a profile or an event is stored."""
     with recommender.live() as live:
-        keys = (key for key, _ in chain(store.scan(USER), store.scan_events()) if key not in seen)
-        for ids in batched(keys, _AT_A_TIME):
-            seen.update(ids)
-            users = recommender.get_users(list(dict.fromkeys(ids)))
+        for ids in batched(recommender.user_ids(), _AT_A_TIME):
+            users = recommender.get_users(ids)
             yield list(users), user_vectors(live, list(users.values()))
 
 

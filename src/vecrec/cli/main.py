@@ -21,6 +21,7 @@ from vecrec.cli import (
     releases,
     serve,
     train,
+    tune,
     upsert,
     verify,
 )
@@ -32,7 +33,7 @@ __all__ = ["main"]
 _COMMANDS = tuple(
     command
     for module in (
-        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate
+        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate, tune
     )
     for command in module.COMMANDS
 )  # fmt: skip

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
 import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from vecrec._internal.times import written_seconds
 from vecrec.cli.arguments import Command, add_data, add_stores, dataset_of, settings_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError
 from vecrec.recommender import ReleaseChecks
+from vecrec.recommender.candidate import Check
 from vecrec.registry import find_part
 from vecrec.releases import Release
 from vecrec.rerankers.base import Reranker
 
-__all__ = ["COMMANDS", "add_encoder", "encoder_of", "show_release"]
+__all__ = ["COMMANDS", "add_encoder", "encoder_named", "encoder_of", "show_release"]
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +40,21 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
-    made = _made("encoder", arguments.encoder, arguments.option, dim=arguments.dim, seed=arguments.seed)
+    options = dict(map(_option, arguments.option))
+    return encoder_named(arguments.encoder, dim=options.pop("dim", arguments.dim), seed=arguments.seed, **options)
+
+
+def encoder_named(name: str, **options: Any) -> Encoder:
+    """The encoder of a registered name and its arguments; those of its settings may be named by themselves."""
+    factory: Any = find_part("vecrec.encoders", name)
+    known = inspect.signature(factory).parameters if isinstance(factory, type) else options
+    kept = {key for key in options if key in known}
+    made = _made("encoder", name, [], **{key: options[key] for key in kept})
+    if isinstance(made, Encoder) and options.keys() - kept:
+        return made.set_params(**{key: value for key, value in options.items() if key not in kept})
     if not isinstance(made, Encoder):
         raise InvalidDataError(
-            f"{arguments.encoder!r} is registered, but makes {made!r}, which is not an encoder",
+            f"{name!r} is registered, but makes {made!r}, which is not an encoder",
             "correct its entry point",
         )
     return made
@@ -89,7 +107,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
+    add_data(parser, from_stores=True)
     add_encoder(parser)
     group = parser.add_argument_group("second stage")
     group.add_argument(
@@ -107,47 +125,78 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add_stores(parser)
 
 
-def _add_checks(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("checks before the release goes live")
-    group.add_argument(
-        "--index-recall", type=float, default=None, metavar="SHARE", help="what the index must find (0.9)"
-    )
-    group.add_argument("--allow-worse-than-popularity", action="store_true", help="accept it all the same")
-    group.add_argument("--check-users", type=int, default=None, metavar="N", help="how many users to check with (256)")
-
-
-def _checks(arguments: argparse.Namespace) -> ReleaseChecks:
-    given = {"index_recall": arguments.index_recall, "sampled_users": arguments.check_users}
-    beats: dict[str, Any] = {"beat_popularity": False} if arguments.allow_worse_than_popularity else {}
-    return ReleaseChecks(**beats, **{name: value for name, value in given.items() if value is not None})
-
-
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
-    data = dataset_of(arguments, progress=output.progress)
-    with output.noticed(data), compose(settings, encoder, reranker, _checks(arguments)) as recommender:
+    given = None if arguments.from_stores else dataset_of(arguments, progress=output.progress)
+    limits, checks = _checks_of(arguments)
+    with ExitStack() as stack:
+        recommender = stack.enter_context(compose(settings, encoder, reranker, checks=limits))
+        times = {name: written_seconds(text) for name in ("since", "until") if (text := getattr(arguments, name))}
+        data = recommender.dataset(**times) if given is None else given
+        stack.enter_context(output.noticed(data))
         # Before hours of training, not after them.
         recommender.vector_store.ping()
         recommender.metadata_store.ping()
         show_release(
-            recommender.fit(data, drop_fields=arguments.drop_field, progress=output.progress),
+            recommender.fit(data, drop_fields=arguments.drop_field, checks=checks, progress=output.progress),
             output,
             f"{data.name} is trained and live",
         )
     return 0
 
 
+def _add_checks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("checks before it goes live")
+    group.add_argument("--no-beat-popularity", action="store_true", help="also where popularity finds clearly more")
+    group.add_argument("--no-beat-live", action="store_true", help="also where it is clearly worse than the live one")
+    group.add_argument("--index-recall", type=float, metavar="SHARE", help="the least recall of the index (0.9)")
+    group.add_argument("--sampled-users", type=int, metavar="N", help="how many users to check with (256)")
+    group.add_argument(
+        "--check", action="append", default=[], metavar="MODULE:FUNCTION",
+        help="a function of your own that takes the candidate and refuses it by False or an error; may be repeated",
+    )  # fmt: skip
+
+
+def _checks_of(arguments: argparse.Namespace) -> tuple[ReleaseChecks, list[Check]]:
+    """The limits of vecrec's own checks, and the caller's."""
+    given = {"index_recall": arguments.index_recall, "sampled_users": arguments.sampled_users}
+    limits = ReleaseChecks(
+        beat_popularity=not arguments.no_beat_popularity,
+        beat_live=not arguments.no_beat_live,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return limits, [_imported(text) for text in arguments.check]
+
+
+def _imported(text: str) -> Check:
+    module, _, name = text.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # a script's own directory, as `python -m` does
+    try:
+        found: Check = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidDataError(f"the check {text!r} cannot be imported ({error})", "write MODULE:FUNCTION") from error
+    finally:
+        sys.path.pop(0)
+    return found
+
+
 def _add_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-empty", action="store_true", help="let a release without items replace one with items")
+    parser.add_argument(
+        "--trained", action="store_true",
+        help="go on from what the last training has made and could not bring live, instead of the live encoder",
+    )  # fmt: skip
     _add_checks(parser)
+    parser.add_argument("--allow-empty", action="store_true", help="let a release without items replace one with items")
     add_stores(parser)
 
 
 def _publish(arguments: argparse.Namespace, output: Output) -> int:
-    with compose(settings_of(arguments), checks=_checks(arguments)) as recommender:
-        show_release(
-            recommender.publish(allow_empty=arguments.allow_empty, progress=output.progress), output, "Published"
+    limits, checks = _checks_of(arguments)
+    with compose(settings_of(arguments), checks=limits) as recommender:
+        release = recommender.publish(
+            allow_empty=arguments.allow_empty, trained=arguments.trained, checks=checks, progress=output.progress
         )
+        show_release(release, output, "Published")
     return 0
 
 

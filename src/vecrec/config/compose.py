@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from vecrec.config.settings import Settings
 from vecrec.errors import StoreUnavailableError
 from vecrec.metadata_stores import MetadataStore, from_url
-from vecrec.recommender import Recommender
+from vecrec.recommender import Recommender, ReleaseChecks
 from vecrec.recommender.ownership import owner_of
 from vecrec.releases import Archive
 from vecrec.vector_stores.opening import open_vector_store
 
 if TYPE_CHECKING:
     from vecrec.encoders.base import Encoder
-    from vecrec.recommender import ReleaseChecks
     from vecrec.rerankers.base import Reranker
 
 __all__ = ["compose", "open_metadata_store"]

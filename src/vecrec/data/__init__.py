@@ -2,7 +2,7 @@
 
 from vecrec.data import splits
 from vecrec.data.dataset import Columns, Dataset
-from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
+from vecrec.data.features import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.notices import Notice
 from vecrec.data.schema import Schema
 from vecrec.data.splits import Split
@@ -12,6 +12,8 @@ __all__ = [
     "Categorical",
     "Columns",
     "Dataset",
+    "Date",
+    "Embedding",
     "Feature",
     "MultiCategorical",
     "Notice",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, time
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.times import seconds
+from vecrec._internal.validation import json_scalar
 from vecrec.data.frames import Column, Frame, plain_array
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id
@@ -268,10 +269,7 @@ def _plain_scalar(value: Any) -> Any:
     if isinstance(value, (float, Decimal)):
         missing = value.is_nan() if isinstance(value, Decimal) else math.isnan(value)
         return None if missing else float(value)
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(np.datetime_as_string(value))
-    if isinstance(value, (date, datetime)):
-        return value.isoformat() if value == value else None  # noqa: PLR0124 - NaT differs from itself
-    if isinstance(value, time):
-        return value.isoformat()
-    return None if type(value).__name__ == "NAType" else value  # pandas' NA
+    # Neither equals itself: NaT of NumPy and of pandas.
+    if isinstance(value, (np.datetime64, date)) and value != value:  # noqa: PLR0124
+        return None
+    return None if type(value).__name__ == "NAType" else json_scalar(value)  # pandas' NA

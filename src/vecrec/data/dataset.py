@@ -63,6 +63,8 @@ class Dataset:
         order: ``"rows"`` where the rows of a user's events with equal or missing times are in order of time.
         ids: What ids become: ``"auto"`` keeps their types, and takes those of files without types (CSV) as integers
             only if every one is a plain integer without leading zeros; ``"text"`` or ``"integer"`` decides.
+        filter_only: Features of the items that filters may use and encoders do not read, such as a price or a stock: a
+            change of them moves no score. See `Schema.filters`.
         as_of: The time at which the data was taken, as any time that `Event` accepts; now by default.
         name: The name of the data set.
         source: Its origin, such as a URL; empty where it is unknown.
@@ -94,6 +96,8 @@ class Dataset:
     """The id of each item, by code: those of the interactions and of the items' frame."""
     item_records: list[Record | None]
     """The record of each item, by code; ``None`` for one without a row. Do not change them."""
+    origin: str = ""
+    """The id of the catalogue that it was read from, by `Recommender.dataset`; empty for any other data."""
     user_records: list[Record | None]
     """The profile of each user, by code; ``None`` for one without a row. Do not change them."""
 
@@ -108,6 +112,7 @@ class Dataset:
         feedback: FeedbackPolicy | None = None,
         order: Literal["rows"] | None = None,
         ids: IdType = "auto",
+        filter_only: Iterable[str] = (),
         as_of: Any = None,
         name: str = "data",
         source: str = "",
@@ -122,7 +127,8 @@ class Dataset:
         item_frame, of_items = reading.read_side_frame(items, Item, log.columns)
         user_frame, of_users = reading.read_side_frame(users, User, log.columns)
         self.columns, self.notices = log.columns, (*log.notices, *of_items, *of_users)
-        self.schema = reading.settle_schema(schema, item_frame, user_frame, log.columns)
+        settled = reading.settle_schema(schema, item_frame, user_frame, log.columns)
+        self.schema = settled.with_filter_only(filter_only)
         item_side = Side.read(log, item_frame, "item", self.schema, ids)
         user_side = Side.read(log, user_frame, "user", self.schema, ids)
         self.item_ids, self.item_records = item_side.ids, item_side.records
@@ -137,6 +143,24 @@ class Dataset:
             kinds=log.kinds,
             rows_in_order=order == "rows",
         )
+
+    @classmethod
+    def _of(
+        cls,
+        users: tuple[list[Id], list[Record | None]],
+        items: tuple[list[Id], list[Record | None]],
+        events: EventLog,
+        schema: Schema,
+        **described: Any,
+    ) -> Dataset:
+        """A data set of ids, records and events that were checked when they were stored."""
+        made = cls.__new__(cls)
+        made.source, made.columns, made.notices = "", _DEFAULT_COLUMNS, ()
+        made.unused_columns, made.schema = (), schema
+        made.user_ids, made.user_records = users
+        made.item_ids, made.item_records = items
+        made.__dict__.update(described, _given=(True, True), _events=events)
+        return made
 
     # -- counts and arrays
 

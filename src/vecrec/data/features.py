@@ -1,23 +1,27 @@
-"""The four kinds of features and their valid values."""
+"""The kinds of features and their valid values."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from vecrec._internal.validation import flag
+from vecrec._internal.times import seconds
+from vecrec._internal.validation import flag, integer
 from vecrec.errors import InvalidDataError
-from vecrec.filters import FieldType, check_field_name
+from vecrec.filters import FieldType, FilterType, check_field_name
 from vecrec.records import JSON
 
-__all__ = ["Categorical", "DType", "Feature", "MultiCategorical", "Numeric", "Text", "Value"]
+__all__ = ["Categorical", "DType", "Date", "Embedding", "Feature", "MultiCategorical", "Numeric", "Text", "Value"]
 
 DType: TypeAlias = Literal["string", "integer", "boolean"]
 """What the values of a categorical feature are."""
 
 Value: TypeAlias = bool | int | str
 """A value of a categorical feature."""
+
+MAX_EMBEDDING = 4096
 
 _TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool}
 
@@ -30,7 +34,7 @@ class Categorical:
         InvalidDataError: for a name or a list of values that cannot be used.
     """
 
-    kind: ClassVar[str] = "categorical"
+    kind: ClassVar[Literal["categorical"]] = "categorical"
     name: str
     """The field in the record."""
     values: tuple[Value, ...] | None = None
@@ -63,7 +67,7 @@ class MultiCategorical:
         InvalidDataError: for a name or a list of values that cannot be used.
     """
 
-    kind: ClassVar[str] = "multi_categorical"
+    kind: ClassVar[Literal["multi_categorical"]] = "multi_categorical"
     name: str
     """The field in the record."""
     values: tuple[Value, ...] | None = None
@@ -99,7 +103,7 @@ class Numeric:
         InvalidDataError: for a name or a type that cannot be used.
     """
 
-    kind: ClassVar[str] = "numeric"
+    kind: ClassVar[Literal["numeric"]] = "numeric"
     name: str
     """The field in the record."""
     dtype: Literal["number", "integer"] = "number"
@@ -125,6 +129,74 @@ class Numeric:
 
 
 @dataclass(frozen=True, slots=True)
+class Date:
+    """A date or a time, such as a release or a birthday: ISO text, or seconds since 1970; without a zone in UTC.
+
+    Encoders read how long ago it is and the month of the year; a filter compares it with any time.
+
+    Raises:
+        InvalidDataError: for a name that cannot be used.
+    """
+
+    kind: ClassVar[Literal["date"]] = "date"
+    dtype: ClassVar[str] = "time"
+    name: str
+    """The field in the record."""
+    filterable: bool = False
+    """Whether a filter may use it (items only)."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, self.filterable)
+
+    @property
+    def field_type(self) -> FilterType:
+        """The type that a filter compares it with."""
+        return "time"
+
+    def check(self, value: JSON, owner: str) -> None:
+        """Raise `InvalidDataError` if the field of ``owner``, such as ``"item 42"``, cannot hold ``value``."""
+        self.seconds(value, owner)
+
+    def seconds(self, value: JSON, owner: str = "a record") -> float:
+        """A value of the field in seconds since 1970.
+
+        Raises:
+            InvalidDataError: for a value that the field cannot hold.
+        """
+        if isinstance(value, (list, dict)):
+            raise _unfit(self.name, owner, value, "give ISO text or seconds since 1970")
+        return float(seconds(value, f"feature {self.name!r} of {owner}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A vector from a model of your own, such as of a picture or a text: a list of numbers of one length.
+
+    Not filterable. Encoders read its direction from the mean of all, not its length.
+
+    Raises:
+        InvalidDataError: for a name or a length that cannot be used.
+    """
+
+    kind: ClassVar[Literal["embedding"]] = "embedding"
+    filterable: ClassVar[bool] = False
+    name: str
+    """The field in the record."""
+    dim: int
+    """The length of each vector, 2 to 4,096."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, False)
+        size = integer(self.dim, f"dim of feature {self.name!r}", low=2, high=MAX_EMBEDDING)
+        object.__setattr__(self, "dim", size)
+
+    def check(self, value: JSON, owner: str) -> None:
+        """Raise `InvalidDataError` if the field of ``owner``, such as ``"item 42"``, cannot hold ``value``."""
+        if not isinstance(value, list) or len(value) != self.dim or not all(map(_is_number, value)):
+            raise _unfit(self.name, owner, value, f"give a list of {self.dim} numbers")
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Words, such as a title. Not filterable.
 
@@ -132,7 +204,7 @@ class Text:
         InvalidDataError: for a name that cannot be used.
     """
 
-    kind: ClassVar[str] = "text"
+    kind: ClassVar[Literal["text"]] = "text"
     filterable: ClassVar[bool] = False
     name: str
     """The field in the record."""
@@ -146,8 +218,12 @@ class Text:
             raise _unfit(self.name, owner, value, "give a str")
 
 
-Feature: TypeAlias = Categorical | MultiCategorical | Numeric | Text
-"""One of the four kinds of features."""
+Feature: TypeAlias = Categorical | MultiCategorical | Numeric | Date | Embedding | Text
+"""One of the kinds of features."""
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (float, int) and math.isfinite(value)
 
 
 def _check_name(name: Any, filterable: Any) -> None:

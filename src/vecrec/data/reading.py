@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec.data.columns import Kinds, as_arrow, read_ids, read_kinds, read_ratings, read_records, read_times, sort_ids
-from vecrec.data.features import Feature, MultiCategorical, Text
+from vecrec.data.features import Categorical, Feature, Numeric
 from vecrec.data.frames import Frame, as_rows, read_frame
 from vecrec.data.naming import DEFAULTS, Columns, EventColumns, KeyColumn
 from vecrec.data.notices import Notice
@@ -261,7 +261,7 @@ def _records(
             f"{frame.what} have {frame.n_rows:,} rows for {len(ids):,} ids, {first!r} more than once",
             "keep one row of each",
         )
-    features = schema.items if what == "item" else schema.users
+    features = schema.item_fields if what == "item" else schema.users
     owners = [ids[place] for place in positions.tolist()]
     records = read_records(frame, column, owners, {f.name for f in features if _is_whole(f)}, what)
     by_id = dict(zip(owners, records))
@@ -278,7 +278,7 @@ def _check_record(features: Iterable[Feature], record: dict[str, JSON], what: st
 
 
 def _is_whole(feature: Feature) -> bool:
-    return not isinstance(feature, (Text, MultiCategorical)) and feature.dtype == "integer"
+    return isinstance(feature, (Numeric, Categorical)) and feature.dtype == "integer"
 
 
 def _were_converted(column: Any, times: NDArray[np.float64]) -> bool:

@@ -7,46 +7,65 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from vecrec.data.features import Categorical, Feature, MultiCategorical, Numeric, Text
+from vecrec.data.features import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.frames import FrameLike, read_frame
 from vecrec.data.inference import infer_features
 from vecrec.errors import InvalidDataError
-from vecrec.filters import FieldType
+from vecrec.filters import FilterType
 from vecrec.records import JSON, Record
 from vecrec.types import Item, User
 
 __all__ = ["Schema"]
 
-_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in (Categorical, MultiCategorical, Numeric, Text)}
-_FORMAT = 1
+_KINDS: dict[str, type[Feature]] = {
+    kind.kind: kind for kind in (Categorical, MultiCategorical, Numeric, Date, Embedding, Text)
+}
+_FORMAT, _WITH_FILTERS = 1, 2
 _Owner = TypeVar("_Owner", bound="Item | User")
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The features of items and of users. Fields of a record that it does not name pass through unread.
+    """The fields of items and of users that have a meaning. Other fields of a record pass through unread.
+
+    A feature is what encoders read, filterable is what a filter may use; a field is one of them or both::
+
+        Schema(
+            items=(Text("title"), Categorical("brand", filterable=True)),
+            filters=(Numeric("price"), Numeric("stock", dtype="integer")),  # changing them moves no score
+        )
 
     Raises:
-        InvalidDataError: for a value that is not a feature, two features of one name, or a filterable feature of users.
+        InvalidDataError: for a value that is not a feature, two fields of one name, a filterable feature of users, or
+            a text or an embedding among the filters.
     """
 
     items: tuple[Feature, ...] = ()
     """The fields of an item's record that the encoder reads."""
     users: tuple[Feature, ...] = ()
     """The fields of a user's profile that the encoder reads."""
+    filters: tuple[Feature, ...] = ()
+    """More fields of an item's record, which filters may use and the encoder does not read."""
     _by_name: dict[str, Feature] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", _features(self.items, "items"))
         object.__setattr__(self, "users", _features(self.users, "users"))
+        object.__setattr__(self, "filters", tuple(map(_filterable, _features(self.filters, "filters"))))
+        _features(self.item_fields, "items and filters")
         for feature in self.users:
             if feature.filterable:
                 raise InvalidDataError(f"feature {feature.name!r} of users is filterable", "only items are searched")
-        self._by_name.update((feature.name, feature) for feature in self.items)
+        self._by_name.update((feature.name, feature) for feature in self.item_fields)
 
     @classmethod
     def infer(
-        cls, items: FrameLike | None = None, users: FrameLike | None = None, *, exclude: Iterable[str] = ()
+        cls,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+        *,
+        exclude: Iterable[str] = (),
+        filter_only: Iterable[str] = (),
     ) -> Schema:
         """The schema that the columns of two frames suggest.
 
@@ -58,9 +77,11 @@ class Schema:
         average, none of over 64 characters, at most
         1,000 different ones
         other text                                      `Text`
+        dates and times, also as ISO text               `Date`
         integers                                        `Numeric`, integer
         floating point numbers and decimals             `Numeric`
         lists of text or of integers                    `MultiCategorical`
+        lists of floating point numbers of one length   `Embedding`
         anything else, or nothing but missing values    no feature; it stays in the record
         ==============================================  ==================================================
 
@@ -70,9 +91,10 @@ class Schema:
             items: The items' frame, in any form that `Dataset` takes.
             users: The users' frame.
             exclude: Columns that are not features, such as the ids.
+            filter_only: Columns of items that filters may use and encoders do not read, such as a price or a stock.
 
         Raises:
-            InvalidDataError: for a frame that cannot be read.
+            InvalidDataError: for a frame that cannot be read, or a column of ``filter_only`` that it cannot filter by.
         """
         skip = frozenset(exclude)
         frames = [
@@ -82,11 +104,31 @@ class Schema:
         found = [
             () if frame is None else infer_features(frame, skip, filterable=not at) for at, frame in enumerate(frames)
         ]
-        return cls(*found)
+        return cls(*found).with_filter_only(filter_only)
+
+    def with_filter_only(self, names: Iterable[str]) -> Schema:
+        """The schema with some features of items among `filters` instead: encoders no longer read them.
+
+        Raises:
+            InvalidDataError: for a name that is not a feature of items, or a feature that no filter can use.
+        """
+        wanted = [names] if isinstance(names, str) else list(names)
+        known = [feature.name for feature in self.items]
+        for name in wanted:
+            if name not in known and name not in {feature.name for feature in self.filters}:
+                raise InvalidDataError(f"the items have no feature {name!r}", f"use one of {known}")
+        moved = [feature for feature in self.items if feature.name in wanted]
+        kept = [feature for feature in self.items if feature.name not in wanted]
+        return replace(self, items=tuple(kept), filters=(*self.filters, *moved)) if moved else self
+
+    @property
+    def item_fields(self) -> tuple[Feature, ...]:
+        """The fields of an item's record that have a meaning: `items` and `filters`."""
+        return (*self.items, *self.filters)
 
     def check_item(self, item: Item) -> None:
         """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
-        _check(self.items, item.features, "item", item.id)
+        _check(self.item_fields, item.features, "item", item.id)
 
     def check_user(self, user: User) -> None:
         """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
@@ -97,24 +139,27 @@ class Schema:
 
         The records that are stored outlive schemas: a feature that a later one does not allow counts as missing.
         """
-        features = self.users if isinstance(owner, User) else self.items
+        features = self.users if isinstance(owner, User) else self.item_fields
         bad = {feature.name for feature in features if not _allows(feature, owner.features)}
         if not bad:
             return owner
         return replace(owner, features={name: value for name, value in owner.features.items() if name not in bad})
 
-    def filter_fields(self) -> dict[str, FieldType]:
+    def filter_fields(self) -> dict[str, FilterType]:
         """The fields of items that a filter may name, with their types."""
-        return {f.name: f.field_type for f in self.items if f.filterable and not isinstance(f, Text)}
+        return {f.name: f.field_type for f in self.item_fields if not isinstance(f, (Text, Embedding)) and f.filterable}
 
     def attributes(self, item: Item) -> Record:
-        """The item's values of the filterable fields, for the vector store; without the missing ones."""
-        found = ((f.name, item.features.get(f.name)) for f in self.items if f.filterable)
-        return {name: value for name, value in found if value is not None}
+        """The item's values of the filterable fields, for the vector store: times in seconds, no missing ones."""
+        found = ((f, item.features.get(f.name)) for f in self.item_fields if f.filterable)
+        return {f.name: f.seconds(v) if isinstance(f, Date) else v for f, v in found if v is not None}
 
     def to_json(self) -> Record:
         """The schema as a JSON object, which `from_json` reads."""
-        return {"format": _FORMAT, "items": [*map(_to_json, self.items)], "users": [*map(_to_json, self.users)]}
+        found: Record = {"items": [*map(_to_json, self.items)], "users": [*map(_to_json, self.users)]}
+        if not self.filters:
+            return {"format": _FORMAT, **found}
+        return {"format": _WITH_FILTERS, **found, "filters": [*map(_to_json, self.filters)]}
 
     @classmethod
     def from_json(cls, value: Any) -> Schema:
@@ -123,11 +168,12 @@ class Schema:
         Raises:
             InvalidDataError: for any other value.
         """
-        if not isinstance(value, Mapping) or value.get("format") != _FORMAT:
+        if not isinstance(value, Mapping) or value.get("format") not in (_FORMAT, _WITH_FILTERS):
             raise InvalidDataError(
-                f"expected a schema of format {_FORMAT}, got {str(value)[:200]}", "write it by Schema.to_json"
+                f"expected a schema of format {_FORMAT} or {_WITH_FILTERS}, got {str(value)[:200]}",
+                "write it by Schema.to_json",
             )
-        return cls(_from_json(value.get("items")), _from_json(value.get("users")))
+        return cls(_from_json(value.get("items")), _from_json(value.get("users")), _from_json(value.get("filters", [])))
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -144,7 +190,7 @@ class Schema:
         )
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        sides = (("item", self.items), ("user", self.users))
+        sides = (("item", self.items), ("filter", self.filters), ("user", self.users))
         return [(side, f.name, _describe(f), _values(f)) for side, features in sides for f in features]
 
 
@@ -154,12 +200,18 @@ def _features(values: object, side: str) -> tuple[Feature, ...]:
     features = tuple(values)
     seen: set[str] = set()
     for feature in features:
-        if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Text)):
+        if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Date, Embedding, Text)):
             raise InvalidDataError(f"the features of {side} contain {feature!r}", "use Categorical, Numeric, Text, ...")
         if feature.name in seen:
             raise InvalidDataError(f"the features of {side} name {feature.name!r} twice", "name each once")
         seen.add(feature.name)
     return features
+
+
+def _filterable(feature: Feature) -> Feature:
+    if isinstance(feature, (Text, Embedding)):
+        raise InvalidDataError(f"no filter can use the {feature.kind} {feature.name!r}", "leave it in the record alone")
+    return feature if feature.filterable else replace(feature, filterable=True)
 
 
 def _check(features: tuple[Feature, ...], record: Mapping[str, JSON], side: str, owner: Any) -> None:
@@ -183,8 +235,14 @@ def _to_json(feature: Feature) -> JSON:
     entry: Record = {"kind": feature.kind, "name": feature.name}
     if isinstance(feature, (Categorical, MultiCategorical)):
         entry["values"] = None if feature.values is None else list(feature.values)
-    if not isinstance(feature, Text):
-        entry |= {"dtype": feature.dtype, "filterable": feature.filterable}
+    if isinstance(feature, Embedding):
+        entry["dim"] = feature.dim
+    elif not isinstance(feature, Text):
+        entry |= (
+            {"filterable": feature.filterable}
+            if isinstance(feature, Date)
+            else {"dtype": feature.dtype, "filterable": feature.filterable}
+        )
     return entry
 
 
@@ -207,7 +265,9 @@ def _feature(entry: JSON) -> Feature:
 
 def _describe(feature: Feature) -> str:
     parts = [feature.kind.replace("_", "-")]
-    if not isinstance(feature, Text):
+    if isinstance(feature, Embedding):
+        parts.append(f"of {feature.dim}")
+    elif not isinstance(feature, (Text, Date)):
         parts.append(feature.dtype)
     return " ".join(parts) + (", filterable" if feature.filterable else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from vecrec.doctor.findings import Finding
@@ -13,7 +14,10 @@ from vecrec.recommender.catalogue import ITEM, PENDING
 if TYPE_CHECKING:
     from vecrec.recommender import Recommender
 
-__all__ = ["disagreement", "risks", "unreachable"]
+__all__ = ["disagreement", "drift", "risks", "unreachable"]
+
+_DRIFT = 0.1
+_SAMPLED = 20_000
 
 
 def unreachable(recommender: Recommender) -> Iterator[Finding]:
@@ -31,6 +35,29 @@ def risks(recommender: Recommender) -> Iterator[Finding]:
         if isinstance(store, ReportsRisks):
             for risk in store.warnings():
                 yield Finding("warning", type(store).__name__, risk.problem, risk.cure)
+
+
+def drift(recommender: Recommender) -> Iterator[Finding]:
+    """What has changed since the live release was made: items that it does not know, and figures unlike before it."""
+    with recommender.live() as live:
+        made, encoder = live.release, live.encoder
+    keys = [key for key, _ in islice(recommender.metadata_store.scan(ITEM), _SAMPLED)]
+    unknown = sum(not encoder.knows(key) for key in keys) / max(len(keys), 1)
+    then = made.checks.get("unknown_items")
+    if then is not None and unknown > then + _DRIFT:
+        yield Finding(
+            "warning", "release",
+            f"it has not learnt {unknown:.0%} of the items, and had not learnt {then:.0%} when it was made",
+            "train again: vecrec train --from-stores",
+        )  # fmt: skip
+    earlier = recommender.releases()[1:]
+    for name in ("coverage", "popularity_bias"):
+        now, before = made.checks.get(name), earlier[0].checks.get(name) if earlier else None
+        if now is not None and before is not None and abs(now - before) > _DRIFT:
+            yield Finding(
+                "hint", "release", f"its {name.replace('_', ' ')} is {now:.2f}, and was {before:.2f} in the one before",
+                "compare what both recommend; vecrec rollback goes back",
+            )  # fmt: skip
 
 
 def disagreement(recommender: Recommender, *, full: bool) -> Iterator[Finding]:

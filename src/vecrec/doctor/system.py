@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
 from vecrec.doctor.findings import Finding
-from vecrec.doctor.stores import disagreement, risks, unreachable
+from vecrec.doctor.stores import disagreement, drift, risks, unreachable
 from vecrec.errors import InvalidDataError, VecrecError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
         return down
     found = [*risks(recommender)]
     try:
-        found += [*_release(recommender), *disagreement(recommender, full=full)]
+        found += [*_release(recommender), *drift(recommender), *disagreement(recommender, full=full)]
     except VecrecError as error:
         found.append(_unpublished(error, recommender.name))
     return found

@@ -17,7 +17,7 @@ from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id, encode_id
 from vecrec.learning.events import event_weights, weighted_popularity
-from vecrec.learning.tokens import Floats, direction, edges, tokens, unit
+from vecrec.learning.tokens import Floats, direction, references, tokens, unit
 from vecrec.progress import Step
 from vecrec.records import JSON
 from vecrec.types import Event, Item, User
@@ -90,10 +90,9 @@ class ContentEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         schema = data.schema
-        sides = [("item", f, data.item_features) for f in schema.items]
-        sides += [("user", f, data.user_features) for f in schema.users]
         self._learnt, self._ordered = schema, data.order != "unknown"
-        self._edges = {f"{side} {f.name}": edges(read(f.name)) for side, f, read in sides if f.kind == "numeric"}
+        self._edges = references("item", schema.items, data.item_features)
+        self._edges |= references("user", schema.users, data.user_features)
         rated = np.empty(0) if data.ratings is None else data.ratings[~np.isnan(data.ratings)]
         self._middle = float(np.median(rated)) if len(rated) else None
         self._items = {key: row for row, key in enumerate(data.item_ids)}

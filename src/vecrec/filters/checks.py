@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vecrec._internal.times import seconds
 from vecrec.errors import InvalidDataError
-from vecrec.filters.tree import Contains, ContainsAny, Filter, IsIn, Leaf, nodes
-from vecrec.filters.values import COMPARABLE, FieldType, Scalar, value_type
+from vecrec.filters.tree import And, Comparison, Contains, ContainsAny, Filter, IsIn, Leaf, Not, Or, nodes
+from vecrec.filters.values import COMPARABLE, FilterType, Scalar, value_type
 
 __all__ = ["check_filter"]
 
@@ -16,12 +17,15 @@ _MAX_NODES = 500
 _MAX_TEXT = 100_000
 
 
-def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
+def check_filter(where: Any, fields: Mapping[str, FilterType]) -> Filter | None:
     """Check that each condition of a filter can hold for the type of its field.
 
     Args:
         where: A filter, or ``None`` for no condition.
         fields: The filterable fields with their types.
+
+    Returns:
+        The filter, in which times are seconds since 1970, as they are stored.
 
     Raises:
         InvalidDataError: for a value that is not a filter, an unknown field, a value of another type than the field's,
@@ -45,14 +49,14 @@ def check_filter(where: Any, fields: Mapping[str, FieldType]) -> Filter | None:
                 "give fewer values, or use a field that groups them",
             )
         _check_leaf(leaf, fields)
-    return where
+    return _with_seconds(where, fields) if "time" in fields.values() else where
 
 
 def _values(leaf: Leaf) -> tuple[Scalar, ...]:
     return leaf.values if isinstance(leaf, (IsIn, ContainsAny)) else (leaf.value,)
 
 
-def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
+def _check_leaf(leaf: Leaf, fields: Mapping[str, FilterType]) -> None:
     if leaf.name not in fields:
         raise InvalidDataError(
             f"no filterable field {leaf.name!r}",
@@ -65,6 +69,10 @@ def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
         raise InvalidDataError(
             f"field {leaf.name!r} holds {'a list of values' if plural else 'one value'} ({kind})", cure
         )
+    if kind == "time":
+        for value in _values(leaf):
+            _seconds(leaf.name, value)
+        return
     for value in _values(leaf):
         wanted = kind[:-1] if plural else kind
         if value_type(value) not in COMPARABLE[wanted]:  # type: ignore[index]
@@ -72,3 +80,20 @@ def _check_leaf(leaf: Leaf, fields: Mapping[str, FieldType]) -> None:
                 f"field {leaf.name!r} holds {kind} and cannot be compared with {value!r}",
                 "compare it with a value of that type",
             )
+
+
+def _seconds(name: str, value: Scalar) -> float:
+    return float(seconds(value, f"the time that field {name!r} is compared with"))
+
+
+def _with_seconds(where: Filter, fields: Mapping[str, FilterType]) -> Filter:
+    """The filter with seconds in the conditions on times. As deep as the filter, whose size was checked."""
+    if isinstance(where, Not):
+        return Not(_with_seconds(where.operand, fields))
+    if isinstance(where, (And, Or)):
+        return type(where)(_with_seconds(where.left, fields), _with_seconds(where.right, fields))
+    if isinstance(where, (Comparison, IsIn)) and fields[where.name] == "time":
+        if isinstance(where, Comparison):
+            return Comparison(where.name, where.op, _seconds(where.name, where.value))
+        return IsIn(where.name, tuple(_seconds(where.name, value) for value in where.values))
+    return where

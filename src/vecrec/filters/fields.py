@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from datetime import date
+from typing import Any, NoReturn, TypeAlias
 
 from vecrec.errors import InvalidDataError
 from vecrec.filters.operators import Operator
 from vecrec.filters.tree import PARENTHESES, Comparison, Contains, ContainsAny, Filter, IsIn
-from vecrec.filters.values import Scalar, are_comparable, check_field_name
+from vecrec.filters.values import Scalar, are_comparable, check_field_name, plain_scalar
 
 __all__ = ["Field", "condition", "field"]
+
+Ordered: TypeAlias = float | str | date
+"""A value that has an order."""
 
 
 class Field:
@@ -25,23 +29,23 @@ class Field:
     def __repr__(self) -> str:
         return f"field({self.name!r})"
 
-    def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, "==", value)
+    def __eq__(self, value: Scalar | date) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, "==", plain_scalar(value))
 
-    def __ne__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, "!=", value)
+    def __ne__(self, value: Scalar | date) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, "!=", plain_scalar(value))
 
-    def __lt__(self, value: float | str) -> Filter:
-        return Comparison(self.name, "<", value)
+    def __lt__(self, value: Ordered) -> Filter:
+        return Comparison(self.name, "<", plain_scalar(value))
 
-    def __le__(self, value: float | str) -> Filter:
-        return Comparison(self.name, "<=", value)
+    def __le__(self, value: Ordered) -> Filter:
+        return Comparison(self.name, "<=", plain_scalar(value))
 
-    def __gt__(self, value: float | str) -> Filter:
-        return Comparison(self.name, ">", value)
+    def __gt__(self, value: Ordered) -> Filter:
+        return Comparison(self.name, ">", plain_scalar(value))
 
-    def __ge__(self, value: float | str) -> Filter:
-        return Comparison(self.name, ">=", value)
+    def __ge__(self, value: Ordered) -> Filter:
+        return Comparison(self.name, ">=", plain_scalar(value))
 
     def __contains__(self, value: Any) -> bool:
         raise InvalidDataError(f"`{value!r} in {self!r}` is not a condition", f"write {self!r}.contains({value!r})")
@@ -55,7 +59,7 @@ class Field:
     def __invert__(self) -> NoReturn:
         raise InvalidDataError(f"{self!r} is not a condition yet", f"compare it with a value, such as ~({self!r} == 1)")
 
-    def is_in(self, values: Iterable[Scalar]) -> Filter:
+    def is_in(self, values: Iterable[Scalar | date]) -> Filter:
         """Return the condition that the field's value is one of ``values``.
 
         Raises:
@@ -63,7 +67,7 @@ class Field:
         """
         return IsIn(self.name, values)  # type: ignore[arg-type]  # which makes a tuple of them
 
-    def between(self, low: float | str, high: float | str) -> Filter:
+    def between(self, low: Ordered, high: Ordered) -> Filter:
         """Return the condition that the field's value is from ``low`` to ``high``, both included.
 
         Raises:
@@ -72,12 +76,12 @@ class Field:
         Example:
             >>> field("price").between(1, 5)
         """
-        lowest, highest = Comparison(self.name, ">=", low), Comparison(self.name, "<=", high)
-        if not are_comparable(lowest.value, highest.value):
+        lowest, highest = plain_scalar(low), plain_scalar(high)
+        if not are_comparable(lowest, highest):
             raise InvalidDataError(f"between has the bounds {low!r} and {high!r}", "give two numbers or two texts")
-        if lowest.value > highest.value:  # type: ignore[operator]  # of one type
+        if lowest > highest:  # type: ignore[operator]  # of one type
             raise InvalidDataError(f"between has the bounds {low!r} and {high!r}", "give the lower one first")
-        return lowest & highest
+        return Comparison(self.name, ">=", lowest) & Comparison(self.name, "<=", highest)
 
     def contains(self, value: int | str) -> Filter:
         """Return the condition that the field, a list such as genres, contains ``value``.

@@ -14,7 +14,7 @@ from vecrec.errors import InvalidDataError
 from vecrec.filters.fields import condition, field
 from vecrec.filters.operators import OPERATORS, Operator
 from vecrec.filters.tree import Filter
-from vecrec.filters.values import FieldType, Scalar
+from vecrec.filters.values import FilterType, Scalar
 
 __all__ = ["parse_conditions"]
 
@@ -24,7 +24,7 @@ _WORDS = "|".join(each.name for each in OPERATORS.values() if not each.sign)
 _TEXT = re.compile(rf"([A-Za-z_][A-Za-z0-9_]{{0,63}})(?:({_SIGNS})|\s+({_WORDS})\s+)(.*)", re.DOTALL)
 
 
-def parse_conditions(texts: Sequence[str], fields: Mapping[str, FieldType]) -> Filter | None:
+def parse_conditions(texts: Sequence[str], fields: Mapping[str, FilterType]) -> Filter | None:
     """Parse conditions that must all hold.
 
     Args:
@@ -43,7 +43,7 @@ def parse_conditions(texts: Sequence[str], fields: Mapping[str, FieldType]) -> F
     return reduce(lambda left, right: left & right, parts) if parts else None
 
 
-def _parse(text: str, fields: Mapping[str, FieldType]) -> Filter:
+def _parse(text: str, fields: Mapping[str, FilterType]) -> Filter:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise InvalidDataError(
@@ -60,7 +60,7 @@ def _parse(text: str, fields: Mapping[str, FieldType]) -> Filter:
     return condition(field(name), operator, [_typed(name, part.strip(), kind) for part in value.split(",")])
 
 
-def _typed(name: str, text: str, kind: FieldType) -> Scalar:
+def _typed(name: str, text: str, kind: FilterType) -> Scalar:
     try:
         if kind in ("integer", "integers"):
             return int(text)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from datetime import date, datetime, timezone
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from vecrec._internal.validation import json_scalar
 from vecrec.errors import InvalidDataError
 from vecrec.ids import check_text
 
 __all__ = [
-    "COMPARABLE", "FieldType", "Scalar", "are_comparable", "check_field_name", "plain_scalar", "plain_scalars",
-    "value_type",
+    "COMPARABLE", "FieldType", "FilterType", "Scalar", "are_comparable", "check_field_name", "plain_scalar",
+    "plain_scalars", "value_type",
 ]  # fmt: skip
 
 FieldType: TypeAlias = Literal["boolean", "integer", "number", "string", "integers", "strings"]
 """The type of a filterable field; the plural types hold a list of values."""
+
+FilterType: TypeAlias = FieldType | Literal["time"]
+"""The type of a field as a caller filters by it: a time is stored as the number of its seconds since 1970."""
 
 Scalar: TypeAlias = bool | int | float | str
 """A value to compare with."""
@@ -79,13 +84,13 @@ def plain_scalars(values: Any, name: str) -> tuple[Scalar, ...]:
 
 
 def plain_scalar(value: Any) -> Scalar:
-    """Return the plain Python value, such as the ``str`` of a member of an enumeration.
+    """Return the plain Python value, such as the ``str`` of a member of an enumeration, and ISO text for a date.
 
     Raises:
         InvalidDataError: for a value that no field can hold.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, (date, np.generic)):
+        value = _plain(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -97,5 +102,12 @@ def plain_scalar(value: Any) -> Scalar:
     if isinstance(value, (int, float)):
         raise InvalidDataError(f"a filter cannot compare with {value!r}", "give a finite number of at most 64 bits")
     raise InvalidDataError(
-        f"a filter cannot compare with {value!r} of type {type(value).__name__}", "give a bool, int, float or str"
+        f"a filter cannot compare with {value!r} of type {type(value).__name__}", "give a bool, int, float, str or date"
     )
+
+
+def _plain(value: date | np.generic) -> Any:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(timezone.utc)  # so that texts of times compare as the times do
+    plain = json_scalar(value)
+    return plain.item() if isinstance(plain, np.generic) else plain

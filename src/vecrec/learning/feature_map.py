@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from vecrec.learning.tokens import edges, tokens
+from vecrec.learning.tokens import references, tokens
 from vecrec.records import JSON
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class FeatureMap:
     features: tuple[Feature, ...]
     """What it reads of a record."""
     edges: Mapping[str, Sequence[float]]
-    """Where numbers are divided into neighbourhoods, by `vecrec.learning.tokens.edges`."""
+    """What values are compared with, by `vecrec.learning.tokens.references`."""
     places: Mapping[str, int]
     """The row of each token; a token without one adds nothing."""
     table: NDArray[np.float32]
@@ -54,8 +54,7 @@ class FeatureMap:
             vectors: Shape (n, width).
             ridge: How many records must share a token before it says half of what it could.
         """
-        numeric = [feature.name for feature in features if feature.kind == "numeric"]
-        known = {f"{side} {name}": edges((record or {}).get(name) for record in records) for name in numeric}
+        known = references(side, features, lambda name: [(record or {}).get(name) for record in records])
         rows = [list(tokens(side, features, record or {}, known)) for record in records]
         places = _frequent(rows)
         mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from vecrec.data import Categorical, Feature, MultiCategorical, Numeric, Schema, Text, Vocabulary
+from vecrec.data import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Schema, Text, Vocabulary
 from vecrec.errors import InvalidDataError
+from vecrec.learning.tokens import centred, mean_of, month_of
 from vecrec.records import JSON, Record
 
 __all__ = ["FeatureSpace", "Preprocessor", "SparseRows"]
@@ -97,7 +98,8 @@ class FeatureSpace:
     Every feature has a column for a value that is missing or was never seen, so a model can learn what to do then.
     A category is one column; several categories or words share a weight whose squares add up to 1; a number lies
     between two of up to 16 quantiles and divides its weight between them, which lets a linear model follow any curve
-    (the piecewise linear encoding of Gorishniy et al., "On Embeddings for Numerical Features", 2022).
+    (the piecewise linear encoding of Gorishniy et al., "On Embeddings for Numerical Features", 2022). A date is a
+    number and its month; an embedding is its direction from the mean, a column for each place.
     """
 
     def __init__(self, columns: Sequence[_Column]) -> None:
@@ -260,11 +262,63 @@ class _Number(_Column):
         return [(1 + above, 1 - share), (2 + above, share)]
 
 
+class _Moment(_Number):
+    """A date or a time: its place among the quantiles, which is its age, and the month, which is its season."""
+
+    MONTHS: ClassVar[int] = 12
+
+    def __init__(self, name: str, knots: NDArray[np.float64]) -> None:
+        super().__init__(name, knots)
+        self.size += self.MONTHS
+        self._field = Date(name)
+
+    @classmethod
+    @override
+    def learn(cls, feature: Any, values: list[Any]) -> _Moment:
+        found = _Number.learn(Numeric(feature.name), [feature.seconds(value) for value in values])
+        return cls(feature.name, found.knots)
+
+    @override
+    def entries(self, value: Any) -> Entries:
+        moment = self._field.seconds(value)
+        age, month = super().entries(moment), 1 + len(self.knots) + month_of(moment)
+        return [*((place, weight * 0.5**0.5) for place, weight in age), (month, 0.5**0.5)] if age else []
+
+
+class _Vector(_Column):
+    """The direction in which an embedding differs from the mean."""
+
+    def __init__(self, name: str, mean: list[float]) -> None:
+        super().__init__(name, len(mean) + 2)
+        self.mean = mean
+
+    @classmethod
+    @override
+    def learn(cls, feature: Embedding, values: list[Any]) -> _Vector:
+        return cls(feature.name, mean_of(values, feature.dim))
+
+    @classmethod
+    @override
+    def from_json(cls, name: str, value: Any) -> _Vector:
+        return cls(name, [*map(float, value["mean"])])
+
+    @override
+    def to_json(self) -> Record:
+        return {"mean": [*self.mean]}
+
+    @override
+    def entries(self, value: Any) -> Entries:
+        found = centred(value, self.mean)
+        return [(2 + place, part) for place, part in enumerate(found.tolist()) if part]
+
+
 _COLUMNS: dict[type[Feature], type[_Column]] = {
     Categorical: _Values,
     MultiCategorical: _Values,
     Text: _Words,
     Numeric: _Number,
+    Date: _Moment,
+    Embedding: _Vector,
 }
 
 

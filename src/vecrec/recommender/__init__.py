@@ -7,6 +7,7 @@ with ``release_checks``, ``catalogue`` changes the items in both stores, and ``o
 it.
 """
 
+from vecrec.recommender.candidate import Candidate
 from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
 from vecrec.recommender.recommender import Recommender
@@ -15,6 +16,6 @@ from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
 __all__ = [
-    "Change", "Explanation", "LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender",
+    "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender",
     "ReleaseChecks", "Report", "ScorePart",
 ]  # fmt: skip

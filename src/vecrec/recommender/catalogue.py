@@ -10,15 +10,15 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.batching import batched
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, ReleaseError, StoreError
-from vecrec.filters import FieldType, Filter
+from vecrec.errors import InvalidDataError, ItemNotFoundError, ReleaseError, StoreError
+from vecrec.filters import FieldType, Filter, FilterType
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
 from vecrec.recommender.edits import ITEM_EDIT, edit_record, edits_of
@@ -76,7 +76,7 @@ class Generation:
     encoder: Encoder
     schema: Schema = field(init=False)
     """The features that the encoder reads."""
-    filter_fields: Mapping[str, FieldType] = field(init=False)
+    filter_fields: Mapping[str, FilterType] = field(init=False)
     """The fields of items that a filter may name."""
 
     def __post_init__(self) -> None:
@@ -86,19 +86,38 @@ class Generation:
 
     def spec(self) -> CollectionSpec:
         """What the collection is made by: its attributes are what may be filtered, and the digest."""
-        return CollectionSpec(self.encoder.dim, "ip", {**self.filter_fields, DIGEST: "string"})
+        return collection_spec(self.encoder.dim, self.schema)
 
-    def encode(self, records: Mapping[Id, Record]) -> Rows:
+    def encode(
+        self, records: Mapping[Id, Record], known: Mapping[Id, NDArray[np.float32] | None] | None = None
+    ) -> Rows:
         """Make the rows of items.
 
         The catalogue outlives the schemas, so a feature that this one does not allow counts as missing.
+
+        Args:
+            records: The items' records.
+            known: Vectors that some of the items have already, shape (dim,) each; they are not encoded.
         """
         items = [self.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
         attributes = [
             {**self.schema.attributes(item), DIGEST: record_digest(record)}
             for item, record in zip(items, records.values())
         ]
-        return Rows(list(records), self.encoder.encode_items(items), attributes)
+        vectors = {key: vector for key, vector in (known or {}).items() if vector is not None}
+        missing = [item for item in items if item.id not in vectors]
+        made: Any = self.encoder.encode_items(missing) if missing or not vectors else []
+        if vectors:
+            vectors |= {item.id: vector for item, vector in zip(missing, made) if item.id is not None}
+            made = np.stack([vectors[key] for key in records])
+        return Rows(list(records), np.asarray(made, np.float32), attributes)
+
+    def differ(self, one: Record, other: Record) -> bool:
+        """Whether two records differ in a feature, so that their vectors do."""
+        return any(
+            record_digest({"": one.get(each.name)}) != record_digest({"": other.get(each.name)})
+            for each in self.schema.items
+        )
 
     def matches(self, key: Id, record: Record, where: Filter | None) -> bool:
         """Whether an item passes a filter, as its record is now."""
@@ -153,7 +172,36 @@ class Catalogue:
         """Write records and their vectors."""
         self.check_artifacts()
         rows = generation.encode(records)  # what cannot be encoded is refused before anything is written
-        before = self.metadata.get(ITEM, rows.ids)
+        self._write(generation, records, rows, self.metadata.get(ITEM, rows.ids))
+
+    def update(self, generation: Generation, changes: Mapping[Id, Record]) -> None:
+        """Change fields of stored records; vectors are made again only where a feature changes.
+
+        Raises:
+            ItemNotFoundError: for an item without a record.
+            InvalidDataError: for an unknown field, or a value that the schema does not allow.
+        """
+        self.check_artifacts()
+        before = self.metadata.get(ITEM, list(changes))
+        records = {key: changed_record(generation.schema, key, before.get(key), changes[key]) for key in changes}
+        held = self.vectors.fetch(generation.collection, list(records))
+        same = {
+            key: held[key].vector
+            for key, record in records.items()
+            if key in held and _agree(held[key], before[key]) and not generation.differ(before[key], record)
+        }
+        self._write(generation, records, generation.encode(records, same), before)
+
+    def check_changes(self, generation: Generation, changes: Mapping[Id, Record]) -> None:
+        """Raise what `update` would raise, and write nothing."""
+        before = self.metadata.get(ITEM, list(changes))
+        for key, change in changes.items():
+            changed_record(generation.schema, key, before.get(key), change)
+
+    def _write(
+        self, generation: Generation, records: Mapping[Id, Record], rows: Rows, before: Mapping[Id, Record]
+    ) -> None:
+        """Write records and vectors between marks; ``before`` is put back where the engine refuses a vector."""
         edit = self._begin(rows.ids, _UPSERT)
         self.metadata.put(ITEM, records)
         try:
@@ -367,6 +415,35 @@ class Catalogue:
             for collection in {generation.collection, serving}.intersection(held):
                 self.vectors.delete(collection, doomed)
             self.metadata.delete(ITEM, doomed)
+
+
+def collection_spec(dim: int, schema: Schema) -> CollectionSpec:
+    """What a release's collection holds beside its vectors: the filterable fields, times in seconds, and the digest."""
+    fields: dict[str, FieldType] = {
+        name: "number" if kind == "time" else kind for name, kind in schema.filter_fields().items()
+    }
+    return CollectionSpec(dim, "ip", {**fields, DIGEST: "string"})
+
+
+def changed_record(schema: Schema, key: Id, record: Record | None, change: Record) -> Record:
+    """A stored record with some fields changed; ``None`` removes a field.
+
+    Raises:
+        ItemNotFoundError: when there is no record.
+        InvalidDataError: for a field that neither the schema nor the record has, or a value that the schema does not
+            allow.
+    """
+    if record is None:
+        raise ItemNotFoundError(f"no item {key!r} in the catalogue", "upsert_items adds one")
+    known = {*record, *(feature.name for feature in schema.item_fields)}
+    for name, value in change.items():
+        if name not in known and value is not None:  # a field that was removed before may be removed again
+            raise InvalidDataError(
+                f"item {key!r} has no field {name!r}, and the schema has none",
+                f"its fields are {sorted(known)}; upsert_items writes a record with new ones",
+            )
+    schema.check_item(Item(key, change))
+    return {name: value for name, value in {**record, **change}.items() if value is not None or name not in change}
 
 
 def _agree(entry: Entry, record: Record) -> bool:

@@ -166,7 +166,7 @@ class Forgotten:
 
     def remember(self, user_id: Id, at: float) -> None:
         """Remember that a user was forgotten at a time."""
-        self._metadata.put(FORGOTTEN, {self._hash(user_id): {"at": at}})
+        self._metadata.put(FORGOTTEN, {self.hash_of(user_id): {"at": at}})
 
     def times(self, user_ids: Iterable[Id]) -> dict[Id, float]:
         """When each of these users was forgotten, for those who were."""
@@ -174,7 +174,7 @@ class Forgotten:
         if not self._metadata.count(FORGOTTEN):
             return found
         for part in batched(user_ids, _BATCH):
-            hashes = {self._hash(key): key for key in part}
+            hashes = {self.hash_of(key): key for key in part}
             held = edits_of(self._metadata.get(FORGOTTEN, list(hashes)))
             found.update({hashes[name]: edit.at for name, edit in held.items() if isinstance(name, str)})
         return found
@@ -200,5 +200,6 @@ class Forgotten:
         kept.user_records = [record if show else None for record, show in zip(data.user_records, shown)]
         return kept
 
-    def _hash(self, user_id: Id) -> str:
+    def hash_of(self, user_id: Id) -> str:
+        """What stands for a user where no id may stay: 32 hexadecimal digits."""
         return blake2b(encode_id(user_id).encode(), key=self._key, digest_size=16).hexdigest()

@@ -30,7 +30,7 @@ from vecrec.releases import Archive, Golden, Popularity, Release
 from vecrec.rerankers.base import Reranker
 from vecrec.vector_stores.base import VectorStore
 
-__all__ = ["Given", "LiveRelease", "LoadedRelease", "load_release"]
+__all__ = ["Given", "LiveRelease", "LoadedRelease", "class_of", "load_release"]
 
 _log = logging.getLogger("vecrec")
 _T = TypeVar("_T")
@@ -226,8 +226,8 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
     """
     release = archive.read(release_id)
     directory = archive.directory(release_id)
-    encoder_class = _class_of("vecrec.encoders", release.encoder, given.encoder)
-    reranker_class = _class_of("vecrec.rerankers", release.reranker, given.reranker) if release.reranker else None
+    encoder_class = class_of("vecrec.encoders", release.encoder, given.encoder)
+    reranker_class = class_of("vecrec.rerankers", release.reranker, given.reranker) if release.reranker else None
     try:
         encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
@@ -246,5 +246,6 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
     return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours, successors)
 
 
-def _class_of(group: str, name: str, given: type | None) -> Any:
+def class_of(group: str, name: str, given: type | None) -> Any:
+    """The class of a part by its name; the caller's own where it has that name."""
     return given if getattr(given, "name", None) == name else find_part(group, name)

@@ -1,7 +1,9 @@
-"""Bringing a data set's items, users and events into the metadata store."""
+"""Bringing a data set's items, users and events into the metadata store, and reading them back as one."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +16,7 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import Progress, Step
-from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, USER, Catalogue
+from vecrec.recommender.catalogue import BATCH, EVENT_BATCH, ITEM, USER, Catalogue
 from vecrec.recommender.edits import (
     DELETED_EVENTS,
     ITEM_EDIT,
@@ -25,13 +27,13 @@ from vecrec.recommender.edits import (
     edits_of,
 )  # fmt: skip
 from vecrec.records import Record
-from vecrec.releases import Archive
+from vecrec.releases import Archive, Release
 from vecrec.types import Event
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["UNDATED", "load_dataset"]
+__all__ = ["UNDATED", "load_dataset", "read_dataset"]
 
 _What: TypeAlias = tuple[Id, str | None]
 """The item and the kind of an event."""
@@ -43,7 +45,9 @@ UNDATED = 10_000_000
 def load_dataset(
     data: Dataset, catalogue: Catalogue, archive: Archive, forgotten: Forgotten, *, live: bool, progress: Progress
 ) -> None:
-    """Write what a data set knows. Records that are equal already stay as they are; those that are not there too.
+    """Write what a data set knows, unless it was read from this catalogue.
+
+    Records that are equal already stay as they are; those that are not there too.
 
     What was deleted, edited or forgotten at the moment that the data set is of, or later, stays so. Where the data set
     has records of items, those without one are not written. Where it has none, every item that occurs is an item.
@@ -56,8 +60,13 @@ def load_dataset(
         live: Whether a release serves meanwhile, so that changed items are marked until their vectors have followed.
         progress: Receives each step.
     """
-    _load_items(data, catalogue, archive, live=live, progress=progress)
     metadata = catalogue.metadata
+    if data.origin and data.origin == catalogue.ownership.identity().id:
+        _settle_items(data, catalogue, archive)
+        for kind in (USER_EDIT, DELETED_EVENTS):
+            drop_edits(metadata, kind, data.as_of)
+        return
+    _load_items(data, catalogue, archive, live=live, progress=progress)
     undone = DeletedEvents(metadata)
     deleted = undone.held()
     data = undone.without(forgotten.without(data))
@@ -80,6 +89,38 @@ def load_dataset(
     drop_edits(metadata, DELETED_EVENTS, data.as_of)
 
 
+def read_dataset(
+    catalogue: Catalogue,
+    live: Release,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    as_of: float | None = None,
+) -> Dataset:
+    """Everything in the metadata store; see `vecrec.recommender.Recommender.dataset`."""
+    from vecrec.data import Schema  # what serves does without the modules of data sets
+    from vecrec.data.collecting import Collector
+
+    moment = time.time() if as_of is None else as_of  # what changes while it is read is newer
+    found, metadata = Collector(Schema.from_json(live.schema)), catalogue.metadata
+    for key, record in metadata.scan(ITEM):
+        found.add_item(key, record)
+    for key, record in metadata.scan(USER):
+        found.add_user(key, record)
+    low, high = -math.inf if since is None else since, math.inf if until is None else until
+    for key, events in metadata.scan_events():
+        found.add_events(key, [event for event in events if low <= (event.time or 0.0) < high])
+    data = found.dataset(
+        feedback=FeedbackPolicy.from_json(live.feedback),
+        as_of=moment,
+        name=live.name,
+        undated=UNDATED if live.undated else -math.inf,
+        in_order=live.undated == "rows",
+    )
+    data.origin = catalogue.ownership.identity().id
+    return data
+
+
 def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: bool, progress: Progress) -> None:
     given = any(record is not None for record in data.item_records)
     done = 0
@@ -89,6 +130,10 @@ def _load_items(data: Dataset, catalogue: Catalogue, archive: Archive, *, live: 
             catalogue.put_records(stated, data.as_of, marked=live)
         done += len(rows)
         progress(Step("items", done, data.n_items))
+    _settle_items(data, catalogue, archive)
+
+
+def _settle_items(data: Dataset, catalogue: Catalogue, archive: Archive) -> None:
     with archive.catalogue_lock():
         # The events of a deleted item may go on mentioning it, whenever the data set was made.
         drop_edits(

@@ -167,7 +167,7 @@ class _Features:
 
     @classmethod
     def of(cls, codes: Mapping[Id, int], records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
-        read = [feature for feature in schema.items if feature.kind != "numeric"]
+        read = [feature for feature in schema.items if feature.kind not in ("numeric", "date", "embedding")]
         known: dict[str, int] = {}
         empty = np.empty(0, np.int32), np.empty(0, np.float32)
         rows = [empty] * len(codes)

@@ -8,7 +8,7 @@
     _exclude             -                without what the user has seen, dislikes or excludes
     _look_up             metadata store   records; candidates without one are replaced
     _demote              vector store     items similar to a disliked one rank lower
-    _rerank              vector store     the second stage
+    _rerank              vector store     the second stage; with more candidates again where it drops too many
     _answer              -                k items, and how they were found
 
 Gathering, excluding and looking up are repeated with more candidates until each user has enough. A further source is
@@ -49,6 +49,8 @@ _USERS_AT_A_TIME = 256
 _GROWTH = 4
 _DISLIKING = 100
 """Candidates at least for a user who dislikes something."""
+_DEEPEST = 2_000
+"""Candidates at most that a second stage is given to keep k of."""
 _POPULAR = 100
 """Popular items at least whose records are read at a time."""
 _POPULAR_FIRST = 500
@@ -121,17 +123,7 @@ class Pipeline:
 
     def _serve(self, call: Call, users: Sequence[User]) -> list[Recommendations]:
         queries = _queries(call, users)
-        short = queries
-        call.limit = max((query.wanted + _head_room(query, call.depth) for query in queries), default=0)
-        while short:
-            _gather(call, short)
-            _exclude(short)
-            _look_up(call, short)
-            short = [query for query in short if query.more and len(query.found) < query.wanted]
-            call.limit *= _GROWTH
-            call.round += 1
-        _demote(call, queries)
-        _rerank(call, queries)
+        _ranked(call, queries, _find)
         return self._answers(call, queries)
 
     # -- other requests, of the same steps
@@ -178,11 +170,15 @@ class Pipeline:
     def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
         call = self._call(live, request)
         query = similar.query_of(call, item_id)
-        while query.more and len(query.found) < request.k:
-            similar.gather(call, query, item_id)
-            _look_up(call, [query])
-            call.limit *= _GROWTH
-        _rerank(call, [query])
+
+        def find(call: Call, queries: Sequence[Query]) -> None:
+            query.more = True
+            while query.more and len(query.found) < query.wanted:
+                similar.gather(call, query, item_id)
+                _look_up(call, queries)
+                call.limit *= _GROWTH
+
+        _ranked(call, [query], find)
         return self._answers(call, [query])[0]
 
     def _call(self, live: LoadedRelease, request: Request) -> Call:
@@ -196,6 +192,33 @@ class Pipeline:
         if differing:
             self._catalogue.mark_differing(call.live, differing)
         return [_answer(call, query) for query in queries]
+
+
+def _ranked(call: Call, queries: Sequence[Query], find: Callable[[Call, Sequence[Query]], None]) -> None:
+    """Find, demote and rerank; with more candidates where the second stage drops so many that fewer than k are left."""
+    short = list(queries)
+    while short:
+        find(call, short)
+        full = [query for query in short if len(query.found) >= call.depth]
+        _demote(call, short)
+        _rerank(call, short)
+        short = [query for query in full if len(query.items) < call.request.k and query.wanted < _DEEPEST]
+        call.depth *= _GROWTH
+        for query in short:
+            query.wanted *= _GROWTH
+
+
+def _find(call: Call, queries: Sequence[Query]) -> None:
+    """Gather, exclude and look up, with more candidates until each query has enough or there are no more."""
+    short = queries
+    call.limit = max(call.limit, max((query.wanted + _head_room(query, call.depth) for query in queries), default=0))
+    while short:
+        _gather(call, short)
+        _exclude(short)
+        _look_up(call, short)
+        short = [query for query in short if query.more and len(query.found) < query.wanted]
+        call.limit *= _GROWTH
+        call.round += 1
 
 
 # -- make vectors
@@ -400,7 +423,7 @@ def _demote(call: Call, queries: Sequence[Query]) -> None:
         similarity = dislikes.similarity_to_disliked(ids, query.disliked, held, call.live.shares, references)
         query.found = dislikes.demoted(query.found, similarity, shares=query.vector is None)[: call.depth]
         if any(key in held for key in query.disliked):
-            query.based_on = (*query.based_on, "dislikes")
+            query.based_on = tuple(dict.fromkeys((*query.based_on, "dislikes")))
 
 
 def _rerank(call: Call, queries: Sequence[Query]) -> None:
@@ -476,7 +499,7 @@ def _shortfall(call: Call, query: Query) -> str:
     request = call.request
     count = len(query.items)
     if count < len(query.found):
-        return f"{count} of {request.k}: the reranker kept no more"
+        return f"{count} of {request.k}: the reranker kept no more of {len(query.found):,} candidates"
     source = (
         "no more items were found"
         if query.vector is not None or call.searched

@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from itertools import islice
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vecrec._internal.dependencies import installed_versions
 from vecrec.encoders.base import Encoder
-from vecrec.encoders.successors import Successors, hold_out
+from vecrec.encoders.successors import Successors
+from vecrec.encoders.successors import hold_out as successors_hold_out
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id, are_texts
 from vecrec.progress import Progress, Step
+from vecrec.recommender.builder import Builder, Plan
+from vecrec.recommender.candidate import Check
 from vecrec.recommender.catalogue import (
-    ITEM,
-    JOURNAL,
     PENDING,
     Catalogue,
-    Generation,
+    collection_spec,
 )  # fmt: skip
 from vecrec.recommender.edits import DeletedEvents, Forgotten
-from vecrec.recommender.live import LiveRelease, LoadedRelease
+from vecrec.recommender.held_out import LEAST, hold_out
+from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
 from vecrec.recommender.loading import load_dataset
-from vecrec.recommender.neighbours import Neighbours
+from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.release_checks import (
-    RecallProbe,
+    Held,
     ReleaseChecks,
     ReleaseSample,
-    check_recall,
-    compare_with_popularity,
 )  # fmt: skip
-from vecrec.records import Record
-from vecrec.releases import Archive, Golden, Release
+from vecrec.recommender.trained import Origin, Parts, Trained
+from vecrec.releases import Archive, Release
 from vecrec.rerankers.base import Reranker
-from vecrec.types import Item
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -49,15 +42,6 @@ __all__ = ["Lifecycle"]
 
 _log = logging.getLogger("vecrec")
 _data_log = logging.getLogger("vecrec.data")
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What was learnt for a release."""
-
-    encoder: Encoder
-    reranker: Reranker | None
-    successors: Successors
 
 
 class Lifecycle:
@@ -69,13 +53,15 @@ class Lifecycle:
         catalogue: Catalogue,
         live: LiveRelease,
         checks: ReleaseChecks,
-        feedback: FeedbackPolicy | None,
         *,
+        given: Given,
+        pipeline: Pipeline,
         successors: bool,
     ) -> None:
         self._archive, self._catalogue, self._live = archive, catalogue, live
-        self._builder = _Builder(archive, catalogue, checks)
-        self._sample, self._feedback = checks.sampled_users, feedback
+        self._builder = Builder(archive, catalogue, checks, pipeline)
+        self._checks, self._feedback = checks, given.feedback
+        self._trained = Trained(archive, given)
         self._with_successors = successors
 
     def fit(
@@ -84,38 +70,142 @@ class Lifecycle:
         reranker: Reranker | None,
         data: Dataset,
         progress: Progress,
+        *,
         drop_fields: Collection[str] = (),
+        checks: Sequence[Check] = (),
     ) -> Release:
         """Train, store the data, build a release and make it live."""
         # Held from the beginning, so that a second fit is refused before hours of training and not after them.
         with self._archive.build_lock():
             self._catalogue.ownership.owner()
             self._refuse_to_lose_fields(data, drop_fields)
+            self._catalogue.vectors.check_spec(collection_spec(1, data.schema))
             policy = self._policy(data.feedback)
             # Some warnings are about a policy that is not declared, so they are read before the default is set.
             _show_notices(data if policy == FeedbackPolicy() else data.with_feedback(policy), progress)
             data = self._known_of(data.with_feedback(policy))
-            successors = self._trained(encoder, data, progress)
+            held, learnt = self._hold_out(data, policy)
+            successors = self._train(encoder, learnt, progress)
             if reranker is not None:
-                reranker.fit(data, encoder, progress=progress)
+                reranker.fit(learnt, encoder, progress=progress)
             self._claim()
             data = self._known_of(data)  # since then, some may have been forgotten
-            serving = self._archive.live()[0] is not None
-            load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
-            self._refuse_to_empty()
-            sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, self._sample)
-            return self._build(Trained(encoder, reranker, successors), sample, progress)
+            held = self._keep(Parts(encoder, reranker, successors), data, policy, held)
+            with self._kept():
+                serving = self._archive.live()[0] is not None
+                load_dataset(data, self._catalogue, self._archive, self.forgotten(), live=serving, progress=progress)
+                self._refuse_to_empty()
+                size = self._checks.sampled_users
+                sample = ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, size, held)
+                parts = Parts(encoder, reranker, successors)
+                return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
+
+    def _train(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
+        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
+        parts = successors_hold_out(data) if self._with_successors else None
+        if parts is None:
+            encoder.fit(data, progress=progress)
+            return Successors.none()
+        before, held_out = parts
+        encoder.fit(before, progress=progress)
+        progress(Step("successors", 0, 1, "counting what follows what"))
+        successors = Successors.of(before).weighed(encoder, before, held_out)
+        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
+        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
+
+    def _hold_out(self, data: Dataset, policy: FeedbackPolicy) -> tuple[Held | None, Dataset]:
+        """Events that the live release has not learnt, and the data without them to train on."""
+        live = self._archive.live()[0]
+        if live is None or not self._checks.beat_live:
+            return None, data
+        since = self._archive.manifest(live).learned_until()
+        splits, learnt = hold_out(data, policy, since, self._checks.sampled_users)
+        return (Held(splits, since) if splits else None), learnt
+
+    def _keep(self, parts: Parts, data: Dataset, policy: FeedbackPolicy, held: Held | None) -> Held | None:
+        """Write what was trained; returns the held-out events without those of users who were forgotten meanwhile."""
+        forgotten = self.forgotten()
+        if held is not None:
+            gone = forgotten.times([split.owner for split in held.splits if split.owner is not None])
+            held = Held([split for split in held.splits if split.owner not in gone], held.since)
+        origin = Origin(
+            data_digest=data.digest,
+            learnt_until=data.as_of,
+            undated="" if data.order == "time" else data.order,
+            policy=policy,
+            since=None if held is None else held.since,
+            held_out=frozenset(
+                forgotten.hash_of(split.owner) for split in (held.splits if held else ()) if split.owner is not None
+            ),
+        )
+        self._trained.keep(parts, origin)
+        return held if held is not None and len(held.splits) >= LEAST else None
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Say of an error after the training that the work is not lost."""
+        try:
+            yield
+        except VecrecError as error:
+            error.add_cure("what was trained is kept: publish(trained=True), or vecrec publish --trained, goes on")
+            raise
 
     def publish(
-        self, encoder: Encoder, reranker: Reranker | None, progress: Progress, *, allow_empty: bool = False
+        self,
+        encoder: Encoder,
+        reranker: Reranker | None,
+        progress: Progress,
+        *,
+        allow_empty: bool = False,
+        checks: Sequence[Check] = (),
     ) -> Release:
         """Build a release from what the stores hold, and make it live."""
         with self._archive.build_lock():
             self._claim()
             if not allow_empty:
                 self._refuse_to_empty()
-            sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._sample)
-            return self._build(Trained(encoder, reranker, self._live_successors(encoder)), sample, progress)
+            sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._checks.sampled_users)
+            live = self._archive.live()[0]
+            if live is not None:
+                held = self._archive.manifest(live)
+                same = held.fingerprint == encoder.fingerprint
+                sample = replace(sample, learnt_until=held.learnt_until if same else None)
+            parts = Parts(encoder, reranker, self._live_successors(encoder))
+            return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
+
+    def _live_successors(self, encoder: Encoder) -> Successors:
+        """The live release's, as far as the encoder is the same."""
+        if self._archive.live()[0] is None:
+            return Successors.none()
+        live = self._live.current()
+        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
+
+    def publish_trained(
+        self, progress: Progress, *, allow_empty: bool = False, checks: Sequence[Check] = ()
+    ) -> Release:
+        """Build a release of what the last `fit` has trained, which did not go live."""
+        with self._archive.build_lock(), self._kept():
+            parts, origin = self._trained.find()
+            self._claim()
+            if not allow_empty:
+                self._refuse_to_empty()
+            hash_of, size = self.forgotten().hash_of, self._checks.sampled_users
+            metadata, fresh = self._catalogue.metadata, self._is_fresh(origin)
+            sample = ReleaseSample.from_store(
+                metadata, origin.policy, size,
+                chosen=(lambda key: hash_of(key) in origin.held_out) if fresh else (lambda key: True),
+                until=origin.learnt_until,
+            )  # fmt: skip
+            sample = replace(
+                sample, data_digest=origin.data_digest, undated=origin.undated, learnt_until=origin.learnt_until,
+                since=origin.since if fresh and len(sample.users) >= LEAST else None,
+            )  # fmt: skip
+            return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
+
+    def _is_fresh(self, origin: Origin) -> bool:
+        """Whether the live release is the one for which events were held out."""
+        live = self._archive.live()[0]
+        return live is not None and origin.since == self._archive.manifest(live).learned_until()
 
     def _refuse_to_lose_fields(self, data: Dataset, drop_fields: Collection[str]) -> None:
         """Refuse data without a filterable field that the live release has: requests that filter by it would fail."""
@@ -193,34 +283,25 @@ class Lifecycle:
             _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
             return FeedbackPolicy()
 
-    def _trained(self, encoder: Encoder, data: Dataset, progress: Progress) -> Successors:
-        """Train the encoder, and learn on events that it has not learnt from what the successors count beside it."""
-        parts = hold_out(data) if self._with_successors else None
-        if parts is None:
-            encoder.fit(data, progress=progress)
-            return Successors.none()
-        before, held_out = parts
-        encoder.fit(before, progress=progress)
-        progress(Step("successors", 0, 1, "counting what follows what"))
-        successors = Successors.of(before).weighed(encoder, before, held_out)
-        progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
-        return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
-
-    def _live_successors(self, encoder: Encoder) -> Successors:
-        """The live release's, as far as the encoder is the same."""
-        if self._archive.live()[0] is None:
-            return Successors.none()
-        live = self._live.current()
-        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
-
-    def _build(self, trained: Trained, sample: ReleaseSample, progress: Progress) -> Release:
+    def _build(self, plan: Plan) -> Release:
         try:
-            live = self._builder.build(trained, sample, progress)
+            live = self._builder.build(plan)
         except Exception:
             self._settle()
             raise
         self._live.adopt(live)
+        self._trained.discard()
         return live.release
+
+    def _rival(self, sample: ReleaseSample) -> LoadedRelease | None:
+        """The live release, where there are events to compare with it on."""
+        if sample.since is None:
+            return None
+        try:
+            return self._live.load(self._live.current().release.id)
+        except VecrecError as error:
+            _log.warning("the live release cannot be compared with: %s", error)
+            return None
 
     def _settle(self) -> None:
         """Let the vectors of the release that goes on serving follow the records that a failed fit has stored."""
@@ -238,199 +319,3 @@ def _show_notices(data: Dataset, progress: Progress) -> None:
         for notice in found:
             _data_log.log(level, "%s: %s", data.name, notice)
     progress(Step("data", 1, 1, f"{len(data.warnings)} warnings"))
-
-
-class _Builder:
-    """Builds releases of one recommender."""
-
-    def __init__(self, archive: Archive, catalogue: Catalogue, checks: ReleaseChecks) -> None:
-        self._archive, self._catalogue, self._checks = archive, catalogue, checks
-        self._vectors = catalogue.vectors
-
-    def build(self, trained: Trained, sample: ReleaseSample, progress: Progress) -> LoadedRelease:
-        """Build a release, check it and make it the live one. The caller holds the build lock.
-
-        Raises:
-            ReleaseError: when the release does not pass its checks; the live one is untouched.
-        """
-        encoder, reranker = trained.encoder, trained.reranker
-        if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
-            raise ReleaseError(
-                f"the {type(reranker).__name__} has learnt from the vectors of another encoder", "fit it with this one"
-            )
-        with self._archive.catalogue_lock():
-            self._sweep()
-        release_id = self._archive.new_id()
-        generation = self._begin(release_id, encoder)
-        try:
-            served = Trained(generation.encoder, self._second(release_id, reranker), trained.successors)
-            live = self._build(release_id, generation, served, sample, progress)
-        except BaseException:
-            self._abandon(release_id)
-            raise
-        with self._later(release_id):  # it is live already, so what cannot be removed now is left
-            self._sweep()
-        progress(Step("check", 1, 1, f"release {release_id} is live"))
-        return live
-
-    def _begin(self, release_id: str, encoder: Encoder) -> Generation:
-        directory = self._archive.directory(release_id)
-        encoder.save(directory / "encoder")
-        # What serves is what was saved, and not the object that the next fit will change.
-        loaded = type(encoder).load(directory / "encoder")
-        return Generation(self._archive.collection(release_id), loaded)
-
-    def _second(self, release_id: str, reranker: Reranker | None) -> Reranker | None:
-        if reranker is None:
-            return None
-        directory = self._archive.directory(release_id) / "reranker"
-        reranker.save(directory)
-        return type(reranker).load(directory)
-
-    def _build(
-        self,
-        release_id: str,
-        generation: Generation,
-        trained: Trained,
-        sample: ReleaseSample,
-        progress: Progress,
-    ) -> LoadedRelease:
-        with self._archive.catalogue_lock():
-            self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
-            self._archive.set_building(release_id)
-        self._vectors.create(generation.collection, generation.spec())
-        users = [generation.schema.drop_invalid_features(user) for user in sample.users]
-        sample, probe = replace(sample, users=users), RecallProbe(generation.encoder.encode_users(users))
-        with self._vectors.bulk(generation.collection):
-            golden_records, text_items = self._index(generation, probe, progress)
-        progress(Step("check", 0, None))
-        checks = self._check(generation, sample, probe)
-        directory = self._archive.directory(release_id)
-        self._golden(generation, golden_records).save(directory)
-        sample.popularity.save(directory / "popularity.json")
-        neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
-        neighbours.save(directory, "neighbour")
-        if trained.successors.weight:
-            trained.successors.save(directory)
-        reranker = trained.reranker
-        with self._archive.catalogue_lock():
-            pending = self._catch_up(generation)
-            texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
-            manifest = replace(self._manifest(release_id, generation, sample, checks), text_ids=texts)
-            if reranker is not None:
-                manifest = replace(manifest, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
-            release = self._archive.seal(manifest)
-            self._catalogue.switch(release_id, pending)
-        return LoadedRelease(
-            generation.collection,
-            generation.encoder,
-            release,
-            sample.popularity,
-            reranker,
-            sample.policy,
-            neighbours,
-            trained.successors,
-        )
-
-    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> tuple[dict[Id, Record], bool]:
-        """Put every item into the collection; returns some of them, to be golden, and whether each id is a text."""
-        total, done, texts = self._catalogue.count(), 0, True
-        golden: dict[Id, Record] = {}
-        for records in self._catalogue.records():
-            rows = generation.encode(records)
-            generation.write(self._vectors, rows)
-            probe.see(rows.vectors)
-            golden = golden or dict(islice(records.items(), 32))
-            done += len(records)
-            texts = texts and are_texts(records)
-            progress(Step("index", done, max(total, done)))
-        self._vectors.flush(generation.collection)
-        return golden, texts and done > 0
-
-    def _check(
-        self, generation: Generation, sample: ReleaseSample, probe: RecallProbe
-    ) -> dict[str, float | int | None]:
-        held, indexed = self._catalogue.count(), self._vectors.count(generation.collection)
-        if indexed < probe.count:
-            raise ReleaseError(
-                f"the collection {generation.collection!r} holds {indexed} of {probe.count} items",
-                "check the vector store",
-            )
-        checks: dict[str, float | int | None] = {
-            "records": held,
-            "vectors": indexed,
-            "index_recall": None,
-            "hits": None,
-            "popularity_hits": None,
-        }
-        if not sample.users or not indexed:
-            return checks
-        recall = probe.recall(self._vectors, generation.collection)
-        check_recall(self._checks, recall)
-        compared = compare_with_popularity(self._checks, sample, probe, self._vectors, generation.collection)
-        return {**checks, "index_recall": round(recall, 4), **compared}
-
-    def _golden(self, generation: Generation, records: Mapping[Id, Record]) -> Golden:
-        items = [generation.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
-        golden = Golden.of(generation.encoder, items)
-        held = self._vectors.fetch(generation.collection, list(records))
-        for item, vector in zip(golden.items, golden.item_vectors):
-            entry = held.get(item.id) if item.id is not None else None
-            if (
-                entry is not None
-                and entry.vector is not None
-                and not np.allclose(entry.vector, vector, rtol=1e-3, atol=1e-3)
-            ):
-                raise ReleaseError(f"the vector store holds another vector of item {item.id!r} than was written")
-        return golden
-
-    def _catch_up(self, generation: Generation) -> list[Id]:
-        """Bring what was changed during the build into the new generation; returns the marks that this settles."""
-        pending, changed = self._catalogue.marked(PENDING), self._catalogue.marked(JOURNAL)
-        self._archive.set_building(None)  # nothing changes while the lock is held, so the journal ends here
-        self._catalogue.mend(generation, list(dict.fromkeys(changed + pending)))
-        self._catalogue.unmark(changed, JOURNAL)
-        return pending
-
-    def _manifest(
-        self, release_id: str, generation: Generation, sample: ReleaseSample, checks: Mapping[str, float | int | None]
-    ) -> Release:
-        encoder = generation.encoder
-        return Release(
-            id=release_id,
-            name=self._archive.name,
-            created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            collection=generation.collection,
-            encoder=encoder.name,
-            fingerprint=encoder.fingerprint,
-            dim=encoder.dim,
-            metric=encoder.metric,
-            schema=encoder.schema.to_json(),
-            data_digest=sample.data_digest,
-            counts={"items": self._catalogue.count(), "users": sample.n_users, "events": sample.n_events},
-            checks=dict(checks),
-            versions=installed_versions(),
-            feedback=sample.policy.to_json(),
-        )
-
-    def _abandon(self, release_id: str) -> None:
-        """Take back a build that failed. Errors here must not hide the one that is on its way."""
-        with self._later(release_id):
-            if self._archive.live()[0] != release_id:
-                self._sweep()
-
-    @contextmanager
-    def _later(self, release_id: str) -> Iterator[None]:
-        try:
-            with self._archive.catalogue_lock():
-                yield
-        except (OSError, VecrecError) as error:
-            _log.warning("not all was removed after the build of %s, the next build does it: %s", release_id, error)
-
-    def _sweep(self) -> None:
-        """Remove the releases that are no longer kept, and what unfinished builds have left."""
-        self._archive.set_building(None)
-        self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
-        for release_id in self._archive.strays():
-            self._vectors.drop(self._archive.collection(release_id))
-            self._archive.remove(release_id)

@@ -15,20 +15,23 @@ from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
+from vecrec._internal.times import seconds
 from vecrec._internal.validation import flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.feedback import FeedbackPolicy, Taste
-from vecrec.filters import Filter
+from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids, written_integer
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
+from vecrec.recommender.candidate import Check, checked
 from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
 from vecrec.recommender.edits import USER_EDIT, DeletedEvents, edit_record
 from vecrec.recommender.explain import Explainer, Explanation
 from vecrec.recommender.group_commit import GroupCommit
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
+from vecrec.recommender.loading import read_dataset
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
@@ -38,7 +41,7 @@ from vecrec.recommender.request import RankOptions, RecommendOptions, Request, c
 from vecrec.recommender.users import as_encoded, delete_events, record_events, stored_ids, stored_users, user_vectors
 from vecrec.records import JSON, Record
 from vecrec.releases import Archive, Release
-from vecrec.rerankers.base import Reranker
+from vecrec.rerankers.base import Reranker, Reranks
 from vecrec.types import Event, Item, User
 from vecrec.vector_stores.base import VectorStore
 
@@ -116,8 +119,7 @@ class Recommender:
             instance(feedback, "feedback", FeedbackPolicy, "FeedbackPolicy(negative_rating=2)")
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
         history = integer(max_history, "max_history", low=1)
-        seconds = number(refresh_seconds, "refresh_seconds", low=0)
-        with_successors = flag(successors, "successors")
+        refresh = number(refresh_seconds, "refresh_seconds", low=0)
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -127,11 +129,16 @@ class Recommender:
         self._archive = Archive(artifacts, name)
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
-        self._live = LiveRelease(self._archive, vector_store, seconds, given)
+        self._live = LiveRelease(self._archive, vector_store, refresh, given)
         self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
         lock = self._archive.catalogue_lock
         self._upserts: GroupCommit[Record] = GroupCommit(
             lambda records: self._live.tell(partial(self._catalogue.upsert, records=records)), lock
+        )
+        self._updates: GroupCommit[Record] = GroupCommit(
+            lambda changes: self._live.tell(partial(self._catalogue.update, changes=changes)),
+            lock,
+            merge=lambda earlier, later: {**earlier, **later},
         )
         self._deletions: GroupCommit[None] = GroupCommit(
             lambda ids: self._live.tell(partial(self._catalogue.delete, ids=list(ids))), lock
@@ -140,7 +147,13 @@ class Recommender:
         self._explainer = Explainer(self._live, self._catalogue, self._pipeline, history)
         self._feedback = feedback
         self._lifecycle = Lifecycle(
-            self._archive, self._catalogue, self._live, checks, feedback, successors=with_successors
+            self._archive,
+            self._catalogue,
+            self._live,
+            checks,
+            given=given,
+            pipeline=self._pipeline,
+            successors=flag(successors, "successors"),
         )
 
     @classmethod
@@ -222,7 +235,14 @@ class Recommender:
 
     # -- releases
 
-    def fit(self, data: Dataset, *, drop_fields: Collection[str] = (), progress: ProgressLike = None) -> Release:
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        drop_fields: Collection[str] = (),
+        checks: Sequence[Check] = (),
+        progress: ProgressLike = None,
+    ) -> Release:
         """Train the encoder, store the data's items, users and events, and make a release of it that goes live.
 
         The catalogue is what the metadata store holds afterwards: items that are not in ``data`` stay, and get vectors
@@ -231,10 +251,15 @@ class Recommender:
 
         Newest wins: what was deleted, edited or forgotten since the moment ``data.as_of`` stays so.
 
+        What was trained is kept where a later step fails; ``publish(trained=True)`` goes on from it.
+
         Args:
-            data: Interactions, items and users.
+            data: Interactions, items and users. Where it has events that the live release has not learnt, the latest
+                ones of up to `ReleaseChecks.sampled_users` users are not learnt, to compare both releases on them.
             drop_fields: Filterable fields of the live release that the new one may lack. Any other one that ``data``
                 lacks is an error before the training, since requests that filter by it would fail.
+            checks: Checks of your own, each a function of the `vecrec.recommender.Candidate` that is about to go live.
+                One that returns ``False`` or raises refuses it; a number that one returns is kept in the manifest.
             progress: ``True`` for bars on stderr, a callable for every step, ``None`` for silence.
 
         Raises:
@@ -249,9 +274,18 @@ class Recommender:
                 f"fit takes a Dataset, got {data!r}", "Dataset(interactions, items, users) makes one"
             )
         with showing(progress) as show:
-            return self._lifecycle.fit(self.encoder, self.reranker, data, show, drop_fields)
+            return self._lifecycle.fit(
+                self.encoder, self.reranker, data, show, drop_fields=drop_fields, checks=checked(checks)
+            )
 
-    def publish(self, *, allow_empty: bool = False, progress: ProgressLike = None) -> Release:
+    def publish(
+        self,
+        *,
+        allow_empty: bool = False,
+        trained: bool = False,
+        checks: Sequence[Check] = (),
+        progress: ProgressLike = None,
+    ) -> Release:
         """Make a release of the encoder as it is and of the catalogue and events in the metadata store.
 
         For an encoder that was trained elsewhere, or after the stores were filled by other means.
@@ -259,20 +293,25 @@ class Recommender:
         Args:
             allow_empty: Let a release without items replace one with items. Without it that is refused, since it is
                 more often a store that was lost than a catalogue that was emptied.
+            trained: Go on from what the last `fit` has trained and could not bring live, in any process, instead of
+                the encoder as it is. It is compared on the events that were held out then.
+            checks: As for `fit`.
             progress: As for `fit`.
 
         Raises:
             NotFittedError: when the encoder has learnt nothing.
-            ReleaseError: as for `fit`, and for an empty catalogue.
+            ReleaseError: as for `fit`, for an empty catalogue, and where nothing that was trained is kept.
         """
+        own, empty = checked(checks), flag(allow_empty, "allow_empty")
+        if flag(trained, "trained"):
+            with showing(progress) as show:
+                return self._lifecycle.publish_trained(show, allow_empty=empty, checks=own)
         if not self.encoder.is_fitted:
             raise NotFittedError("the encoder has learnt nothing yet", "call fit(data), or load an encoder")
         if self.reranker is not None and not self.reranker.is_fitted:
             raise NotFittedError("the reranker has learnt nothing yet", "call fit(data), or load a reranker")
         with showing(progress) as show:
-            return self._lifecycle.publish(
-                self.encoder, self.reranker, show, allow_empty=flag(allow_empty, "allow_empty")
-            )
+            return self._lifecycle.publish(self.encoder, self.reranker, show, allow_empty=empty, checks=own)
 
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""
@@ -344,6 +383,7 @@ class Recommender:
         *,
         where: Filter | None = None,
         exclude: Iterable[Id] = (),
+        rerank: Reranks | Literal[False] | None = False,
         timeout: float | None = None,
     ) -> Recommendations:
         """The items most similar to an item: those that the same users choose, then those with the nearest vectors.
@@ -356,12 +396,14 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            rerank: A second stage for this call, such as `vecrec.rerankers.MMRReranker`; ``None`` for the release's
+                own, which may have learnt from users alone.
             timeout: Seconds that the call may take in all; by default the recommender's own.
 
         Raises:
             ItemNotFoundError: when the item is not in the catalogue.
         """
-        options = {"where": where, "exclude": exclude, "rerank": False, "timeout": timeout}
+        options = {"where": where, "exclude": exclude, "rerank": rerank, "timeout": timeout}
         return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
 
     def popular(
@@ -524,6 +566,38 @@ class Recommender:
         """Each user about whom a profile or an event is stored, once, in any order, read in batches."""
         return stored_ids(self._catalogue.metadata)
 
+    def dataset(self, *, since: Any = None, until: Any = None, as_of: Any = None) -> Dataset:
+        """Everything in the metadata store as a data set, for the next training.
+
+        ::
+
+            data = recommender.dataset()
+            recommender.fit(data)
+
+        Items and users are those that are stored now, users with events only included. The schema and the feedback
+        policy are the live release's. Records and events are read one batch after the other. Fitting the data in this
+        recommender writes nothing back to the store that it came from.
+
+        Args:
+            since: Only events from this time on, as any time that `Event` takes.
+            until: Only events before this time.
+            as_of: The moment that the data set is of, not in the future; by default now, before the reading begins.
+
+        Raises:
+            InvalidDataError: for a time that is not valid.
+            NotFittedError: when there is no live release.
+        """
+        low, high, moment = (
+            None if value is None else float(seconds(value, name))
+            for value, name in ((since, "since"), (until, "until"), (as_of, "as_of"))
+        )
+        if moment is not None and moment > time.time():
+            raise InvalidDataError(f"as_of is {as_of!r}, which lies in the future", "leave it out for now")
+        live = self._archive.live()[0]
+        if live is None:
+            raise NotFittedError(f"{self._archive.path} holds no live release", "call fit(data) or publish() first")
+        return read_dataset(self._catalogue, self._archive.manifest(live), since=low, until=high, as_of=moment)
+
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
         """A user as the live release's encoder reads them, and what else their events say by the feedback policy.
 
@@ -598,7 +672,7 @@ class Recommender:
                     for user in stored_users(self._catalogue.metadata, ids, self._max_history)
                 ],
                 with_record=lambda ids: self._catalogue.metadata.get(ITEM, ids),
-                where=where,
+                where=check_filter(where, live.filter_fields),
                 exclude_seen=seen is not False,
                 encoder=live.encoder,
             )
@@ -632,6 +706,39 @@ class Recommender:
         for part in batched(records, BATCH):
             batch = {key: records[key] for key in part}
             self._upserts.add(batch, patience)
+
+    def update_items(self, changes: Mapping[Id, Mapping[str, Any]], *, timeout: float | None = None) -> None:
+        """Change single fields of stored items; the other fields stay. They count for the next call.
+
+        ::
+
+            recommender.update_items({7: {"price": 9.9, "stock": 3}, 8: {"sale": None}})
+
+        The vector stays where no feature of the schema changes, so that scores do not move. Each batch of
+        2,000 items takes one round trip a step, and is safe from crashes as `upsert_items` is.
+
+        Args:
+            changes: New values of fields by item. ``None`` removes a field, if the item has it.
+            timeout: As for `upsert_items`.
+
+        Raises:
+            ItemNotFoundError: for an item that is not in the catalogue. As for the other errors, nothing is written.
+            InvalidDataError: for a field that neither the schema nor the item's record has, or a value that the schema
+                does not allow.
+            NotFittedError: when there is no live release.
+            StoreTimeoutError: as for `upsert_items`.
+        """
+        patience = check_timeout(timeout) or _PATIENCE
+        if not isinstance(changes, Mapping):
+            raise InvalidDataError(f"update_items takes a mapping, got {changes!r}", 'give {id: {"price": 9.9}}')
+        items = [Item(check_id(key, "item id"), change) for key, change in changes.items()]
+        plain = {item.id: dict(item.features) for item in items if item.id is not None}
+        self._live.get()
+        parts = [{key: plain[key] for key in part} for part in batched(plain, BATCH)]
+        for part in parts if len(parts) > 1 else ():
+            self._live.tell(partial(self._catalogue.check_changes, changes=part))
+        for part in parts:
+            self._updates.add(part, patience)
 
     def delete_items(self, ids: Iterable[Id], *, timeout: float | None = None) -> None:
         """Remove items, vector and record; ids that are not there are no error.

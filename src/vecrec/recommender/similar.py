@@ -33,8 +33,8 @@ def query_of(call: Call, item_id: Id) -> Query:
     vector = call.fetch([item_id]).get(item_id)
     if vector is None:
         raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
-    call.limit = max(_GROWTH * call.request.k, _AT_FIRST) + 1
-    return Query(User(), vector, call.request.excluded(None), call.request.k, ("item",), more=True)
+    call.limit = max(_GROWTH * call.depth, _AT_FIRST) + 1
+    return Query(User(), vector, call.request.excluded(None), call.depth, ("item",), more=True)
 
 
 def gather(call: Call, query: Query, item_id: Id) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from vecrec.errors import ReleaseError
@@ -52,11 +53,21 @@ class Release:
     """The second stage's fingerprint."""
     feedback: Mapping[str, Any] = field(default_factory=dict)
     """What events mean, as `vecrec.FeedbackPolicy.to_json` returns it; empty for the default policy."""
+    undated: str = ""
+    """The order in which events without times are stored: ``"rows"`` or ``"unknown"``; empty where there are none."""
+    learnt_until: float | None = None
+    """The moment of the data that it was trained on, in seconds since 1970: it has learnt no later event."""
     text_ids: Sequence[str] = field(default_factory=list)
     """Of which of ``"items"`` and ``"users"`` every id is a text, so that an id that is written without a type, as in a
     path or on the command line, is one too."""
     format: int = FORMAT
     """The layout of its directory."""
+
+    def learned_until(self) -> float:
+        """The moment after which no event can have been learnt, in seconds since 1970."""
+        if self.learnt_until is not None:
+            return self.learnt_until
+        return datetime.fromisoformat(self.created_at).timestamp() + 1  # which has whole seconds
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object."""

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from vecrec.filters import FieldType, Filter
+from vecrec.filters import Filter, FilterType, check_filter
 from vecrec.ids import Id
 from vecrec.recommender import LoadedRelease, Recommender
 from vecrec.recommender.catalogue import ITEM, USER
@@ -34,7 +34,7 @@ _NEAR = 0.7
 class Facet:
     """What the items have in a filterable field."""
 
-    type: FieldType
+    type: FilterType
     values: Counter[Any] = field(default_factory=Counter)
     """How many items have a value."""
     low: float | None = None
@@ -95,9 +95,13 @@ class Directory:
 
     def _filtered(self, ids: list[Id], where: Filter, offset: int, limit: int) -> list[Item]:
         found: list[Item] = []
+        with self._recommender.live() as live:
+            condition = check_filter(where, live.filter_fields)
         for start in range(0, len(ids), 500):
             items = self._recommender.get_items(ids[start : start + 500]).values()
-            found += [item for item in items if where.matches(item.features)]
+            found += [
+                item for item in items if item.id is not None and live.matches(item.id, dict(item.features), condition)
+            ]
             if len(found) >= offset + limit:
                 break
         return found[offset : offset + limit]
@@ -170,7 +174,7 @@ def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:
             facet.high = value if facet.high is None else max(facet.high, value)
     elif isinstance(value, list):
         facet.values.update(item for item in value if isinstance(item, (str, int)))
-    elif isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
+    elif facet.type != "time" and isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
         facet.values[value] += 1
 
 

@@ -16,7 +16,7 @@ from vecrec.recommender import Explanation
 from vecrec.types import MAX_KIND, Event, Item
 
 __all__ = [
-    "Because", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
+    "Because", "ChangeIn", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
     "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
     "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors",
@@ -34,6 +34,7 @@ ProfileIn: TypeAlias = Annotated[Features, Body(examples=[{"gender": "F", "age":
 RecordIn: TypeAlias = Annotated[
     Features, Body(examples=[{"title": "Toy Story", "genres": ["Animation", "Comedy"], "year": 1995}])
 ]
+ChangeIn: TypeAlias = Annotated[Features, Body(examples=[{"price": 9.9, "stock": 3, "sale": None}])]
 Number: TypeAlias = StrictFloat | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 Ids: TypeAlias = list[IdIn]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from vecrec._internal.budget import budget
 from vecrec._internal.connection import Connection
@@ -107,6 +108,12 @@ class Service:
         """Write items."""
         self.recommender.upsert_items(items)
         self.directory.wrote({item.id: item.features for item in items if item.id is not None})
+
+    def update_items(self, changes: Mapping[Id, Mapping[str, Any]]) -> None:
+        """Change fields of items."""
+        self.recommender.update_items(changes)
+        found = self.recommender.get_items(list(changes))
+        self.directory.wrote({key: item.features for key, item in found.items()})
 
     def delete_items(self, ids: Sequence[Id]) -> None:
         """Remove items."""

@@ -118,6 +118,14 @@ class VectorStore(Connection):
         with self.guard():
             self._create(name, checked)
 
+    def check_spec(self, spec: CollectionSpec) -> None:
+        """Refuse, before anything is made, a spec that `create` would refuse since the engine cannot hold it.
+
+        Raises:
+            InvalidDataError: for such a spec, such as one of more fields than the engine has columns.
+        """
+        self._check_spec(instance(spec, "the spec", CollectionSpec, "CollectionSpec(dim=64)"))
+
     def drop(self, collection: str) -> None:
         """Remove a collection and all its entries. A missing collection is not an error."""
         name = check_collection(collection)
@@ -314,6 +322,9 @@ class VectorStore(Connection):
         Raises:
             CollectionExistsError: when a collection of that name exists.
         """
+
+    def _check_spec(self, spec: CollectionSpec) -> None:
+        """Raise `InvalidDataError` for a spec that the engine cannot hold. By default every spec is allowed."""
 
     @abstractmethod
     def _drop(self, collection: str) -> None:

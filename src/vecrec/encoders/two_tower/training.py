@@ -162,6 +162,10 @@ class _Run:
         if measured is None or best is None or measured.better_than(_measured(best)):
             state.best, state.best_epoch = weights, state.epoch
         state.curve.append(_epoch(state.epoch, losses, measured, time.perf_counter() - started))
+        if measured is not None:
+            done = state.epoch * self.passes * self.sampler.steps
+            better = -measured.rmse if measured.rmse is not None else measured.reciprocal_rank
+            self.progress(Step("train", min(done, self.total), self.total, f"{state.curve[-1]}", better))
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, Batch, np.random.Generator]]:
         # Chance depends on the epoch and not on how training got there, so that it can be resumed.

@@ -11,6 +11,7 @@ from vecrec.records import record_digest
 from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import (
+    ChangeIn,
     FacetOut,
     IdsIn,
     ItemFeaturesIn,
@@ -53,6 +54,15 @@ def upsert_items(body: ItemsIn, service: Ours) -> Written:
     service.check_batch(body.items, "items")
     service.upsert_items([Item(item.id, item.features) for item in body.items])
     return Written(written=len({(type(item.id), item.id) for item in body.items}))
+
+
+@router.patch("/items", summary="Change fields of several items")
+def update_items(body: ItemsIn, service: Ours) -> Written:
+    """`features` holds the fields that change; `null` removes a field. All are changed or, after an error, none."""
+    service.check_batch(body.items, "items")
+    changes = {item.id: item.features for item in body.items}
+    service.update_items(changes)
+    return Written(written=len(changes))
 
 
 @router.post("/items/lookup", summary="Read several items")
@@ -107,6 +117,13 @@ def get_item(
 def put_item(item_id: ItemPath, features: RecordIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the record."""
     service.upsert_items([Item(path_id(item_id, id_type, "items", service), features)])
+    return Written(written=1)
+
+
+@router.patch("/items/{item_id}", summary="Change fields of an item")
+def patch_item(item_id: ItemPath, features: ChangeIn, service: Ours, id_type: IdType = "auto") -> Written:
+    """The body holds the fields that change; `null` removes a field (RFC 7396, for the fields themselves)."""
+    service.update_items({path_id(item_id, id_type, "items", service): features})
     return Written(written=1)
 
 

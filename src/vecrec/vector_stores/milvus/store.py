@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -65,7 +65,8 @@ class MilvusVectorStore(VectorStore):
             one for more than some 100,000 items, and measure what it loses: a graph like `HNSW` is made for vectors of
             one length, and those of a recommender, popular or not, are of many.
         timeout: Seconds in which a single request to the engine has to be answered.
-        flush_timeout: Seconds that `flush` may take in all, which builds the index.
+        flush_timeout: Seconds that `flush` waits for the index to advance; one that goes on being built is waited for,
+            however long that takes.
         consistency: ``"Bounded"`` reads what every finished write of vecrec wrote, as far as a collection has one
             replica; ``"Strong"`` reads what any client wrote, and takes 200 to 400 milliseconds longer for each read.
 
@@ -131,10 +132,18 @@ class MilvusVectorStore(VectorStore):
 
     # -- collections
 
-    @override
-    def _create(self, collection: str, spec: CollectionSpec) -> None:
+    def _layout_of(self, spec: CollectionSpec) -> Layout:
         layout = Layout(spec, self._index, arrays=not self._client.address.lite)
         layout.check()
+        return layout
+
+    @override
+    def _check_spec(self, spec: CollectionSpec) -> None:
+        self._layout_of(spec)
+
+    @override
+    def _create(self, collection: str, spec: CollectionSpec) -> None:
+        layout = self._layout_of(spec)
         if self._catalog.describe(collection) is not None:
             raise self._taken(collection)
         try:
@@ -246,13 +255,9 @@ class MilvusVectorStore(VectorStore):
         deadline = time.monotonic() + self._flush_timeout
         with self._catalog.about(collection):
             self._write_out(doing, collection, deadline)
-            while not self._client.address.lite and not self._is_indexed(doing, collection):
-                if time.monotonic() > deadline:
-                    raise StoreTimeoutError(
-                        f"{doing}: the index is not built after {self._flush_timeout} s",
-                        "it will be, and until then searches are slow; give the store a longer flush_timeout",
-                    )
-                time.sleep(_POLL)
+            if not self._client.address.lite:
+                await_index(lambda: self._index_state(doing, collection), self._flush_timeout, doing)
+                deadline = time.monotonic() + self._flush_timeout
             if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
                 self._take_index(doing, collection, deadline)
 
@@ -312,13 +317,36 @@ class MilvusVectorStore(VectorStore):
         with self._catalog.about(collection):
             self._client.await_visible(f"write to {collection!r}", collection)
 
-    def _is_indexed(self, doing: str, collection: str) -> bool:
-        state = self._index_state(doing, collection)
-        return bool(state.get("state") == "Finished" and not state.get("pending_index_rows"))
-
     def _index_state(self, doing: str, collection: str) -> dict[str, Any]:
         state: dict[str, Any] = self._client.direct(doing, "describe_index", collection, index_name=VECTOR)
         return state
+
+
+def await_index(read: Callable[[], dict[str, Any]], patience: float, doing: str) -> None:
+    """Return when an index is built.
+
+    Args:
+        read: What the engine says of the index.
+        patience: Seconds that may pass without any row being indexed or any other change.
+        doing: How messages call it.
+
+    Raises:
+        StoreTimeoutError: when it has stopped advancing for so long.
+    """
+    last, deadline = None, time.monotonic() + patience
+    while True:
+        state = read()
+        if state.get("state") == "Finished" and not state.get("pending_index_rows"):
+            return
+        if state != last:
+            last, deadline = state, time.monotonic() + patience
+        elif time.monotonic() > deadline:
+            raise StoreTimeoutError(
+                f"{doing}: the index has not advanced for {patience} s and is not built ({state})",
+                "it may go on, and until then searches are slow; look at the server, or give the store a longer "
+                "flush_timeout",
+            )
+        time.sleep(_POLL)
 
 
 def _token(value: Any) -> str | None:
