@@ -8,13 +8,10 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vecrec._internal.budget import budget
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
-
-if TYPE_CHECKING:
-    from vecrec._internal.connection import Connection
 
 __all__ = ["Breaker"]
 
@@ -28,6 +25,10 @@ _PATIENT = 0.25
 """Seconds: an engine that did not answer within a shorter budget may only be slow."""
 
 
+class _Store(Protocol):
+    def ping(self) -> None: ...
+
+
 class Breaker:
     """Guards the calls to one engine.
 
@@ -35,7 +36,7 @@ class Breaker:
     background thread asks ``store.ping()`` until the engine answers, which closes it. All threads share it.
     """
 
-    def __init__(self, store: Connection) -> None:
+    def __init__(self, store: _Store) -> None:
         self._store = weakref.ref(store)
         self._lock = threading.Lock()
         self._failure: StoreUnavailableError | None = None
@@ -49,8 +50,9 @@ class Breaker:
             StoreUnavailableError: at once, where an earlier call has found that the engine does not answer. It is a
                 `StoreTimeoutError` where that call has waited in vain.
         """
-        if self._failure is not None:
-            self._refuse(self._failure)
+        failure = self._failure
+        if failure is not None:
+            self._refuse(failure)
         began = time.monotonic()
         try:
             yield
@@ -74,7 +76,10 @@ class Breaker:
             # A new error, since the one on its way holds the frames of its call.
             self._failure = kind(f"{error.problem}; until it answers again, calls fail at once", error.cure)
             self._process = os.getpid()
-        threading.Thread(target=self._probe, name="vecrec-probe", daemon=True).start()
+        try:
+            threading.Thread(target=self._probe, name="vecrec-probe", daemon=True).start()
+        except RuntimeError:  # the interpreter ends, or there are too many threads
+            self._failure = None
 
     def _probe(self) -> None:
         while not self._answers():

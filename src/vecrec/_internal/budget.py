@@ -68,15 +68,17 @@ def remaining(most: float) -> float:
 
 
 class _Attempt:
-    def __init__(self) -> None:
+    def __init__(self, hurried: bool) -> None:
         self.ended = threading.Event()
+        self.hurried = hurried
         self.error: StoreError | None = None
 
 
 class Opening:
     """Work that one thread does for all that need it, such as opening a connection.
 
-    Those that wait for it share its failure, instead of trying one after the other.
+    Those that wait for it share its failure, instead of trying one after the other; unless it had a budget shorter
+    than the store's timeout, which says little.
     """
 
     def __init__(self) -> None:
@@ -91,11 +93,11 @@ class Opening:
             StoreError: what another thread has met that did the work meanwhile.
             BudgetSpentError: when another thread is still at it after some times ``timeout`` seconds.
         """
-        mine = _Attempt()
+        mine = _Attempt(remaining(timeout) < timeout)
         while (other := self._begin(mine)) is not None:
             if not other.ended.wait(remaining(_WAITS * timeout)):
                 raise BudgetSpentError("another thread is still connecting to the store", "try again in some seconds")
-            if other.error is not None:
+            if other.error is not None and not other.hurried:
                 raise type(other.error)(other.error.problem, other.error.cure) from other.error.__cause__
         try:
             yield

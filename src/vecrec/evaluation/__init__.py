@@ -1,7 +1,7 @@
 """Evaluation of recommendations: metrics, published protocols, a runner and confidence intervals."""
 
 from vecrec.evaluation import metrics
-from vecrec.evaluation.choosing import Candidates, compare
+from vecrec.evaluation.choosing import EncoderComparison, compare
 from vecrec.evaluation.live import LiveEvaluation
 from vecrec.evaluation.protocols import Task, cold_items, cold_users, from_split, sampled_negatives
 from vecrec.evaluation.results import Evaluation
@@ -10,8 +10,8 @@ from vecrec.evaluation.statistics import Comparison
 from vecrec.evaluation.tune import Tuning, tune
 
 __all__ = [
-    "Candidates",
     "Comparison",
+    "EncoderComparison",
     "Evaluation",
     "LiveEvaluation",
     "Task",

@@ -18,7 +18,7 @@ from vecrec.progress import ProgressLike, Step, showing
 if TYPE_CHECKING:
     from vecrec.evaluation.statistics import Comparison
 
-__all__ = ["Candidates", "Cost", "compare"]
+__all__ = ["Cost", "EncoderComparison", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class EncoderComparison:
     """Encoders on one task. ``print`` shows a table, the best one first."""
 
     metric: str
@@ -95,7 +95,7 @@ def compare(
     metric: str = "ndcg@10",
     names: Sequence[str] | None = None,
     progress: ProgressLike = None,
-) -> Candidates:
+) -> EncoderComparison:
     """Fit several encoders on what is known before the test, and measure them on the same users of the test.
 
     Args:
@@ -130,7 +130,7 @@ def compare(
     measured.sort(key=lambda each: -each[0][metric])
     best, others = measured[0][0], [each for each, _ in measured[1:]]
     differences = [best.compare(other, metric) for other in others]
-    return Candidates(metric, [each for each, _ in measured], [cost for _, cost in measured], differences)
+    return EncoderComparison(metric, [each for each, _ in measured], [cost for _, cost in measured], differences)
 
 
 def _names(encoders: Sequence[Encoder]) -> list[str]:

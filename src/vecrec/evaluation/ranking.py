@@ -59,7 +59,7 @@ class Ranker:
         return encoder.encode_items([self._task.train.item(code) for code in self.columns.tolist()])
 
     def columns_of(self, successors: Successors) -> NDArray[np.int32]:
-        """The column of each item that the lists know, -1 for one that is no candidate."""
+        """The column of each item that the lists know, -1 for one that is not a candidate."""
         codes = [self._task.train.item_code(key) for key in successors.lists.ids]
         return np.array([-1 if code is None else self._places[code] for code in codes], np.int32)
 

@@ -26,6 +26,7 @@ Room: TypeAlias = Literal["vectors", "writes", "records"]
 _SHARE: dict[Room, float] = {"vectors": 0.25, "writes": 0.5, "records": 0.25}
 """How much of the requests in flight may be in a room."""
 _LEAST = 8
+"""How many may be in a room, however few requests may be in flight."""
 _THREADS: dict[Room, int] = {"vectors": 32, "writes": 256, "records": 32}
 """The most threads of a room. Writes wait in theirs to be committed together."""
 _SPARE = 16

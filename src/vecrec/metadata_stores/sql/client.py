@@ -236,11 +236,12 @@ class Database:
             ) from None
 
     def _lives(self, connection: Any) -> bool:
+        self._bound(connection)
         try:
-            self._bound(connection)
             return bool(self.engine.dialect.do_ping(connection.dbapi_connection))
         except self._driver_errors() as error:
             if self._fault(error) == "timeout":
+                connection.invalidate()
                 raise  # the database hangs, and would let a new connection wait as long
             return False
 
