@@ -53,5 +53,49 @@ def test_no_constraint_names_a_host_or_a_path() -> None:
         assert [row for row in rows if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+(; .+)?", row)] == []
 
 
+def locked() -> dict[str, tuple[str, list[str]]]:
+    """The version and the hashes of each package that the image installs."""
+    rows = (ROOT / "requirements-image.txt").read_text("utf-8").replace("\\\n", " ").splitlines()
+    found: dict[str, tuple[str, list[str]]] = {}
+    for row in rows:
+        if row and not row.startswith("#"):
+            name, _, rest = row.partition("==")
+            version, *hashes = rest.split()
+            found[canonicalize_name(name.partition("[")[0])] = version, hashes
+    return found
+
+
+def test_the_image_is_locked_by_hashes_and_has_the_development_versions() -> None:
+    """Each package has a hash, no address of an index is named, and what the project needs is among them."""
+    held, development = locked(), constraints("constraints-dev.txt")
+    assert len(held) > 40
+    assert {name: hashes for name, (_, hashes) in held.items() if not hashes} == {}
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for _, hashes in held.values() for each in hashes)
+    assert {name: version for name, (version, _) in held.items() if development.get(name, version) != version} == {}
+    extras = ("paddle", "milvus", "redis", "mysql", "serve")
+    wanted = [*PROJECT["dependencies"], *(text for extra in extras for text in PROJECT["optional-dependencies"][extra])]
+    names = {canonicalize_name(Requirement(text).name) for text in wanted} - {"vecrec-recommender"}
+    assert names <= held.keys()
+    assert "--require-hashes -r /src/requirements-image.txt" in (ROOT / "examples/quick_deploy/Dockerfile").read_text()
+
+
+INSIDES = {
+    "PyMySQL": ("vecrec/metadata_stores/sql/dialects.py", "_read_timeout"),
+    "milvus-lite": ("vecrec/vector_stores/milvus/lite.py", "server_manager_instance"),
+    "pymilvus": ("vecrec/vector_stores/milvus/client.py", "_on_rpc_error"),
+    "redis": ("vecrec/metadata_stores/redis/client.py", "send_packed_command"),
+    "uvicorn": ("vecrec/serving/run.py", "HttpToolsProtocol"),
+}
+"""Packages whose inside is used, with a name of it: another major version may change it without a word."""
+
+
+@pytest.mark.parametrize("package", INSIDES)
+def test_a_package_whose_inside_is_used_has_an_upper_bound(package: str) -> None:
+    path, name = INSIDES[package]
+    assert name in (ROOT / "src" / path).read_text("utf-8"), "it is not used any more: leave it out of the table"
+    bounds = [spec for each in allowed() if each.name == package for spec in each.specifier if spec.operator == "<"]
+    assert len(bounds) == 1
+
+
 def test_the_citation_has_the_version() -> None:
     assert f"version: {vecrec.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")

@@ -33,7 +33,7 @@ def _drawn() -> dict[str, tuple[str | None, str | None]]:
 
 def test_the_drawing_shows_every_error() -> None:
     """Nothing is missing from the docstring's tree, and nothing in it is made up."""
-    assert set(_drawn()) == set(_CLASSES) == set(errors.__all__)
+    assert set(_drawn()) == set(_CLASSES) == {*errors.__all__} - {"shown"}
     assert len(_CLASSES) > 10
 
 

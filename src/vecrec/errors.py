@@ -36,7 +36,10 @@ __all__ = [
     "StoreTimeoutError",
     "StoreUnavailableError",
     "VecrecError",
+    "shown",
 ]
+
+_LONGEST = 200
 
 
 class VecrecError(Exception):
@@ -65,6 +68,18 @@ class VecrecError(Exception):
 
     def __reduce__(self) -> tuple[type[VecrecError], tuple[str, str]]:
         return type(self), (self.problem, self.cure)
+
+
+def shown(value: object) -> str:
+    """A value of the caller's for a message: its ``repr``, cut at 200 characters.
+
+    A value without one, such as a list that is nested too deeply or an int of 5,000 digits, is named by its type.
+    """
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - whatever a value's repr raises, the message is about the value
+        return f"a value of type {type(value).__name__} that cannot be shown"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class InvalidDataError(VecrecError, ValueError):

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.validation import flag, number
-from vecrec.errors import InvalidDataError
-from vecrec.ids import Id
+from vecrec._internal.validation import flag, instance, number
+from vecrec.errors import InvalidDataError, shown
+from vecrec.ids import Id, check_ids
 from vecrec.types import Event, User, check_kind
 
 __all__ = ["FeedbackPolicy", "Taste", "seen_kinds"]
@@ -95,7 +95,7 @@ class FeedbackPolicy:
 
     def sign(self, event: Event) -> int:
         """Return 1 for a positive event, -1 for a negative one, 0 for a neutral one."""
-        return self._signs((event,))[0]
+        return self._signs((instance(event, "the event", Event),))[0]
 
     def _signs(self, events: Iterable[Event]) -> list[int]:
         low = -np.inf if self.negative_rating is None else self.negative_rating
@@ -149,8 +149,8 @@ class FeedbackPolicy:
             >>> FeedbackPolicy().taste(User(1, history=[Event(1, 7), Event(1, 8, kind="dislike")])).disliked
             (8,)
         """
-        said = dict.fromkeys(disliked)
-        signs = self._signs(user.history)
+        said = dict.fromkeys(check_ids(disliked, "item id"))
+        signs = self._signs(instance(user, "the user", User).history)
         seen = self._consumed(user.history, signs, consumed)
         if not said and all(sign > 0 for sign in signs):
             return Taste(user, (), seen)
@@ -273,7 +273,9 @@ class FeedbackPolicy:
         """
         known = {each.name for each in fields(cls)}
         if not isinstance(value, Mapping) or not {*value} <= known:
-            raise InvalidDataError(f"{value!r} is not a feedback policy", f"use {sorted(known)}, or upgrade vecrec")
+            raise InvalidDataError(
+                f"{shown(value)} is not a feedback policy", f"use {sorted(known)}, or upgrade vecrec"
+            )
         return cls(**value)
 
 
@@ -290,13 +292,15 @@ def seen_kinds(value: Any) -> bool | frozenset[str]:
 
 def _weights(values: Any) -> dict[str, float]:
     if not isinstance(values, Mapping):
-        raise InvalidDataError(f"weights is {values!r}", 'give a mapping of kinds to numbers, such as {"purchase": 5}')
+        raise InvalidDataError(
+            f"weights is {shown(values)}", 'give a mapping of kinds to numbers, such as {"purchase": 5}'
+        )
     return {check_kind(name): number(value, f"the weight of {name!r}", above=0) for name, value in values.items()}
 
 
 def _kinds(names: Any, what: str) -> frozenset[str]:
     if isinstance(names, (str, Mapping)) or not isinstance(names, Collection):
-        raise InvalidDataError(f"{what} is {names!r}", "give a set of kinds, such as {'dislike'}")
+        raise InvalidDataError(f"{what} is {shown(names)}", "give a set of kinds, such as {'dislike'}")
     return frozenset(check_kind(name) for name in names)
 
 
@@ -308,7 +312,7 @@ def _points(values: Any) -> tuple[tuple[float, float], ...]:
     except (TypeError, ValueError) as error:
         if isinstance(error, InvalidDataError):
             raise
-        raise InvalidDataError(f"rating_weights is {values!r}", "give pairs of rating and weight") from error
+        raise InvalidDataError(f"rating_weights is {shown(values)}", "give pairs of rating and weight") from error
     if any(left[0] >= right[0] for left, right in pairwise(points)):
         raise InvalidDataError(f"rating_weights is {values!r}", "give pairs whose ratings ascend")
     return points

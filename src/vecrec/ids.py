@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 __all__ = [
     "MAX_ID_BYTES",
@@ -54,7 +54,8 @@ def check_id(value: Any, what: str = "id") -> Id:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return _check_int(int(value), what)
     raise InvalidDataError(
-        f"{what} {value!r} is of type {type(value).__name__}; ids are int or str", "convert it to one of them first"
+        f"{what} {shown(value)} is of type {type(value).__name__}; ids are int or str",
+        "convert it to one of them first",
     )
 
 
@@ -69,7 +70,7 @@ def check_ids(values: Iterable[Any], what: str = "id") -> list[Id]:
         InvalidDataError: for an invalid id, or when ``values`` is one string instead of a sequence of ids.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"expected a sequence of {what}s, got {values!r}", "put it into a list")
+        raise InvalidDataError(f"expected a sequence of {what}s, got {shown(values)}", "put it into a list")
     return [check_id(value, what) for value in values]
 
 
@@ -133,7 +134,7 @@ def id_order(value: Id) -> tuple[bool, int, str]:
 
 def _check_int(value: int, what: str) -> int:
     if value not in _INT64:
-        raise InvalidDataError(f"{what} {value!r} does not fit into 64 bits", "use a str id instead")
+        raise InvalidDataError(f"{what} {shown(value)} does not fit into 64 bits", "use a str id instead")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, Union
 import numpy as np
 
 from vecrec._internal.validation import json_scalar
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import check_text
 
 __all__ = ["JSON", "Record", "check_record", "dump_record", "record_digest"]
@@ -44,7 +44,7 @@ def check_record(record: Any, what: str = "record", *, convert: bool = False) ->
         except ValueError:
             pass  # the slower code below converts it or raises the error
     if not isinstance(record, Mapping):
-        raise InvalidDataError(f"{what} must be a mapping of names to values, got {record!r}", "give a dict")
+        raise InvalidDataError(f"{what} must be a mapping of names to values, got {shown(record)}", "give a dict")
     return _plain_object(record, what, 0, convert)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from vecrec._internal.times import seconds
-from vecrec.errors import InvalidDataError
+from vecrec._internal.times import moment
+from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, check_id, check_text
 from vecrec.records import JSON, check_record
 
@@ -78,7 +78,7 @@ def check_kind(value: Any) -> str:
     """
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_KIND or not value.isprintable():
         raise InvalidDataError(
-            f"the kind of an event is {value!r}", f"give a text of 1 to {MAX_KIND} characters, or None"
+            f"the kind of an event is {shown(value)}", f"give a text of 1 to {MAX_KIND} characters, or None"
         )
     return check_text(value, "the kind of an event")
 
@@ -165,17 +165,13 @@ class Hit:
 def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
         raise InvalidDataError(
-            f"a user's history must be a sequence of events or item ids, got {history!r}", "put it into a list"
+            f"a user's history must be a sequence of events or item ids, got {shown(history)}", "put it into a list"
         )
     return tuple(entry if isinstance(entry, Event) else Event(user_id, entry) for entry in history)
 
 
 def _moment(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, list) or getattr(value, "ndim", None):
-        raise InvalidDataError(f"an event's time is {value!r}", "give one time, or None")
-    return float(seconds(value, "an event's time"))
+    return None if value is None else moment(value, "an event's time")
 
 
 def _finite(value: Any, what: str) -> float | None:
@@ -184,12 +180,12 @@ def _finite(value: Any, what: str) -> float | None:
     if type(value) is float and math.isfinite(value):  # the common case, before the slow look at abstract numbers
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InvalidDataError(f"{what} is {value!r} of type {type(value).__name__}", "give a number or None")
+        raise InvalidDataError(f"{what} is {shown(value)} of type {type(value).__name__}", "give a number or None")
     try:
         number = float(value)
     except OverflowError as error:
         raise InvalidDataError(
-            f"{what} is {value!r}, beyond what a float holds", "convert it to a smaller unit"
+            f"{what} is {shown(value)}, beyond what a float holds", "convert it to a smaller unit"
         ) from error
     if not math.isfinite(number):
         raise InvalidDataError(f"{what} is {value!r}", "leave it out or use None where it is unknown")

@@ -57,9 +57,9 @@ def test_p4_measures_new_users_on_the_same_targets_after_any_number_of_events() 
     assert [int(task.targets.n_events) for task in tasks] == [18 * 4] * 4
     figures = [evaluate(PopularityEncoder().fit(split.train), task, k=10)["ndcg@10"] for task in tasks]
     assert len(set(figures)) == 1
-    with pytest.raises(InvalidDataError, match="give 0 to 20"):
+    with pytest.raises(InvalidDataError, match="an int from 0 to 20"):
         cold_users(split, 21, first=20)
-    with pytest.raises(InvalidDataError, match="give 0 or more"):
+    with pytest.raises(InvalidDataError, match="of at least 0"):
         cold_users(split, -1)
 
 

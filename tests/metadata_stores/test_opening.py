@@ -61,15 +61,20 @@ def test_other_urls_are_refused_without_their_password(url: Any) -> None:
 
 def test_third_parties_register_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheme of another package is looked up in the group of entry points, in which our own are too."""
+    made: list[Any] = []
+
+    def opened(url: str, **options: Any) -> MemoryMetadataStore:
+        made.append((url, options))
+        return MemoryMetadataStore()
 
     class Entry:
         def load(self) -> Any:
-            return lambda url, **options: (url, options)
+            return opened
 
     assert {entry.name for entry in entry_points(group="vecrec.metadata_stores")} >= {"redis", "sql"}
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: [Entry()] if name == "mine" else [])
-    made: Any = from_url("mine+tls://host", x=1)
-    assert made == ("mine+tls://host", {"x": 1})
+    assert isinstance(from_url("mine+tls://host", x=1), MemoryMetadataStore)
+    assert made == [("mine+tls://host", {"x": 1})]
 
 
 @pytest.mark.parametrize(

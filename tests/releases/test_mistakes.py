@@ -15,6 +15,7 @@ import pytest
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Item, Recommender
 from vecrec.data import Categorical, Dataset, Schema, Text
+from vecrec.doctor import diagnose_system
 from vecrec.encoders import ContentEncoder
 from vecrec.errors import InvalidDataError, ReleaseError, StoreTimeoutError
 from vecrec.metadata_stores import MemoryMetadataStore
@@ -114,6 +115,36 @@ def test_builds_that_did_not_end_are_removed(rec: Recommender) -> None:
     (_folder(rec) / _ID / "encoder").mkdir(parents=True)
     rec.publish()
     assert not (_folder(rec) / _ID).exists()
+
+
+def test_a_build_that_did_not_end_is_named_until_the_next_one(rec: Recommender) -> None:
+    """By `verify`, whose verdict it does not change, and by the doctor; temporary files go with it."""
+    (_folder(rec) / _ID / "encoder").mkdir(parents=True)
+    temporary = _folder(rec).parent / f".live.json.{16 * 'a'}"
+    temporary.write_text("{")
+    report = rec.verify()
+    assert report
+    assert report.unfinished == (_ID,)
+    assert f"left by a build that did not end: {_ID}" in str(report)
+    assert [each.problem for each in diagnose_system(rec)] == [f"{_ID} was left by a build that did not end"]
+    with rec._archive.build_lock():  # it may be the one that is being built
+        assert rec.unfinished_builds() == []
+    rec.publish()
+    assert rec.verify().unfinished == ()
+    assert not temporary.exists()
+
+
+def test_a_release_is_durable_before_it_is_sealed(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its files is synced before the manifest is there, whatever wrote it."""
+    synced: list[str] = []
+
+    def note(path: Path) -> None:
+        assert not any(path.parent.glob("manifest.json"))
+        synced.append(path.name)
+
+    monkeypatch.setattr("vecrec.releases.archive.sync_file", note)
+    release = rec.publish()
+    assert sorted(synced) == sorted(Path(name).name for name in release.checksums)
 
 
 # -- the pointer and the manifests

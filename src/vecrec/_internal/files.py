@@ -1,13 +1,64 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files that are whole or not there, whatever happens while they are written, and the errors of those that are not."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["checksum", "read_json", "sync_directory", "write_json"]
+from vecrec.errors import InvalidDataError, VecrecError
+
+__all__ = [
+    "checksum", "read_json", "reading", "sweep_temporary", "sync_directory", "sync_file", "write_json", "writing"
+]  # fmt: skip
+
+_DAMAGE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, EOFError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged file may raise: JSON that is nested too deeply, an archive that is cut off, other types."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\Z")
+
+
+@contextlib.contextmanager
+def reading(what: str, cure: str, kind: type[VecrecError] = InvalidDataError) -> Iterator[None]:
+    """Turn the errors of a file that is missing or damaged into one of vecrec.
+
+    Args:
+        what: Begins the message, such as ``"/tmp/x is damaged"``.
+        cure: What to do next.
+        kind: The class of the error.
+    """
+    try:
+        yield
+    except VecrecError:
+        raise
+    except _DAMAGE as error:
+        raise kind(f"{what} ({_reason(error)})", cure) from error
+
+
+@contextlib.contextmanager
+def writing(path: Path, kind: type[VecrecError] = InvalidDataError) -> Iterator[None]:
+    """Turn the errors of a disk that is full, or of a place that is closed, into one of vecrec."""
+    try:
+        yield
+    except VecrecError:
+        raise
+    except (OSError, UnicodeEncodeError) as error:
+        raise kind(
+            f"{path} cannot be written to ({_reason(error)})", "make room on the disk, or check the rights"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error)[:300] or type(error).__name__
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -23,6 +74,13 @@ def write_json(path: Path, value: Any) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def sweep_temporary(directory: Path) -> None:
+    """Remove what a crash of `write_json` has left in a directory; the caller keeps others from writing there."""
+    for path in directory.glob(".*"):
+        if _TEMPORARY.match(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -46,8 +104,12 @@ def checksum(path: Path) -> str:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable, where the system can."""
-    if os.name != "posix":
-        return
+    if os.name == "posix":
+        sync_file(path)
+
+
+def sync_file(path: Path) -> None:
+    """Make what a file holds durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["check_not_future", "seconds", "written_seconds"]
+__all__ = ["check_not_future", "moment", "seconds", "written_seconds"]
 
 # Seconds of the year 5138. What is larger can only be a finer unit, or digits of a date.
 _FAR = 1e11
@@ -64,6 +64,17 @@ def seconds(value: Any, name: str = "time") -> Any:
     return _of_scalar(value, name)
 
 
+def moment(value: Any, name: str = "time") -> float:
+    """One time as seconds since 1970.
+
+    Raises:
+        InvalidDataError: as `seconds`, and for several times.
+    """
+    if isinstance(value, list) or getattr(value, "ndim", None):
+        raise InvalidDataError(f"{name} is {shown(value)}", "give one time")
+    return float(seconds(value, name))
+
+
 def written_seconds(text: str) -> float:
     """The seconds of a time that is written without a type, as in queries and on the command line: a number or ISO."""
     try:
@@ -103,17 +114,20 @@ def _of_scalar(value: Any, name: str) -> float:
     if hasattr(value, "start_time") and hasattr(value, "freq"):  # a Period of pandas
         return _of_scalar(value.start_time, name)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, Decimal)):
-        raise InvalidDataError(f"{name} is {value!r} of type {type(value).__name__}", _CURE)
+        raise InvalidDataError(f"{name} is {shown(value)} of type {type(value).__name__}", _CURE)
     if isinstance(value, numbers.Integral) and 0 < int(value) < 10**12 and _digits_of_date(str(value)) is not None:
         raise InvalidDataError(
             f"{name} is {value!r}, which may be a date or a number of {'milli' if int(value) > _FAR else ''}seconds",
             f"give the text {str(value)!r} for the date, or seconds since 1970 as a float for the number",
         )
+    return float(_of_numbers(np.array([_float(value)]), [name])[0])
+
+
+def _float(value: Any) -> float:
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:
-        number = math.inf
-    return float(_of_numbers(np.array([number]), [name])[0])
+        return math.inf
 
 
 def _of_text(text: str, name: str) -> float:
@@ -163,14 +177,20 @@ def _of_list(values: list[Any], name: str) -> NDArray[np.float64]:
         row = next(row for row, value in enumerate(values) if value is None)
         raise InvalidDataError(f"{name} is missing in row {row}", "give every row a time, or no column of times")
     if all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, (bool, np.bool_)) for value in values):
-        return _of_numbers(np.array([float(value) for value in values]), name)
+        return _of_numbers(np.array(list(map(_float, values))), name)
     if set(map(type, values)) == {str} and (plain := _numbers_of(values)) is not None:
         return _of_numbers(plain, name)
+    return np.array(_of_each(values, name), np.float64)
+
+
+def _of_each(values: list[Any], name: str) -> list[float]:
     known: dict[Any, float] = {}
     for row, value in enumerate(values):
-        if not _hashable(value) or value not in known:
-            known[value if _hashable(value) else row] = _of_scalar(value, f"{name} in row {row}")
-    return np.array([known[value] for value in values], np.float64)
+        if not _hashable(value):
+            _of_scalar(value, f"{name} in row {row}")  # no time is, so this says what it is
+        elif value not in known:
+            known[value] = _of_scalar(value, f"{name} in row {row}")
+    return [known[value] for value in values]
 
 
 def _numbers_of(texts: list[str]) -> NDArray[np.float64] | None:
@@ -180,7 +200,11 @@ def _numbers_of(texts: list[str]) -> NDArray[np.float64] | None:
 
 
 def _hashable(value: Any) -> bool:
-    return type(value).__hash__ is not None
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _of_numpy(values: NDArray[Any], name: str) -> NDArray[np.float64]:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
-__all__ = ["choice", "flag", "instance", "integer", "json_scalar", "number", "sequence_of"]
+__all__ = [
+    "boolean_mask", "choice", "dimension", "flag", "instance", "integer", "json_scalar", "listed", "mapping", "number",
+    "path_of", "sequence_of",
+]  # fmt: skip
 
 _T = TypeVar("_T")
+
+MAX_DIM = 32_768
+"""The longest vectors that the vector stores take."""
 
 
 def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
@@ -30,8 +39,17 @@ def integer(value: Any, name: str, *, low: int | None = None, high: int | None =
     except TypeError:
         plain = None
     if plain is None or (low is not None and plain < low) or (high is not None and plain > high):
-        raise InvalidDataError(f"{name} is {value!r}", f"give an int{_bounds(low, high)}")
+        raise InvalidDataError(f"{name} is {shown(value)}", f"give an int{_bounds(low, high)}")
     return plain
+
+
+def dimension(value: Any, name: str = "dim", *, low: int = 1) -> int:
+    """The length of vectors: an int from ``low`` to 32,768, the most that vector stores take.
+
+    Raises:
+        InvalidDataError: as `integer`.
+    """
+    return integer(value, name, low=low, high=MAX_DIM)
 
 
 def number(
@@ -58,7 +76,7 @@ def number(
     fits = math.isfinite(plain) and (low is None or plain >= low) and (high is None or plain <= high)
     if not fits or (above is not None and plain <= above):
         bounds = f" above {above:g}{'' if high is None else f', at most {high:g}'}" if above is not None else ""
-        raise InvalidDataError(f"{name} is {value!r}", f"give a finite number{bounds or _bounds(low, high)}")
+        raise InvalidDataError(f"{name} is {shown(value)}", f"give a finite number{bounds or _bounds(low, high)}")
     return plain
 
 
@@ -69,7 +87,7 @@ def flag(value: Any, name: str) -> bool:
         InvalidDataError: for anything else.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise InvalidDataError(f"{name} is {value!r}", "give True or False")
+        raise InvalidDataError(f"{name} is {shown(value)}", "give True or False")
     return bool(value)
 
 
@@ -80,7 +98,7 @@ def choice(value: Any, name: str, choices: Collection[str]) -> str:
         InvalidDataError: for anything else.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidDataError(f"{name} is {value!r}", f"give one of {', '.join(map(repr, choices))}")
+        raise InvalidDataError(f"{name} is {shown(value)}", f"give one of {', '.join(map(repr, choices))}")
     return value
 
 
@@ -91,8 +109,65 @@ def instance(value: Any, name: str, kind: type[_T], example: str = "") -> _T:
         InvalidDataError: for anything else, the class itself included.
     """
     if not isinstance(value, kind):
-        raise InvalidDataError(f"{name} is {value!r}", f"give a {kind.__name__}{example and f', such as {example}'}")
+        raise InvalidDataError(
+            f"{name} is {shown(value)}", f"give a {kind.__name__}{example and f', such as {example}'}"
+        )
     return value
+
+
+def path_of(value: Any, name: str) -> Path:
+    """The path of a file or directory.
+
+    Raises:
+        InvalidDataError: for anything but a text or a path, and for one that is empty or no text in UTF-8.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidDataError(f"{name} is {shown(value)}", "give a path")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDataError(f"{name} is {text!r}, which is not valid Unicode", "give a path") from error
+    return value if isinstance(value, Path) else Path(text)
+
+
+def mapping(value: Any, name: str) -> dict[Any, Any]:
+    """A mapping as a dict; empty for ``None``.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidDataError(f"{name} is {shown(value)}", "give a dict")
+    return dict(value or {})
+
+
+def boolean_mask(value: Any, name: str, length: int) -> NDArray[np.bool_]:
+    """An array of booleans, shape (length,).
+
+    Raises:
+        InvalidDataError: for another shape or type.
+    """
+    try:
+        mask = np.asarray(value)
+    except (TypeError, ValueError, RecursionError):
+        mask = np.empty(0)
+    if mask.dtype != np.bool_ or mask.shape != (length,):
+        raise InvalidDataError(
+            f"{name} has the type {mask.dtype} and the shape {mask.shape}", f"give booleans of shape {(length,)}"
+        )
+    return mask
+
+
+def listed(values: Any, name: str) -> list[Any]:
+    """The values of an iterable that is neither a text nor a mapping.
+
+    Raises:
+        InvalidDataError: for anything else.
+    """
+    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
+        raise InvalidDataError(f"expected {name}, got {shown(values)}", "put them into a list")
+    return list(values)
 
 
 def sequence_of(values: Any, kind: type[_T], *, one: bool = False) -> list[_T]:
@@ -111,13 +186,12 @@ def sequence_of(values: Any, kind: type[_T], *, one: bool = False) -> list[_T]:
         if one:
             return [values]
         raise InvalidDataError(f"expected {name}s, got {values!r}", "put it into a list")
-    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"expected {name}s, got {values!r}", "put them into a list")
-    checked = list(values)
+    checked = listed(values, f"{name}s")
     for value in checked:
         if not isinstance(value, kind):
             raise InvalidDataError(
-                f"expected {name}s, got {value!r} of type {type(value).__name__}", f"make a {name} of it, {name}(...)"
+                f"expected {name}s, got {shown(value)} of type {type(value).__name__}",
+                f"make a {name} of it, {name}(...)",
             )
     return checked
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vecrec._internal.files import reading
 from vecrec.cli.output import Output
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError
@@ -180,7 +181,5 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
 
 
 def _json(path: Path) -> Any:
-    try:
+    with reading(f"{path} cannot be read", "give a file of JSON"):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidDataError(f"{path} cannot be read: {error}", "give a file of JSON") from error

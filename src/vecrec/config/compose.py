@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vecrec._internal.files import writing
+from vecrec._internal.validation import instance
 from vecrec.config.settings import Settings
 from vecrec.errors import StoreUnavailableError
 from vecrec.metadata_stores import MetadataStore, from_url
@@ -28,8 +30,12 @@ def open_metadata_store(url: str, prefix: str = "") -> MetadataStore:
         url: As `vecrec.metadata_stores.from_url` takes it.
         prefix: What the names of its tables or keys begin with; the store's own default where it is empty.
     """
+    instance(url, "url", str)
     if url.startswith("sqlite:///") and not url.startswith("sqlite:///:memory:"):
-        Path(url.removeprefix("sqlite:///").partition("?")[0]).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(url.removeprefix("sqlite:///").partition("?")[0]).parent
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    instance(prefix, "prefix", str)
     return from_url(url) if not prefix or url.startswith("memory:") else from_url(url, prefix=prefix)
 
 

@@ -8,13 +8,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import tomllib
 from typing_extensions import Self
 
-from vecrec.errors import InvalidDataError
+from vecrec._internal import validation
+from vecrec.errors import InvalidDataError, shown
 from vecrec.feedback import FeedbackPolicy
 
 __all__ = ["PREFIX", "SCOPES", "Settings", "scope_of_key"]
@@ -124,7 +126,7 @@ class Settings:
     """What users' events mean: a table of the fields of `vecrec.FeedbackPolicy`, in the environment as JSON."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints()
         for each in fields(self):
             value = _checked(each, getattr(self, each.name), hints[each.name])
             object.__setattr__(self, each.name, value)
@@ -132,9 +134,9 @@ class Settings:
             scope_of_key(key)
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise InvalidDataError(f"{name} is {getattr(self, name)!r}", f"give at least {least}")
+                raise InvalidDataError(f"{name} is {shown(getattr(self, name))}", f"give at least {least}")
         if self.port > 65_535:
-            raise InvalidDataError(f"port is {self.port!r}", "give 0 to 65535")
+            raise InvalidDataError(f"port is {shown(self.port)}", "give 0 to 65535")
 
     @classmethod
     def load(cls, path: str | Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -149,14 +151,15 @@ class Settings:
             InvalidDataError: for a file that cannot be read, an unknown name in it, or a value that cannot be used. The
                 message shows no value of an address, a token or a key.
         """
-        env = os.environ if environ is None else environ
+        env = os.environ if environ is None else validation.mapping(environ, "environ")
         file = path if path is not None else env.get(f"{PREFIX}CONFIG") or None
-        values = {} if file is None else _read(Path(file))
-        hints = get_type_hints(cls)
+        values = {} if file is None else _read(validation.path_of(file, "path"))
+        hints = _hints()
         for each in fields(cls):
             text = env.get(f"{PREFIX}{each.name.upper()}")
             if text is not None:
                 values[each.name] = _parsed(each.name, text, hints[each.name])
+        _check_names(given, "the caller")
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)
 
@@ -178,6 +181,11 @@ _LEAST = {
 }  # fmt: skip
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Settings)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -188,11 +196,15 @@ def _read(path: Path) -> dict[str, Any]:
         place = re.search(r"\(at [^()]*\)\Z", str(error))
         where = f" {place[0]}" if place else ""
         raise InvalidDataError(f"the settings in {path} are not TOML in UTF-8{where}", "correct the file") from None
+    _check_names(values, str(path))
+    return values
+
+
+def _check_names(values: Mapping[str, Any], where: str) -> None:
     known = {each.name for each in fields(Settings)}
     for name in values:
         if name not in known:
-            raise InvalidDataError(f"{path} sets {name!r}, which is not a setting", f"there are {sorted(known)}")
-    return values
+            raise InvalidDataError(f"{where} sets {name!r}, which is not a setting", f"there are {sorted(known)}")
 
 
 def _checked(of: Field[Any], value: Any, kind: Any) -> Any:
@@ -204,7 +216,7 @@ def _checked(of: Field[Any], value: Any, kind: Any) -> Any:
     if FeedbackPolicy in kinds and isinstance(value, Mapping):
         return FeedbackPolicy.from_json(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
-        value = float(value)
+        value = validation.number(value, of.name)
     if type(value) not in kinds or (isinstance(value, float) and not math.isfinite(value)):
         names = " or ".join(each.__name__ for each in kinds if each is not type(None))
         raise InvalidDataError(f"{of.name} is {_shown(of, value)} of type {type(value).__name__}", f"give {names}")
@@ -217,7 +229,7 @@ def _is_text(value: Any) -> bool:
 
 def _shown(of: Field[Any], value: Any) -> str:
     """A value for a message; what ``repr`` does not show may be a secret, whatever its type."""
-    return repr(value) if of.repr else "a value that is not shown,"
+    return shown(value) if of.repr else "a value that is not shown,"
 
 
 def _parsed(name: str, text: str, kind: Any) -> Any:

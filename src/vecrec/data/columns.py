@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Kinds", "as_arrow", "read_ids", "read_kinds", "read_ratings", "read_records", "read_times", "sort_ids"]
 
+_CONTAINERS = (list, tuple, dict)
+_DEEPEST = 32
+
 Kinds: TypeAlias = tuple[NDArray[np.int16], tuple[str, ...]]
 """The place of each event's kind among the names, -1 where it has none, and the names, sorted."""
 
@@ -153,10 +156,23 @@ def as_arrow(column: Column, where: str) -> pa.Array:
 
     if not isinstance(column, list):
         return column
+    if _is_too_deep(column):  # Arrow would end the process
+        raise InvalidDataError(f"{where} holds values that are nested deeper than {_DEEPEST} levels", "flatten them")
     try:
         return plain_array(pa.array(column, from_pandas=True))
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise InvalidDataError(f"{where} cannot be read: {error}", "give it one type") from error
+
+
+def _is_too_deep(column: list[Any]) -> bool:
+    level = [value for value in column if isinstance(value, _CONTAINERS)]
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        inner = (each for value in level for each in (value.values() if isinstance(value, dict) else value))
+        # Each once, since one that holds itself twice would double at each level.
+        level = list({id(each): each for each in inner if isinstance(each, _CONTAINERS)}.values())
+    return True
 
 
 def _ids_of_list(column: list[Any], where: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:

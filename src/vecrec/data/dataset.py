@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.times import seconds
-from vecrec._internal.validation import choice, instance
+from vecrec._internal.times import moment
+from vecrec._internal.validation import boolean_mask, choice, flag, instance, integer
 from vecrec.data import notices, reading, summary
 from vecrec.data.events import EventLog, Order
 from vecrec.data.frames import FrameLike
@@ -21,9 +21,8 @@ from vecrec.data.naming import Columns
 from vecrec.data.notices import Notice
 from vecrec.data.reading import IdType, Side
 from vecrec.data.schema import Schema
-from vecrec.errors import InvalidDataError
 from vecrec.feedback import FeedbackPolicy
-from vecrec.ids import Id
+from vecrec.ids import Id, check_id
 from vecrec.records import JSON, Record
 from vecrec.types import Event, Item, User
 
@@ -117,12 +116,12 @@ class Dataset:
         name: str = "data",
         source: str = "",
     ) -> None:
-        self.name, self.source = name, source
+        self.name, self.source = instance(name, "name", str), instance(source, "source", str)
         if order is not None:
             choice(order, "order", ("rows",))
         choice(ids, "ids", ("auto", "text", "integer"))
         self.feedback = None if feedback is None else instance(feedback, "feedback", FeedbackPolicy)
-        self.as_of = time.time() if as_of is None else seconds(as_of, "as_of")
+        self.as_of = time.time() if as_of is None else moment(as_of, "as_of")
         log = reading.read_log(interactions, instance(columns, "columns", Columns, "Columns(item='sku')"))
         item_frame, of_items = reading.read_side_frame(items, Item, log.columns)
         user_frame, of_users = reading.read_side_frame(users, User, log.columns)
@@ -280,19 +279,22 @@ class Dataset:
 
     def item_code(self, item_id: Id) -> int | None:
         """The code of an item; ``None`` for an unknown id."""
-        return self._item_places.get(item_id)
+        return self._item_places.get(check_id(item_id, "item id"))
 
     def user_code(self, user_id: Id) -> int | None:
         """The code of a user; ``None`` for an unknown id."""
-        return self._user_places.get(user_id)
+        return self._user_places.get(check_id(user_id, "user id"))
 
     def item(self, code: int) -> Item:
         """The item of a code, with its record."""
+        code = integer(code, "code", low=0, high=self.n_items - 1)
         return Item(self.item_ids[code], self.item_records[code] or {})
 
     def user(self, code: int, history: bool = False) -> User:
         """The user of a code, with the profile and, if asked for, all the events, oldest first."""
-        events = self._events_between(int(self.user_offsets[code]), int(self.user_offsets[code + 1])) if history else ()
+        code = integer(code, "code", low=0, high=self.n_users - 1)
+        whole = flag(history, "history")
+        events = self._events_between(int(self.user_offsets[code]), int(self.user_offsets[code + 1])) if whole else ()
         return User(self.user_ids[code], self.user_records[code] or {}, events)
 
     def items(self) -> Iterator[Item]:
@@ -309,10 +311,12 @@ class Dataset:
 
     def item_features(self, name: str) -> list[JSON]:
         """The field ``name`` of every item, by code; ``None`` where it is missing. Do not change its values."""
+        instance(name, "name", str)
         return [record.get(name) if record else None for record in self.item_records]
 
     def user_features(self, name: str) -> list[JSON]:
         """The field ``name`` of every user, by code; ``None`` where it is missing. Do not change its values."""
+        instance(name, "name", str)
         return [record.get(name) if record else None for record in self.user_records]
 
     # -- parts of it
@@ -326,12 +330,7 @@ class Dataset:
         Raises:
             InvalidDataError: for a mask of another shape or type.
         """
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_ or mask.shape != (self.n_events,):
-            raise InvalidDataError(
-                f"the mask has the type {mask.dtype} and the shape {mask.shape}",
-                f"give booleans of shape {(self.n_events,)}",
-            )
+        mask = boolean_mask(mask, "the mask", self.n_events)
         return self._copy(_events=self._events.select(mask))
 
     def only_active(self) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from vecrec._internal.times import seconds
 from vecrec._internal.validation import flag, integer
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.filters import FieldType, FilterType, check_field_name
 from vecrec.records import JSON
 
@@ -228,14 +228,16 @@ def _is_number(value: Any) -> bool:
 
 def _check_name(name: Any, filterable: Any) -> None:
     if not isinstance(name, str) or not name:
-        raise InvalidDataError(f"a feature's name must be a str that is not empty, got {name!r}", "name its field")
+        raise InvalidDataError(f"a feature's name must be a str that is not empty, got {shown(name)}", "name its field")
     if flag(filterable, f"filterable of feature {name!r}") and check_field_name(name).startswith("_"):
         raise InvalidDataError(f"{name!r} cannot be filterable", "names that begin with an underscore are reserved")
 
 
 def _check_dtype(name: str, dtype: Any, allowed: tuple[str, ...]) -> None:
-    if dtype not in allowed:
-        raise InvalidDataError(f"dtype of feature {name!r} is {dtype!r}", f"use one of {', '.join(map(repr, allowed))}")
+    if not isinstance(dtype, str) or dtype not in allowed:
+        raise InvalidDataError(
+            f"dtype of feature {shown(name)} is {shown(dtype)}", f"use one of {', '.join(map(repr, allowed))}"
+        )
 
 
 def _settle_values(feature: Categorical | MultiCategorical, dtypes: tuple[DType, ...]) -> None:
@@ -256,7 +258,9 @@ def _settle_values(feature: Categorical | MultiCategorical, dtypes: tuple[DType,
 
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"values of feature {name!r} must be a list, got {values!r}", "put them into a list")
+        raise InvalidDataError(
+            f"values of feature {shown(name)} must be a list, got {shown(values)}", "put them into a list"
+        )
     listed = tuple(values)
     if not listed:
         raise InvalidDataError(f"values of feature {name!r} are empty", "name them, or leave them out for an open list")
@@ -271,7 +275,7 @@ def _common_dtype(name: str, values: tuple[Any, ...], dtypes: tuple[DType, ...])
                 raise InvalidDataError(problem, "name each once")
             return dtype
     raise InvalidDataError(
-        f"values of feature {name!r} are {values!r}",
+        f"values of feature {shown(name)} are {shown(values)}",
         f"they must all be of one type, {' or '.join(_TYPES[d].__name__ for d in dtypes)}",
     )
 

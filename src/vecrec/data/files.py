@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from vecrec.errors import InvalidDataError
 
@@ -28,6 +31,8 @@ _ZEROS = r"^[+-]?0[0-9]+$"
 _DIGITS = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 _BLOCK = 4 << 20
 """Bytes read at a time, and the longest row of a CSV file."""
+_DEEPEST = 1_000
+"""Levels of a row of JSON."""
 
 
 def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileTable:
@@ -209,6 +214,7 @@ def _open_json(path: Path, what: str) -> FileTable:
             raise _unreadable(path, what, error) from error
         return pa.concat_tables(tables)
 
+    _check_rows(path, what)
     try:
         whole = pa.schema([])
         for table in pieces(None):
@@ -254,6 +260,28 @@ def _with_encoded(table: pa.Table, names: Collection[str]) -> pa.Table:
         if _is_text(table.schema.field(name).type):
             table = table.set_column(table.schema.get_field_index(name), name, table[name].dictionary_encode())
     return table
+
+
+def _check_rows(path: Path, what: str) -> None:
+    """Refuse rows with which Arrow would end the process: what is not an object, or is nested too deeply."""
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(path), compression="detect") as file:
+            for number, line in enumerate(io.BufferedReader(file), 1):
+                if line.lstrip()[:1] not in (b"{", b""):
+                    raise InvalidDataError(f"row {number} of {path} ({what}) is not a JSON object", "correct the file")
+                if line.count(b"{") + line.count(b"[") > _DEEPEST and _depth(line) > _DEEPEST:
+                    raise InvalidDataError(f"row {number} of {path} ({what}) is nested too deeply", "flatten it")
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, what, error) from error
+
+
+def _depth(line: bytes) -> int:
+    # "{" and "[" differ by 32, as do their ends. Those within texts count too, and seldom are so many.
+    signs = np.frombuffer(line, np.uint8) & 0xDF
+    steps = (signs == ord("[")).astype(np.int32) - (signs == ord("]")).astype(np.int32)
+    return int(np.cumsum(steps, dtype=np.int32).max())
 
 
 def _refuse_bytes(table: pa.Table, path: Path, what: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from vecrec.data.files import open_file
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -278,7 +278,7 @@ def _plain_column(values: Any, name: str, what: str) -> Column:
     if hasattr(values, "__arrow_c_stream__"):
         return _stream_column(values, name, what)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Sequence, Iterable)):
-        raise InvalidDataError(f"column {name!r} of {what} is {_short(values)}", "give a list or an array of values")
+        raise InvalidDataError(f"column {name!r} of {what} is {shown(values)}", "give a list or an array of values")
     return list(values)
 
 
@@ -287,6 +287,8 @@ def _series(values: Any) -> Any:
         return values
     import pandas as pd
 
+    if isinstance(values, pd.DataFrame):
+        raise InvalidDataError("a column is a whole DataFrame", "give one of its columns")
     return pd.Series(values)  # an array of pandas' own, such as a SparseArray
 
 
@@ -355,8 +357,3 @@ def _check_names(names: Sequence[Any], what: str) -> None:
     repeated = sorted({repr(name) for name in names if names.count(name) > 1})
     if repeated:
         raise InvalidDataError(f"{what} have several columns named {', '.join(repeated)}", "rename them")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 
 from vecrec.data.notices import Notice
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 __all__ = ["Columns", "EventColumns", "KeyColumn"]
 
@@ -70,7 +70,7 @@ class Columns:
         for each in fields(self):
             name = getattr(self, each.name)
             if name is not None and (not isinstance(name, str) or not name):
-                raise InvalidDataError(f"the column of {each.name} is {name!r}", "give its name, or leave it out")
+                raise InvalidDataError(f"the column of {each.name} is {shown(name)}", "give its name, or leave it out")
         given = self.names()
         if len(set(given)) < len(given):
             raise InvalidDataError(f"{self!r} names one column for several meanings", "give different names")

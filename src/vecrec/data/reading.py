@@ -17,7 +17,7 @@ from vecrec.data.frames import Frame, as_rows, read_frame
 from vecrec.data.naming import DEFAULTS, Columns, EventColumns, KeyColumn
 from vecrec.data.notices import Notice
 from vecrec.data.schema import Schema
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, written_integer
 from vecrec.records import JSON, Record
 from vecrec.types import Event, Item, User
@@ -162,7 +162,7 @@ def settle_schema(
         named = {name for name in columns.names() if name != columns.kind}
         return Schema.infer(items and items[0], users and users[0], exclude=exclude | named)
     if not isinstance(schema, Schema):
-        problem = f"schema is {schema!r} of type {type(schema).__name__}"
+        problem = f"schema is {shown(schema)} of type {type(schema).__name__}"
         raise InvalidDataError(problem, "give a Schema, or leave it out")
     return schema
 

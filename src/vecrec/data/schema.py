@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from vecrec._internal.validation import instance, sequence_of
 from vecrec.data.features import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.frames import FrameLike, read_frame
 from vecrec.data.inference import infer_features
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.filters import FilterType
 from vecrec.records import JSON, Record
 from vecrec.types import Item, User
@@ -96,7 +97,7 @@ class Schema:
         Raises:
             InvalidDataError: for a frame that cannot be read, or a column of ``filter_only`` that it cannot filter by.
         """
-        skip = frozenset(exclude)
+        skip = frozenset(sequence_of(exclude, str))
         frames = [
             None if frame is None else read_frame(frame, what, as_written=True)
             for frame, what in ((items, "items"), (users, "users"))
@@ -128,10 +129,12 @@ class Schema:
 
     def check_item(self, item: Item) -> None:
         """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
+        instance(item, "the item", Item, "Item(7)")
         _check(self.item_fields, item.features, "item", item.id)
 
     def check_user(self, user: User) -> None:
         """Raise `InvalidDataError` if a feature does not fit the schema. A missing feature and ``None`` are valid."""
+        instance(user, "the user", User, "User(42)")
         _check(self.users, user.features, "user", user.id)
 
     def drop_invalid_features(self, owner: _Owner) -> _Owner:
@@ -170,7 +173,7 @@ class Schema:
         """
         if not isinstance(value, Mapping) or value.get("format") not in (_FORMAT, _WITH_FILTERS):
             raise InvalidDataError(
-                f"expected a schema of format {_FORMAT} or {_WITH_FILTERS}, got {str(value)[:200]}",
+                f"expected a schema of format {_FORMAT} or {_WITH_FILTERS}, got {shown(value)}",
                 "write it by Schema.to_json",
             )
         return cls(_from_json(value.get("items")), _from_json(value.get("users")), _from_json(value.get("filters", [])))
@@ -196,12 +199,16 @@ class Schema:
 
 def _features(values: object, side: str) -> tuple[Feature, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"the features of {side} must be a list of features, got {values!r}", "put them in one")
+        raise InvalidDataError(
+            f"the features of {side} must be a list of features, got {shown(values)}", "put them in one"
+        )
     features = tuple(values)
     seen: set[str] = set()
     for feature in features:
         if not isinstance(feature, (Categorical, MultiCategorical, Numeric, Date, Embedding, Text)):
-            raise InvalidDataError(f"the features of {side} contain {feature!r}", "use Categorical, Numeric, Text, ...")
+            raise InvalidDataError(
+                f"the features of {side} contain {shown(feature)}", "use Categorical, Numeric, Text, ..."
+            )
         if feature.name in seen:
             raise InvalidDataError(f"the features of {side} name {feature.name!r} twice", "name each once")
         seen.add(feature.name)

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.times import seconds
-from vecrec._internal.validation import integer, number
+from vecrec._internal.times import moment
+from vecrec._internal.validation import flag, instance, integer, number
 from vecrec.data.dataset import Dataset
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, encode_id
@@ -63,7 +63,7 @@ def leave_last_out(data: Dataset) -> Split:
     ones are at random, unless it was declared that the rows are in order. A user with a single event is
     in the test only, one with two in test and validation.
     """
-    validation, test = _last_two(data)
+    validation, test = _last_two(_checked(data))
     return _split(data, ~(validation | test), validation, test, "leave last out")
 
 
@@ -92,19 +92,20 @@ def temporal(
     Raises:
         InvalidDataError: for data without times, fractions out of range, or a moment before or after all events.
     """
-    if data.times is None:
+    times = _checked(data).times
+    if times is None:
         raise InvalidDataError(
             "a temporal split needs times, and the data set has none", "use leave_last_out or random"
         )
-    ordered = np.sort(data.times)
-    begin = None if at is None else _check_moment(float(seconds(at, "at")), ordered)
+    ordered = np.sort(times)
+    begin = None if at is None else _check_moment(moment(at, "at"), ordered)
     if begin is not None:
         fraction = float(np.searchsorted(ordered, begin)) / len(ordered)
     _check_fractions(fraction, validation)
-    test = data.times >= (_moment(ordered, fraction) if begin is None else begin)
-    valid = (data.times >= _moment(ordered, fraction - validation)) & ~test if validation else np.zeros_like(test)
+    test = times >= (_moment(ordered, fraction) if begin is None else begin)
+    valid = (times >= _moment(ordered, fraction - validation)) & ~test if validation else np.zeros_like(test)
     train = ~(test | valid)
-    warm = _warm(data, train) if drop_cold else np.ones_like(test)
+    warm = _warm(data, train) if flag(drop_cold, "drop_cold") else np.ones_like(test)
     when = f"{fraction:g} of the events before the test" if begin is None else f"the test from {_date(begin)} on"
     rule = f"temporal, {when}" + (", cold ones dropped" if drop_cold else "")
     return _split(data, train, valid & warm, test & warm, rule)
@@ -124,7 +125,7 @@ def random(data: Dataset, fraction: float = 0.8, *, validation: float = 0.0, see
     """
     _check_fractions(fraction, validation)
     # The raw bits: NumPy promises that they stay, and does not promise it of permutation().
-    draws = np.random.PCG64(_check_seed(seed)).random_raw(data.n_events)
+    draws = np.random.PCG64(_check_seed(seed)).random_raw(_checked(data).n_events)
     order = np.argsort(draws, kind="stable")
     start, cut = int(data.n_events * (fraction - validation)), int(data.n_events * fraction)
     parts = (_mask(data, order[:start]), _mask(data, order[start:cut]), _mask(data, order[cut:]))
@@ -145,7 +146,7 @@ def cold_items(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
     Raises:
         InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
-    held_out = _draw(data.item_ids, fraction, seed)
+    held_out = _draw(_checked(data).item_ids, fraction, seed)
     cold = np.isin(data.item_codes, held_out)
     validation, test = _last_two(data)
     rule = f"leave last out, {fraction:g} of the items held out, seed {seed}"
@@ -163,11 +164,15 @@ def cold_users(data: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Split:
     Raises:
         InvalidDataError: for a fraction out of range or a seed that is not an integer from 0.
     """
-    held_out = _draw(data.user_ids, fraction, seed)
+    held_out = _draw(_checked(data).user_ids, fraction, seed)
     test = np.isin(data.user_codes, held_out)
     return _split(
         data, ~test, np.zeros_like(test), test, f"{fraction:g} of the users held out, seed {seed}", held_out=held_out
     )
+
+
+def _checked(data: object) -> Dataset:
+    return instance(data, "data", Dataset)
 
 
 def _split(

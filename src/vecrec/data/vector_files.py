@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal import validation
+from vecrec._internal.files import reading, writing
+from vecrec._internal.storage import load_arrays
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, decode_id, encode_id, written_integer
 
@@ -59,15 +62,16 @@ def write_vectors(path: str | Path, batches: Iterable[Batch]) -> int:
     Raises:
         InvalidDataError: for another suffix, or an id that the format cannot hold.
     """
-    file = Path(path)
+    file = validation.path_of(path, "path")
     write = _format(file)[1]
-    file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f".{file.name}.unfinished")
-    try:
-        count = write(unfinished, batches)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            count = write(unfinished, batches)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return count
 
 
@@ -122,14 +126,10 @@ def _write_parquet(path: Path, batches: Iterable[Batch]) -> int:
 
 
 def _read_npz(path: Path) -> Iterator[Batch]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            ids, matrix = arrays["ids"].tolist(), np.asarray(arrays["vectors"], np.float32)
-            tagged = "tagged" in arrays.files
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidDataError(
-            f"{path} cannot be read ({error})", "write an npz file of the arrays ids and vectors"
-        ) from error
+    with reading(f"{path} cannot be read", "write an npz file of the arrays ids and vectors"):
+        arrays = load_arrays(path)
+        ids, matrix = arrays["ids"].tolist(), np.asarray(arrays["vectors"], np.float32)
+        tagged = "tagged" in arrays
     if matrix.ndim != 2 or len(ids) != len(matrix):
         raise InvalidDataError(f"{path} has {len(ids)} ids and vectors of shape {matrix.shape}", "give as many of each")
     for start in range(0, len(ids), _AT_A_TIME):
@@ -181,7 +181,7 @@ def _line(line: str, where: str) -> tuple[Id, list[float]]:
         row = json.loads(f"[{values}")
         if not colon or not all(type(value) in (int, float) and math.isfinite(value) for value in row):
             raise ValueError("not a list of finite numbers")
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidDataError(f"{where} is {line[:60]!r}", f"write it like 42:[0.1, 0.2] ({error})") from error
     number = written_integer(key)
     return check_id(key if number is None else number, where), row

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal import validation
+from vecrec._internal.files import reading, writing
 from vecrec.data.features import Value
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.records import Record
 
 __all__ = ["Vocabulary"]
@@ -124,7 +126,7 @@ class Vocabulary:
         values = value.get("values") if isinstance(value, Mapping) and value.get("format") == _FORMAT else None
         if not isinstance(values, list):
             raise InvalidDataError(
-                f"expected a vocabulary of format {_FORMAT}, got {str(value)[:200]}", "write it by Vocabulary.save"
+                f"expected a vocabulary of format {_FORMAT}, got {shown(value)}", "write it by Vocabulary.save"
             )
         made = cls(values)
         # Anything else was edited or damaged, and would number values otherwise than the model that came with it.
@@ -134,7 +136,9 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write the vocabulary into a JSON file."""
-        Path(path).write_text(json.dumps(self.to_json(), separators=(",", ":")), "utf-8")
+        where = validation.path_of(path, "path")
+        with writing(where):
+            where.write_text(json.dumps(self.to_json(), separators=(",", ":")), "utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -143,10 +147,9 @@ class Vocabulary:
         Raises:
             InvalidDataError: when the file is missing or is not a vocabulary.
         """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text("utf-8")))
-        except (OSError, ValueError) as error:
-            raise InvalidDataError(f"{path} is not a readable vocabulary: {error}", "write it by save") from error
+        where = validation.path_of(path, "path")
+        with reading(f"{where} is not a readable vocabulary", "write it by save"):
+            return cls.from_json(json.loads(where.read_text("utf-8")))
 
 
 def _by_type(values: Iterable[Any]) -> tuple[set[bool], set[int], set[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.validation import instance
 from vecrec.data import Categorical, Dataset, Feature, MultiCategorical, Numeric
 from vecrec.data.notices import id_notices, time_notices, unrated_notices
 from vecrec.doctor.findings import Finding
@@ -25,6 +26,7 @@ def diagnose_data(data: Dataset) -> list[Finding]:
     checks: Iterable[Callable[[Dataset], Iterable[Finding]]] = (
         _assumptions, _duplicates, _leakage, _times, _sparse_features, _useless_features, _cold, _ratings,
     )  # fmt: skip
+    instance(data, "data", Dataset)
     found = [finding for check in checks for finding in check(data)]
     order = {"error": 0, "warning": 1, "hint": 2}
     return sorted(found, key=lambda finding: order[finding.severity])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
+from vecrec._internal.validation import flag, instance
 from vecrec.doctor.findings import Finding
 from vecrec.doctor.stores import disagreement, drift, risks, unreachable
 from vecrec.errors import InvalidDataError, VecrecError
-
-if TYPE_CHECKING:
-    from vecrec.recommender import Recommender
+from vecrec.recommender import Recommender, ReleaseChecks
 
 __all__ = ["diagnose_system", "installed"]
 
@@ -32,18 +30,35 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
         recommender: Open on its stores; it need not have a release.
         full: Compare the whole catalogue of both stores, instead of their counts.
     """
+    instance(recommender, "recommender", Recommender)
+    flag(full, "full")
     down = [*unreachable(recommender)]
     if down:
         return down
     found = [*risks(recommender)]
     try:
         found += [*_release(recommender), *drift(recommender), *disagreement(recommender, full=full)]
+        found += [*_recall(recommender)] if full else []
     except VecrecError as error:
         found.append(_unpublished(error, recommender.name))
     return found
 
 
+def _recall(recommender: Recommender) -> Iterator[Finding]:
+    found = recommender.measure_recall()
+    target = ReleaseChecks().index_recall
+    if found.interval[1] < target:
+        yield Finding(
+            "warning", "vector store", f"{found}, less than {target}",
+            "raise the index's search effort, or take an exact one (Flat)",
+        )  # fmt: skip
+
+
 def _release(recommender: Recommender) -> Iterator[Finding]:
+    for release_id in recommender.unfinished_builds():
+        yield Finding(
+            "warning", "release", f"{release_id} was left by a build that did not end", "vecrec publish removes it"
+        )
     with recommender.live() as live:
         release = live.release
     now = installed()

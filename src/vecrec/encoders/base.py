@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from vecrec._internal.files import reading, writing
 from vecrec._internal.validation import sequence_of
 from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
@@ -116,7 +117,8 @@ class Encoder(FittedPart):
         """Write what was learnt, and the sketch of what it was learnt from; see `FittedPart.save`."""
         super().save(directory)
         if self.learnt_from is not None:
-            np.save(Path(directory) / _SKETCH, self.learnt_from.to_bytes(), allow_pickle=False)
+            with writing(Path(directory)):
+                np.save(Path(directory) / _SKETCH, self.learnt_from.to_bytes(), allow_pickle=False)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -124,7 +126,10 @@ class Encoder(FittedPart):
         loaded = super().load(directory)
         path = Path(directory) / _SKETCH
         if path.exists():
-            loaded.learnt_from = PairSketch.from_bytes(_read_sketch(path))
+            with reading(f"{path} is damaged", "save the encoder again"):
+                # Mapped, since a header may ask for any amount of memory.
+                held = np.load(path, mmap_mode="r", allow_pickle=False)
+                loaded.learnt_from = PairSketch.from_bytes(np.array(held, np.uint8))
         return loaded
 
     def _learnable(self, data: Dataset) -> Dataset:
@@ -216,10 +221,3 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
-
-
-def _read_sketch(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), np.uint8)
-    except (OSError, ValueError) as error:
-        raise InvalidDataError(f"{path} is damaged ({error})", "save the encoder again") from error

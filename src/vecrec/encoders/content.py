@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import dimension, integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
@@ -58,7 +58,7 @@ class ContentEncoder(Encoder):
     name: ClassVar[str] = "content"
 
     def __init__(self, dim: int = 256, seed: int = 0) -> None:
-        self._dim = dim = integer(dim, "dim", low=1)
+        self._dim = dim = dimension(dim)
         self.seed = integer(seed, "seed", low=0)
         """Where the directions come from."""
         self._learnt: Schema | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.validation import boolean_mask, choice, instance, integer, mapping
 from vecrec.data import Dataset, Split
 from vecrec.errors import InvalidDataError
 from vecrec.feedback import FeedbackPolicy
@@ -92,9 +93,8 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
         InvalidDataError: for another part, or a split that holds items or users out, which `cold_items` and
             `cold_users` are for.
     """
-    if part not in ("test", "validation"):
-        raise InvalidDataError(f"part is {part!r}", "use 'test' or 'validation'")
-    if split.held_out is not None:
+    choice(part, "part", ("test", "validation"))
+    if instance(split, "split", Split).held_out is not None:
         raise InvalidDataError(f"this split ({split.rule}) holds items or users out", "use cold_items or cold_users")
     test = part == "test"
     history = split.before_test if test else split.train
@@ -103,7 +103,7 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
         train=split.train,
         history=history,
         targets=split.test if test else split.validation,
-        candidates=_met(split) if candidates is None else np.asarray(candidates, np.bool_),
+        candidates=_met(split) if candidates is None else boolean_mask(candidates, "candidates", split.train.n_items),
         findable=split.train.popularity() > 0,
         seen=history,
     )
@@ -118,7 +118,8 @@ def cold_items(split: Split) -> Task:
     Raises:
         InvalidDataError: for a split that holds no items out.
     """
-    mask = _held_out(split, split.test.n_items, split.test.item_codes, "items")
+    test = instance(split, "split", Split).test
+    mask = _held_out(split, test.n_items, test.item_codes, "items")
     return Task(f"new items: {split.rule}", split.train, split.before_test, split.test, mask, mask, split.before_test)
 
 
@@ -137,10 +138,9 @@ def cold_users(split: Split, n_events: int, *, first: int | None = None) -> Task
     Raises:
         InvalidDataError: for a split that holds no users out, or more events than ``first``.
     """
-    test = split.test
+    test = instance(split, "split", Split).test
+    integer(n_events, "n_events", low=0, high=None if first is None else integer(first, "first", low=0))
     _held_out(split, test.n_users, test.user_codes, "users")
-    if n_events < 0 or (first is not None and n_events > first):
-        raise InvalidDataError(f"n_events is {n_events!r}", f"give 0 {'or more' if first is None else f'to {first}'}")
     places = np.arange(test.n_events) - test.user_offsets[test.user_codes]
     met = split.train.popularity() > 0
     which = "the next" if first is None else f"all after {first}"
@@ -168,6 +168,7 @@ def sampled_negatives(split: Split, negatives: Mapping[Id, Sequence[Id]]) -> Tas
     Raises:
         InvalidDataError: when a measured user has no negatives, or an id is unknown.
     """
+    negatives = mapping(negatives, "negatives")
     task = from_split(split)
     targets = task.targets
     if np.diff(targets.user_offsets).max() > 1:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import integer, listed
 from vecrec.data import Categorical, Dataset, MultiCategorical, Split
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.evaluation import metrics
 from vecrec.evaluation.protocols import Task, from_split, pairs_of
 from vecrec.evaluation.ranking import Ranking, rank
@@ -86,7 +86,8 @@ def evaluate(
         raise InvalidDataError(f"nothing is held out in {task.name!r}", "split the data otherwise")
     with showing(progress) as show:
         others = tuple(
-            _measure(_fitted(each, task.train), task, depths=depths, top=top, progress=show) for each in baselines
+            _measure(_fitted(each, task.train), task, depths=depths, top=top, progress=show)
+            for each in listed(baselines, "baselines")
         )
         own = _measure(encoder, task, depths=depths, top=top, progress=show, successors=successors)
         return replace(own, model=name or encoder.name, baselines=others)
@@ -207,7 +208,9 @@ def _tokens(data: Dataset) -> NDArray[np.float32]:
 def _fitted(baseline: Encoder | str, train: Dataset) -> Encoder:
     made = find_part("vecrec.encoders", baseline)() if isinstance(baseline, str) else baseline
     if not callable(getattr(made, "encode_users", None)):
-        raise InvalidDataError(f"the baseline {baseline!r} is not an encoder", "give an Encoder, or a registered name")
+        raise InvalidDataError(
+            f"the baseline {shown(baseline)} is not an encoder", "give an Encoder, or a registered name"
+        )
     encoder: Encoder = made
     return encoder if encoder.is_fitted else encoder.fit(train)
 

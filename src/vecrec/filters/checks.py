@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vecrec._internal.times import seconds
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.filters.tree import And, Comparison, Contains, ContainsAny, Filter, IsIn, Leaf, Not, Or, nodes
 from vecrec.filters.values import COMPARABLE, FilterType, Scalar, value_type
 
@@ -34,7 +34,7 @@ def check_filter(where: Any, fields: Mapping[str, FilterType]) -> Filter | None:
     if where is None:
         return None
     if not isinstance(where, Filter):
-        raise InvalidDataError(f"{where!r} is not a filter", 'build it from fields, such as field("year") >= 1990')
+        raise InvalidDataError(f"{shown(where)} is not a filter", 'build it from fields, such as field("year") >= 1990')
     for count, _ in enumerate(nodes(where), 1):
         if count > _MAX_NODES:
             raise InvalidDataError(

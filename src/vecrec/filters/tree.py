@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import override
 
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.filters.operators import COMPARISONS
 from vecrec.filters.values import Scalar, are_comparable, check_field_name, plain_scalar, plain_scalars
 
@@ -251,5 +251,5 @@ def _member(value: Scalar, name: str) -> int | str:
 
 def _filter(value: Any) -> Filter:
     if not isinstance(value, Filter):
-        raise InvalidDataError(f"only conditions combine, got {value!r}", PARENTHESES)
+        raise InvalidDataError(f"only conditions combine, got {shown(value)}", PARENTHESES)
     return value

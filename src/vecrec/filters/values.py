@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from vecrec._internal.validation import json_scalar
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import check_text
 
 __all__ = [
@@ -47,7 +47,8 @@ def check_field_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidDataError(
-            f"{name!r} is not a valid name of a filterable field", "use up to 64 ASCII letters, digits and underscores"
+            f"{shown(name)} is not a valid name of a filterable field",
+            "use up to 64 ASCII letters, digits and underscores",
         )
     return name
 
@@ -79,7 +80,7 @@ def plain_scalars(values: Any, name: str) -> tuple[Scalar, ...]:
         InvalidDataError: for a value that is not a list, or an element that is not a scalar.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidDataError(f"{name} takes a list of values, got {values!r}", "put it into a list")
+        raise InvalidDataError(f"{name} takes a list of values, got {shown(values)}", "put it into a list")
     return tuple(map(plain_scalar, values))
 
 
@@ -100,9 +101,12 @@ def plain_scalar(value: Any) -> Scalar:
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     if isinstance(value, (int, float)):
-        raise InvalidDataError(f"a filter cannot compare with {value!r}", "give a finite number of at most 64 bits")
+        raise InvalidDataError(
+            f"a filter cannot compare with {shown(value)}", "give a finite number of at most 64 bits"
+        )
     raise InvalidDataError(
-        f"a filter cannot compare with {value!r} of type {type(value).__name__}", "give a bool, int, float, str or date"
+        f"a filter cannot compare with {shown(value)} of type {type(value).__name__}",
+        "give a bool, int, float, str or date",
     )
 
 

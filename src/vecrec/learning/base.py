@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
-from vecrec.errors import InvalidDataError, NotFittedError, VecrecError
+from vecrec._internal.files import reading, writing
+from vecrec._internal.validation import path_of
+from vecrec.errors import NotFittedError
 from vecrec.learning.settings import Configurable
 
 __all__ = ["FittedPart"]
@@ -47,11 +49,13 @@ class FittedPart(Configurable, ABC):
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
+            InvalidDataError: when the directory cannot be written to.
         """
         self._check_fitted()
-        path = Path(directory)
-        path.mkdir(parents=True, exist_ok=True)
-        self._save(path)
+        where = path_of(directory, "directory")
+        with writing(where):
+            where.mkdir(parents=True, exist_ok=True)
+            self._save(where)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -66,15 +70,9 @@ class FittedPart(Configurable, ABC):
         Raises:
             InvalidDataError: when the directory holds no such part, or its files are damaged or of a newer version.
         """
-        path = Path(directory)
-        try:
-            return cls._load(path)
-        except VecrecError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidDataError(
-                f"{path} holds no readable {cls.__name__} ({error})", "name the directory that save() wrote"
-            ) from error
+        where = path_of(directory, "directory")
+        with reading(f"{where} holds no readable {cls.__name__}", "name the directory that save() wrote"):
+            return cls._load(where)
 
     # -- what a part implements
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from typing_extensions import Self
 
-from vecrec.errors import InvalidDataError
+from vecrec._internal.validation import flag
+from vecrec.errors import InvalidDataError, shown
 
 __all__ = ["Configurable", "Settings"]
 
@@ -37,7 +38,7 @@ class Settings:
         if isinstance(value, Mapping):
             return cls.from_json(value)
         if not isinstance(value, cls):
-            raise InvalidDataError(f"settings is {value!r}", f"give {cls.__name__}(...) or a dictionary")
+            raise InvalidDataError(f"settings is {shown(value)}", f"give {cls.__name__}(...) or a dictionary")
         return value
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +81,7 @@ class Configurable:
         Returns:
             Values by name; the constructor takes those of ``deep=False``.
         """
+        deep = flag(deep, "deep")
         params = {name: getattr(self, self._attribute(name)) for name in _arguments(type(self))}
         if deep:
             for name, value in list(params.items()):

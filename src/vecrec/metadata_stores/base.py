@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from vecrec._internal.connection import Connection
 from vecrec._internal.validation import integer, number
-from vecrec.errors import InvalidDataError, StoreError
+from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.records import Record, check_record
 from vecrec.types import Event, check_kind
@@ -48,7 +48,7 @@ class EventFilter:
             return None
         items = None if item_ids is None else frozenset(check_ids(item_ids, "item id"))
         if isinstance(kinds, str) or not (kinds is None or isinstance(kinds, Iterable)):
-            raise InvalidDataError(f"expected a sequence of kinds, got {kinds!r}", "put it into a list")
+            raise InvalidDataError(f"expected a sequence of kinds, got {shown(kinds)}", "put it into a list")
         checked = None if kinds is None else frozenset(None if kind is None else check_kind(kind) for kind in kinds)
         return cls(items, checked, None if time is None else number(time, "time") + 0.0)
 
@@ -452,7 +452,7 @@ def _record(kind: str, key: Id, text: str) -> Record | None:
 def _check_kind(kind: Any) -> None:
     if not isinstance(kind, str) or not _KIND.match(kind):
         raise InvalidDataError(
-            f"{kind!r} is not a valid kind of record",
+            f"{shown(kind)} is not a valid kind of record",
             "use a lower-case letter, then up to 31 lower-case letters, digits, underscores",
         )
 
@@ -466,7 +466,8 @@ def _check_sequence(values: Any, what: str) -> Sequence[Any]:
 def _check_event(event: Any) -> Event:
     if not isinstance(event, Event):
         raise InvalidDataError(
-            f"expected an Event, got {event!r} of type {type(event).__name__}", "give Event(user_id, item_id, time)"
+            f"expected an Event, got {shown(event)} of type {type(event).__name__}",
+            "give Event(user_id, item_id, time)",
         )
     if event.user_id is None or event.time is None:
         raise InvalidDataError(

@@ -10,7 +10,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.metadata_stores.memory import MemoryMetadataStore
 from vecrec.metadata_stores.redis import RedisMetadataStore
 from vecrec.metadata_stores.sql import SQLMetadataStore
-from vecrec.registry import registered
+from vecrec.registry import open_registered, registered
 
 __all__ = ["from_url"]
 
@@ -32,10 +32,11 @@ def from_url(url: str, **options: Any) -> MetadataStore:
         options: Passed to the store's constructor.
 
     Raises:
-        InvalidDataError: for a URL of an unknown scheme.
+        InvalidDataError: for a URL of an unknown scheme, or options that the store does not take.
         MissingDependencyError: if the store's package is not installed.
     """
-    scheme = str(url).partition("://")[0] if "://" in str(url) else ""
+    given: Any = url  # whatever the types say
+    scheme = given.partition("://")[0] if isinstance(given, str) and "://" in given else ""
     name = scheme.partition("+")[0]
     store: Callable[..., MetadataStore] | None = _OWN.get(name) or registered("vecrec.metadata_stores", name)
     if store is None:
@@ -44,4 +45,4 @@ def from_url(url: str, **options: Any) -> MetadataStore:
             f"no metadata store is known for URLs that begin with {scheme!r}",
             "use memory://, sqlite:///file.db, redis://, mysql+pymysql://, mariadb+pymysql:// or postgresql+psycopg://",
         )
-    return store(url, **options)
+    return open_registered(MetadataStore, name, store, url, options)

@@ -10,12 +10,14 @@ it.
 from vecrec.recommender.candidate import Candidate
 from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
+from vecrec.recommender.recall import Recall
 from vecrec.recommender.recommender import Recommender
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
 __all__ = [
-    "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Receipt", "RecommendOptions", "Recommender",
+    "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt", "RecommendOptions",
+    "Recommender",
     "ReleaseChecks", "Report", "ScorePart",
 ]  # fmt: skip

@@ -290,6 +290,7 @@ class Builder:
         """Remove the releases that are no longer kept, and what unfinished builds have left."""
         self._archive.set_building(None)
         self._catalogue.unmark(self._catalogue.marked(JOURNAL), JOURNAL)
+        self._archive.sweep_files()
         for release_id in self._archive.strays():
             self._vectors.drop(self._archive.collection(release_id))
             self._archive.remove(release_id)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
+from vecrec._internal.files import reading
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.successors import Successors
 from vecrec.errors import (
@@ -228,7 +228,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
     directory = archive.directory(release_id)
     encoder_class = class_of("vecrec.encoders", release.encoder, given.encoder)
     reranker_class = class_of("vecrec.rerankers", release.reranker, given.reranker) if release.reranker else None
-    try:
+    with reading(f"the release {release_id!r} is damaged", "roll back or fit again", ReleaseError):
         encoder = encoder_class.load(directory / "encoder")
         Golden.load(directory).check(encoder)
         popularity = Popularity.load(directory / "popularity.json")
@@ -236,8 +236,6 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         successors = Successors.load(directory)
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
         feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
-    except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
-        raise ReleaseError(f"the release {release_id!r} is damaged ({error})", "roll back or fit again") from error
     if reranker is not None and reranker.fingerprint != release.reranker_fingerprint:
         raise ReleaseError(
             f"the reranker of the release {release_id!r} has another fingerprint than when it was made",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,9 +18,9 @@ from typing_extensions import Self, Unpack
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
 from vecrec._internal.times import seconds
-from vecrec._internal.validation import flag, instance, integer, number, sequence_of
+from vecrec._internal.validation import choice, flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids, written_integer
@@ -35,6 +37,7 @@ from vecrec.recommender.loading import read_dataset
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.popularity import StoredPopularity
 from vecrec.recommender.publish import Lifecycle
+from vecrec.recommender.recall import Recall, measure
 from vecrec.recommender.release_checks import ReleaseChecks
 from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions, Request, check_timeout
@@ -373,7 +376,7 @@ class Recommender:
             InvalidDataError: also for a feature value that the schema does not allow.
         """
         if not isinstance(user, User):
-            raise InvalidDataError(f"recommend_for takes a User, got {user!r}", "recommend takes an id")
+            raise InvalidDataError(f"recommend_for takes a User, got {shown(user)}", "recommend takes an id")
         return self._pipeline.recommend_for(user, Request.of(k, options))
 
     def similar_items(
@@ -605,7 +608,9 @@ class Recommender:
             user: As `get_users` returns them or as posted, with the whole history.
             disliked: More items that they dislike, whatever the events say.
         """
-        return as_encoded(self._live.get(), user, check_ids(disliked, "item id"))
+        return as_encoded(
+            self._live.get(), instance(user, "the user", User, "User(42)"), check_ids(disliked, "item id")
+        )
 
     def written_id(self, text: str, side: Literal["items", "users"]) -> Id:
         """The id that a text without a type stands for, as in a path, a CSV file or on the command line.
@@ -620,6 +625,8 @@ class Recommender:
         Raises:
             InvalidDataError: for a text that is not a valid id.
         """
+        instance(text, "text", str)
+        choice(side, "side", ("items", "users"))
         try:
             texts = self._live.get().release.text_ids
         except NotFittedError:
@@ -652,8 +659,10 @@ class Recommender:
             InvalidDataError: for an invalid k or filter, or a test without events.
             NotFittedError: when there is no live release.
         """
+        from vecrec.data import Dataset
         from vecrec.evaluation.live import LivePath, evaluate_live
 
+        instance(test, "test", Dataset)
         request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
         seen = request(1).exclude_seen
         kinds = None if isinstance(seen, bool) else seen
@@ -865,7 +874,44 @@ class Recommender:
         """
         suspects = self._live.ask(self._catalogue.suspects)
         with self._archive.catalogue_lock():
-            return self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
+            found = self._live.tell(partial(self._catalogue.inspect, suspects=suspects))
+        return replace(found, unfinished=tuple(self.unfinished_builds()))
+
+    def unfinished_builds(self) -> list[str]:
+        """The ids of releases that a build which did not end has left. The next `fit` or `publish` removes them."""
+        return self._archive.unfinished()
+
+    def measure_recall(
+        self, k: int = 10, *, where: Filter | None = None, users: int = 64, max_items: int = 1_000_000
+    ) -> Recall:
+        """How much of the exact result the live release's searches find: they are repeated by reading all vectors.
+
+        It costs one pass over the collection; requests go on meanwhile.
+
+        Args:
+            k: How deep the lists are compared.
+            where: A condition on the items: an index may find less where few items pass.
+            users: How many stored users, the first that are read, to search for.
+            max_items: How many items to read at most.
+
+        Returns:
+            The recall with its interval, and the share of the items that pass the filter. Without a stored user that
+            the encoder can read it is of a visitor's search.
+
+        Raises:
+            NotFittedError: when there is no live release.
+        """
+        request = Request.of(k, {"where": where})
+        some, most = integer(users, "users", low=1, high=10_000), integer(max_items, "max_items", low=1, high=10**9)
+        ids = list(islice(stored_ids(self._catalogue.metadata), some))
+
+        def measured(live: LoadedRelease) -> Recall:
+            found = stored_users(self._catalogue.metadata, ids, self._max_history) or [User()]
+            condition = None if request.where is None else check_filter(request.where, live.filter_fields)
+            queries = user_vectors(live, found)
+            return measure(self.vector_store, live.collection, queries, request.k, where=condition, most=most)
+
+        return self._live.ask(measured)
 
     def repair(self, *, full: bool = False, allow_deletions: bool = False) -> list[Id]:
         """Mend the items that a crash or a missing record has marked, or all that `verify` finds; returns their ids.

@@ -25,6 +25,8 @@ class Report:
     """Items whose vector was made from another state of the record."""
     pending: tuple[Id, ...] = ()
     """Items marked by a change that did not end, or by a reader that missed a record."""
+    unfinished: tuple[str, ...] = ()
+    """Releases that a build which did not end has left, and that the next one removes; no difference by itself."""
     warnings: tuple[str, ...] = ()
     """What endangers the stores' data in the way that their engines are configured; no difference by itself."""
 
@@ -39,7 +41,8 @@ class Report:
             if (ids := getattr(self, name))
         ]
         verdict = "; ".join(found) + "; repair(full=True) mends them" if found else "they agree"
-        return "\n".join([head + verdict, *self.warnings])
+        left = [f"left by a build that did not end: {', '.join(self.unfinished)}"] if self.unfinished else []
+        return "\n".join([head + verdict, *left, *self.warnings])
 
     @property
     def ids(self) -> list[Id]:

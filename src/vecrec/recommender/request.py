@@ -12,7 +12,7 @@ from typing_extensions import Self, TypedDict
 
 from vecrec._internal.budget import share
 from vecrec._internal.validation import integer, number
-from vecrec.errors import InvalidDataError, StoreUnavailableError
+from vecrec.errors import InvalidDataError, StoreUnavailableError, shown
 from vecrec.feedback import seen_kinds
 from vecrec.filters import Filter
 from vecrec.ids import Id, check_id, check_ids
@@ -22,7 +22,7 @@ from vecrec.recommender.live import LoadedRelease
 from vecrec.records import Record
 from vecrec.rerankers.base import Reranks
 from vecrec.types import Hit, User
-from vecrec.vector_stores.base import VectorStore
+from vecrec.vector_stores.base import MAX_K, VectorStore
 
 __all__ = ["VECTORS", "Call", "Query", "RankOptions", "RecommendOptions", "Request", "check_timeout"]
 
@@ -87,7 +87,7 @@ class Request:
         if unknown:
             raise InvalidDataError(f"unknown options {sorted(unknown)}", f"use {', '.join(_CHECKS)}")
         checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in options.items()}
-        return cls(integer(k, "k", low=1), **checked)
+        return cls(integer(k, "k", low=1, high=MAX_K), **checked)
 
     def excluded(self, user_id: Id | None) -> frozenset[Id]:
         """The items that the call leaves out for a user."""
@@ -207,7 +207,7 @@ class Call:
 
 def _where(value: Any) -> Filter | None:
     if value is not None and not isinstance(value, Filter):
-        raise InvalidDataError(f"where is {value!r}", 'build a filter from fields, such as field("year") >= 1990')
+        raise InvalidDataError(f"where is {shown(value)}", 'build a filter from fields, such as field("year") >= 1990')
     return value
 
 
@@ -226,7 +226,7 @@ def _rerank(value: Any) -> Reranks | Literal[False] | None:
         return None if value is None else False
     if isinstance(value, type) or not isinstance(value, Reranks):
         raise InvalidDataError(
-            f"rerank is {value!r}",
+            f"rerank is {shown(value)}",
             "give an object with depth and rerank(user, candidates), such as MMRReranker(), "
             "or False for the order of the vectors",
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.times import check_not_future, seconds
+from vecrec._internal.times import check_not_future, moment
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import EventFilter, MetadataStore
@@ -105,10 +105,10 @@ def _states(
     return found
 
 
-def delete_events(metadata: MetadataStore, user_id: Id, item_ids: Sequence[Id] | None, kinds: Any, moment: Any) -> int:
+def delete_events(metadata: MetadataStore, user_id: Id, item_ids: Sequence[Id] | None, kinds: Any, when: Any) -> int:
     """Remove events of a user and return how many there were; see `vecrec.recommender.Recommender.delete_events`."""
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    at = None if moment is None else float(seconds(moment, "time"))
+    at = None if when is None else moment(when, "time")
     only = EventFilter.of(item_ids, kinds, at)
     DeletedEvents(metadata).remember(user_id, only, time.time())
     events = metadata.recent_events([user_id])[user_id]

@@ -26,8 +26,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from vecrec._internal.files import checksum, read_json, sync_directory, write_json
-from vecrec.errors import InvalidDataError, ReleaseError, StoreTimeoutError, VecrecError
+from vecrec._internal.files import (
+    checksum,
+    read_json,
+    reading,
+    sweep_temporary,
+    sync_directory,
+    sync_file,
+    write_json,
+    writing,
+)
+from vecrec._internal.validation import path_of
+from vecrec.errors import InvalidDataError, ReleaseError, StoreTimeoutError, VecrecError, shown
 from vecrec.releases.manifest import Release
 
 __all__ = ["Archive", "Identity"]
@@ -38,6 +48,7 @@ _ID = re.compile(r"r[0-9]{20}[0-9a-f]{4}\Z")
 _HEX = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?\Z")
 _PATIENCE = 60.0
 _POLL = 0.02
+_MOMENT = 1.0  # longer than `unfinished` holds the lock
 _SILENCE = 3.0
 """Seconds of waiting for the catalogue after which the log says for whom."""
 
@@ -69,14 +80,12 @@ class Archive:
         """
         if not isinstance(name, str) or not _NAME.match(name):
             raise InvalidDataError(
-                f"{name!r} is not a valid name of a recommender",
+                f"{shown(name)} is not a valid name of a recommender",
                 "use at most 64 lower-case letters, digits and single underscores, beginning with a letter",
             )
-        if not isinstance(artifacts, (str, os.PathLike)) or not str(artifacts) or "\0" in str(artifacts):
-            raise InvalidDataError(f"artifacts is {artifacts!r}", "give the path of a directory")
         self.name = name
         # Absolute, so that messages say where it is and a change of directory does not move it.
-        self.path = Path(artifacts).absolute() / name
+        self.path = path_of(artifacts, "artifacts").absolute() / name
 
     # -- releases
 
@@ -95,8 +104,14 @@ class Archive:
     def seal(self, release: Release) -> Release:
         """Write the manifest of a release whose files are all there: from now on it can be loaded."""
         directory = self.directory(release.id)
-        files = sorted(path for path in directory.rglob("*") if path.is_file())
+        found = sorted(directory.rglob("*"))
+        files = [path for path in found if path.is_file()]
         sealed = replace(release, checksums={path.relative_to(directory).as_posix(): checksum(path) for path in files})
+        # Whoever wrote them: what the manifest promises survives a power cut.
+        for path in files:
+            sync_file(path)
+        for path in (directory, *(path for path in found if path.is_dir())):
+            sync_directory(path)
         write_json(directory / "manifest.json", sealed.to_json())
         sync_directory(directory.parent)
         return sealed
@@ -110,7 +125,9 @@ class Archive:
         release, directory = self.manifest(release_id), self.directory(release_id)
         for name, expected in release.checksums.items():
             path = directory / name
-            if not path.is_file() or checksum(path) != expected:
+            with reading(f"{path} cannot be read", "roll back or fit again", ReleaseError):
+                held = checksum(path) if path.is_file() else None
+            if held != expected:
                 raise ReleaseError(
                     f"{name} of the release {release_id!r} is missing or changed", "roll back or fit again"
                 )
@@ -149,12 +166,20 @@ class Archive:
         own = (path for path in (self.path / "releases").glob("r*") if path.name not in kept and self._is_own(path))
         return sorted(path.name for path in own if kept[0] is not None or not (path / "manifest.json").exists())
 
+    def unfinished(self) -> list[str]:
+        """The ids of builds that did not end, and of releases that a sweep could not remove; none during a build."""
+        try:
+            with self.build_lock():
+                return self.strays()
+        except ReleaseError:
+            return []
+
     def _is_own(self, path: Path) -> bool:
         if not _ID.match(path.name) or path.is_symlink() or not path.is_dir():
             return False
         try:
-            value = read_json(path / "manifest.json")
-        except (OSError, ValueError):
+            value = _read(path / "manifest.json", "")
+        except ReleaseError:
             return False
         return value is None or (
             isinstance(value, dict) and (value.get("id"), value.get("name")) == (path.name, self.name)
@@ -167,6 +192,10 @@ class Archive:
     def _finished(self) -> list[str]:
         found = (path for path in (self.path / "releases").glob("r*") if self._is_own(path))
         return [path.name for path in found if (path / "manifest.json").exists()]
+
+    def sweep_files(self) -> None:
+        """Remove the temporary files that a crash has left. The caller holds the catalogue lock."""
+        sweep_temporary(self.path)
 
     def remove(self, release_id: str) -> None:
         """Delete a release's directory, its manifest first, so that half a release is never taken for one."""
@@ -270,7 +299,7 @@ class Archive:
         building = ReleaseError(
             f"another process or thread is building a release of {self.name!r}", "try again when it has finished"
         )
-        with self._hold("build.lock", 0.0, lambda: building):
+        with self._hold("build.lock", _MOMENT, lambda: building):
             yield
 
     @contextmanager
@@ -292,7 +321,9 @@ class Archive:
         except OSError as error:
             raise ReleaseError(f"{self.path} cannot be written to ({error})", "check the directory") from error
         try:
-            yield
+            # What is done under a lock writes here.
+            with writing(self.path, ReleaseError):
+                yield
         finally:
             lock.release()
 
@@ -322,7 +353,5 @@ def _state(held: dict[str, Any]) -> str:
 
 
 def _read(path: Path, cure: str) -> Any:
-    try:
+    with reading(f"{path} is damaged", cure, ReleaseError):
         return read_json(path)
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise ReleaseError(f"{path} is damaged ({error})", cure) from error

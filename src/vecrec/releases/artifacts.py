@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.files import read_json, write_json
+from vecrec._internal.storage import load_arrays, save_arrays
 from vecrec.encoders.base import Encoder
 from vecrec.errors import ReleaseError
 from vecrec.ids import Id, decode_id, encode_id
@@ -85,7 +86,7 @@ class Golden:
         users = [[dict(user.features), [encode_id(event.item_id) for event in user.history]] for user in self.users]
         items = [[encode_id(item.id), dict(item.features)] for item in self.items if item.id is not None]
         write_json(directory / "golden.json", {"users": users, "items": items})
-        np.savez(directory / "golden.npz", users=self.user_vectors, items=self.item_vectors)
+        save_arrays(directory / "golden.npz", {"users": self.user_vectors, "items": self.item_vectors})
 
     @classmethod
     def load(cls, directory: Path) -> Golden:
@@ -93,8 +94,8 @@ class Golden:
         value = read_json(directory / "golden.json")
         users = [User(None, features, [decode_id(key) for key in history]) for features, history in value["users"]]
         items = [Item(decode_id(key), features) for key, features in value["items"]]
-        with np.load(directory / "golden.npz", allow_pickle=False) as arrays:
-            return cls(users, items, arrays["users"], arrays["items"])
+        arrays = load_arrays(directory / "golden.npz")
+        return cls(users, items, arrays["users"], arrays["items"])
 
     def check(self, encoder: Encoder) -> None:
         """Encode the users and items again.

@@ -7,12 +7,21 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from vecrec.errors import ReleaseError
+from vecrec.errors import ReleaseError, shown
 
 __all__ = ["FORMAT", "Release"]
 
 FORMAT = 1
 """The layout of a release's directory; a reader refuses a newer one."""
+
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("id", "name", "created_at", "collection", "encoder", "fingerprint", "metric", "data_digest"), str),
+    **dict.fromkeys(("reranker", "reranker_fingerprint"), str),
+    **dict.fromkeys(("schema", "counts", "checks", "versions", "checksums", "feedback"), dict),
+    "text_ids": list,
+    "dim": int,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,11 @@ class Release:
                 f"the release has the layout {value['format']}, this vecrec knows {FORMAT}", "upgrade vecrec"
             )
         names = {each.name for each in fields(cls)}
+        for name, kind in _KINDS.items():
+            if name in value and not isinstance(value[name], kind):
+                raise ReleaseError(
+                    f"the manifest of the release is damaged ({name} is {shown(value[name])})", "roll back or fit again"
+                )
         try:
             return cls(**{name: item for name, item in value.items() if name in names})
         except TypeError as error:

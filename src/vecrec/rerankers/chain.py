@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_values, save_values
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.recommendations import Recommendation
 from vecrec.registry import find_part
 from vecrec.rerankers.base import Candidates, Reranker
@@ -95,8 +95,8 @@ class ChainReranker(Reranker):
 
 def _checked(stages: Any) -> tuple[Reranker, ...]:
     if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence) or not stages:
-        raise InvalidDataError(f"stages is {stages!r}", "give a list of at least one reranker")
+        raise InvalidDataError(f"stages is {shown(stages)}", "give a list of at least one reranker")
     for stage in stages:
         if not isinstance(stage, Reranker):
-            raise InvalidDataError(f"{stage!r} is not a reranker", "give objects such as MMRReranker()")
+            raise InvalidDataError(f"{shown(stage)} is not a reranker", "give objects such as MMRReranker()")
     return tuple(stages)

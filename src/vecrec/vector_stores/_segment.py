@@ -189,6 +189,9 @@ class Segment:
         size = 4 * count * self._width
         if not size:
             return np.empty((0, self._width), np.float32)
+        held = os.fstat(self._rows.fileno()).st_size
+        if held < size:
+            raise StoreError(f"{self._rows.name} holds {held:,} bytes of {size:,}", "restore a backup")
         # Shared by all processes that have the file mapped.
         shared = mmap.mmap(self._rows.fileno(), size, access=mmap.ACCESS_READ)
         return np.frombuffer(shared, "<f4").reshape(count, self._width)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vecrec._internal.connection import Connection
-from vecrec._internal.validation import instance, integer
-from vecrec.errors import CollectionNotFoundError, DimensionMismatchError, InvalidDataError
+from vecrec._internal.validation import choice, dimension, flag, instance, integer, listed, mapping
+from vecrec.errors import CollectionNotFoundError, DimensionMismatchError, InvalidDataError, shown
 from vecrec.filters import FieldType, Filter, Scalar, check_field_name, check_filter
 from vecrec.ids import Id, check_ids
 from vecrec.types import Hit
@@ -33,7 +33,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 Attributes: TypeAlias = "dict[str, Scalar | list[int] | list[str]]"
 """An item's values of the filterable fields; a field without a value is left out."""
 
-MAX_DIM = 32768
+MAX_K = 2**31 - 1
+"""The most hits of one query."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}\Z")
 
@@ -55,16 +56,12 @@ class CollectionSpec:
     """The filterable fields and their types."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", integer(self.dim, "the dimension of a collection", low=1, high=MAX_DIM))
-        if self.metric not in get_args(Metric):
-            raise InvalidDataError(f"metric {self.metric!r} is unknown", f"use one of {get_args(Metric)}")
+        object.__setattr__(self, "dim", dimension(self.dim, "the dimension of a collection"))
+        choice(self.metric, "metric", get_args(Metric))
+        object.__setattr__(self, "fields", mapping(self.fields, "fields"))
         for name, kind in self.fields.items():
             check_field_name(name)
-            if kind not in get_args(FieldType):
-                raise InvalidDataError(
-                    f"field {name!r} has the unknown type {kind!r}", f"use one of {get_args(FieldType)}"
-                )
-        object.__setattr__(self, "fields", dict(self.fields))
+            choice(kind, f"the type of field {name!r}", get_args(FieldType))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +179,7 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         checked = check_ids(ids, "item id")
         matrix = check_vectors(vectors, spec.dim, "vectors")
-        rows = [{}] * len(checked) if attributes is None else list(attributes)
+        rows = [{}] * len(checked) if attributes is None else listed(attributes, "attributes")
         if not len(checked) == len(matrix) == len(rows):
             raise InvalidDataError(
                 f"{len(checked)} ids, {len(matrix)} vectors and {len(rows)} attributes", "give as many of each"
@@ -231,7 +228,7 @@ class VectorStore(Connection):
         """
         spec = self.spec(collection)
         matrix = check_vectors(queries, spec.dim, "queries")
-        limit = integer(k, "k", low=1)
+        limit = integer(k, "k", low=1, high=MAX_K)
         checked = None if where is None else check_filter(where, spec.fields)
         if not len(matrix):
             return []
@@ -255,7 +252,7 @@ class VectorStore(Connection):
         """
         spec = self.spec(collection)
         unique = list(dict.fromkeys(check_ids(ids, "item id")))
-        read = self._fetch if attributes else self._fetch_vectors
+        read = self._fetch if flag(attributes, "attributes") else self._fetch_vectors
         if not unique:
             return {}
         with self.guard():
@@ -274,9 +271,9 @@ class VectorStore(Connection):
             CollectionNotFoundError: when the collection does not exist; raised by the call, not by the iteration.
         """
         spec = self.spec(collection)
-        size = integer(batch_size, "batch_size", low=1)
+        size, whole = integer(batch_size, "batch_size", low=1), flag(vectors, "vectors")
         with self.guard():
-            return self._guarded(self._scan(collection, spec, bool(vectors), size))
+            return self._guarded(self._scan(collection, spec, whole, size))
 
     def count(self, collection: str) -> int:
         """Return the number of entries in the collection.
@@ -457,7 +454,9 @@ def check_attributes(row: Any, fields: Mapping[str, FieldType], key: Id) -> Attr
         InvalidDataError: for an unknown field or a value of another type than its field.
     """
     if not isinstance(row, Mapping):
-        raise InvalidDataError(f"the attributes of item {key!r} are {row!r}", "give a mapping of field names to values")
+        raise InvalidDataError(
+            f"the attributes of item {shown(key)} are {shown(row)}", "give a mapping of field names to values"
+        )
     unknown = row.keys() - fields.keys()
     if unknown:
         raise InvalidDataError(
@@ -474,7 +473,7 @@ def check_collection(collection: Any) -> str:
     """
     if not isinstance(collection, str) or not _NAME.match(collection):
         raise InvalidDataError(
-            f"{collection!r} is not a valid name of a collection",
+            f"{shown(collection)} is not a valid name of a collection",
             "use a letter or underscore, then up to 199 ASCII letters, digits and underscores",
         )
     return collection

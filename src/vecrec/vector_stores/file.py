@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from vecrec._internal.exact import nearest, unit
 from vecrec._internal.files import sync_directory, write_json
-from vecrec._internal.validation import number
+from vecrec._internal.validation import number, path_of
 from vecrec.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
@@ -26,6 +26,7 @@ from vecrec.errors import (
     StoreError,
     StoreTimeoutError,
     VecrecError,
+    shown,
 )
 from vecrec.filters import Filter
 from vecrec.ids import Id
@@ -321,9 +322,10 @@ class FileVectorStore(VectorStore):
 
 
 def _directory(path: Any) -> Path:
-    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text.removeprefix("file://").strip() or "\0" in text:
-        raise InvalidDataError(f"{path!r} is not a path of a vector store", "give one such as 'movies.vec'")
+    path_of(path, "the path of the vector store")
+    text = os.fspath(path)
+    if not text.removeprefix("file://").strip():
+        raise InvalidDataError(f"{shown(path)} is not a path of a vector store", "give one such as 'movies.vec'")
     # Absolute, so that a later change of the working directory names no other store.
     return Path(os.path.realpath(Path(text.removeprefix("file://")).expanduser()))
 

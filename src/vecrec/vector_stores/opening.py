@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
-from vecrec.errors import InvalidDataError
-from vecrec.registry import registered
+from vecrec.errors import InvalidDataError, shown
+from vecrec.registry import open_registered, registered
 from vecrec.vector_stores.base import VectorStore
 
 __all__ = ["open_vector_store"]
@@ -33,36 +32,21 @@ def open_vector_store(uri: str | os.PathLike[str], token: str = "", **options: A
     try:
         text = str(os.fspath(uri))
     except TypeError as error:
-        raise InvalidDataError(f"the URI of the vector store is {uri!r}", "give a str or a path") from error
+        raise InvalidDataError(f"the URI of the vector store is {shown(uri)}", "give a str or a path") from error
     scheme = text.partition("://")[0] if "://" in text else ""
     if scheme == "memory":
         from vecrec.vector_stores.memory import MemoryVectorStore
 
-        return _made("memory", lambda _, **given: MemoryVectorStore(**given), text, options)
+        return open_registered(VectorStore, "memory", lambda _, **given: MemoryVectorStore(**given), text, options)
     if scheme == "file" or (not scheme and text.endswith(".vec")):
         from vecrec.vector_stores.file import FileVectorStore
 
-        return _made("file", FileVectorStore, text, options)
+        return open_registered(VectorStore, "file", FileVectorStore, text, options)
     if token:
         options["token"] = token
     factory = registered(_GROUP, scheme) if scheme else None
     if factory is not None:
-        return _made(scheme, factory, text, options)
+        return open_registered(VectorStore, scheme, factory, text, options)
     from vecrec.vector_stores.milvus import MilvusVectorStore
 
-    return _made("milvus", MilvusVectorStore, text, options)
-
-
-def _made(name: str, factory: Callable[..., Any], uri: Any, options: dict[str, Any]) -> VectorStore:
-    try:
-        store = factory(uri, **options)
-    except TypeError as error:
-        raise InvalidDataError(
-            f"the vector store {name!r} does not take the options {sorted(options)} ({error})", "leave out the others"
-        ) from error
-    if not isinstance(store, VectorStore):
-        raise InvalidDataError(
-            f"{name!r} is registered in {_GROUP!r} as {factory!r}, which does not make a VectorStore",
-            "register a subclass of vecrec.vector_stores.VectorStore",
-        )
-    return store
+    return open_registered(VectorStore, "milvus", MilvusVectorStore, text, options)

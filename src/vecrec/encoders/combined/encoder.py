@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import flag, integer, number
+from vecrec._internal.validation import dimension, flag, number
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.encoders.combined.weights import learn_weights
@@ -21,7 +21,7 @@ from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
 from vecrec.encoders.parts import Method, Part, UserParts, weakest
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
-from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
 from vecrec.progress import Step, showing
 from vecrec.registry import find_part
@@ -81,7 +81,7 @@ class CombinedEncoder(Encoder):
     ) -> None:
         self.members = _check_members(members)
         total = sum(member.dim for member in self.members)
-        self._dim = total if dim is None else integer(dim, "dim", low=1)
+        self._dim = total if dim is None else dimension(dim)
         if self._dim > total:
             dims = " + ".join(str(member.dim) for member in self.members)
             raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}", "give no more than that")
@@ -295,7 +295,7 @@ class CombinedEncoder(Encoder):
 
 def _check_members(members: Any) -> tuple[Encoder, ...]:
     if not isinstance(members, Sequence) or not all(isinstance(member, Encoder) for member in members):
-        raise InvalidDataError(f"members is {members!r}", "give a list of encoders")
+        raise InvalidDataError(f"members is {shown(members)}", "give a list of encoders")
     if len(members) < 2 or len({id(member) for member in members}) < len(members):
         raise InvalidDataError(f"there are {len(members)} members", "give two different encoders or more")
     return tuple(members)

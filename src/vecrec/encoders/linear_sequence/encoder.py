@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import dimension, integer
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.linear_sequence.closed_form import set_scale
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
@@ -61,7 +61,7 @@ class LinearSequenceEncoder(Encoder):
     def __init__(
         self, dim: int = 256, seed: int = 0, settings: LinearSequenceSettings | Mapping[str, Any] | None = None
     ) -> None:
-        self._dim = integer(dim, "dim", low=1)
+        self._dim = dimension(dim)
         self.seed = integer(seed, "seed", low=0)
         """Where the randomised SVD starts."""
         self.settings = LinearSequenceSettings.of(settings)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.validation import integer, number
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
 __all__ = ["LinearSequenceSettings", "Shape"]
@@ -109,7 +109,7 @@ class Shape:
 
 def _check_decays(value: Any) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InvalidDataError(f"decays is {value!r}", "give a list of numbers from 0 to below 1")
+        raise InvalidDataError(f"decays is {shown(value)}", "give a list of numbers from 0 to below 1")
     decays = tuple(value)
     checked = tuple(number(each, "a value in decays", low=0) for each in decays)
     if not checked or max(checked) >= 1 or len({*checked}) < len(checked):

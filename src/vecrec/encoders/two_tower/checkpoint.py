@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.files import reading, writing
+from vecrec._internal.storage import load_arrays, save_arrays
 from vecrec.encoders.two_tower.learning_curve import Epoch
+from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import paddle
@@ -64,13 +66,14 @@ def save(
         "moment": _moments(network, optimizer),
     }
     arrays = {f"{part}/{name}": array for part, group in parts.items() for name, array in group.items()}
-    directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".{_FILE}.{os.getpid()}.npz"
-    try:
-        np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-        temporary.replace(directory / _FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            save_arrays(temporary, {"about": np.array(json.dumps(about)), **arrays})
+            temporary.replace(directory / _FILE)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load(directory: Path | None, key: str, network: TwoTowers, optimizer: paddle.optimizer.Optimizer) -> State | None:
@@ -97,10 +100,9 @@ def _read(directory: Path | None) -> dict[str, NDArray[Any]] | None:
     if directory is None or not (directory / _FILE).is_file():
         return None
     try:
-        # Opened here, since np.load leaves a damaged file open.
-        with (directory / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        with reading(f"{directory / _FILE} is damaged", "train again"):
+            return load_arrays(directory / _FILE)
+    except InvalidDataError:
         # A damaged checkpoint costs time, not the run.
         return None
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, override
 
+from vecrec._internal import validation
 from vecrec._internal.dependencies import require_training
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import dimension, integer
 from vecrec.data import Vocabulary
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.parts import Part, UserParts, collected
@@ -73,14 +74,14 @@ class TwoTowerEncoder(Encoder):
         threads: int | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
-        self._dim = integer(dim, "dim", low=2)
+        self._dim = dimension(dim, low=2)
         self.seed = integer(seed, "seed", low=0)
         """Where all chance comes from."""
         self.settings = TwoTowerSettings.of(settings)
         """How it is built and trained."""
         self.threads = None if threads is None else integer(threads, "threads", low=1)
         """Threads for matrix products while fitting."""
-        self.checkpoint = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
+        self.checkpoint = None if checkpoint is None else validation.path_of(checkpoint, "checkpoint")
         """Where an interrupted `fit` can go on from."""
         self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None

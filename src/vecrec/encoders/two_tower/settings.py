@@ -8,7 +8,7 @@ from typing import Any, Literal
 from typing_extensions import Self
 
 from vecrec._internal.validation import choice, flag, integer, number
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
 __all__ = ["TwoTowerSettings"]
@@ -120,7 +120,7 @@ _RANGES = {
 def _decays(values: Any) -> tuple[float, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, (tuple, list)):
         raise InvalidDataError(
-            f"decays is {values!r}", "give a tuple of numbers from 0 to below 1, such as (0, .6, .9)"
+            f"decays is {shown(values)}", "give a tuple of numbers from 0 to below 1, such as (0, .6, .9)"
         )
     for value in values:
         number(value, "a decay", low=0.0, high=0.999)

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vecrec._internal.batching import batched
-from vecrec.errors import InvalidDataError, StoreError
+from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores.base import EventFilter
 from vecrec.types import Event
@@ -54,7 +54,9 @@ class Keys:
 
     def __init__(self, prefix: Any, shards: int) -> None:
         if not isinstance(prefix, str) or not _PREFIX.match(prefix):
-            raise InvalidDataError(f"{prefix!r} is not a valid prefix of keys", "use up to 64 letters, digits and _.:-")
+            raise InvalidDataError(
+                f"{shown(prefix)} is not a valid prefix of keys", "use up to 64 letters, digits and _.:-"
+            )
         self.prefix = prefix
         self._shards = shards
         self._events = f"{prefix}/events/"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from typing_extensions import override
 
 from vecrec._internal.batching import batched
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import flag, instance, integer, mapping
 from vecrec.errors import InvalidDataError, StoreError, StoreUnavailableError
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores.base import (
@@ -103,13 +103,16 @@ class RedisMetadataStore(MetadataStore):
             MissingDependencyError: if redis-py is not installed.
             InvalidDataError: for a URL, an option, a prefix or a number that is not valid.
         """
-        url, cluster = server_url(url, cluster)
+        url, cluster = server_url(instance(url, "the URL of Redis", str), flag(cluster, "cluster"))
         self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
         self.event_ttl = None if event_ttl is None else integer(event_ttl, "event_ttl", low=1, high=2**31)
         self.timeout = wait = seconds(timeout, "timeout")
         connections = integer(max_connections, "max_connections", low=1, high=100_000)
         self._address = address_of(url)
-        self._client = connect(Settings(url, self._address, wait, connections, dict(options or {})), cluster=cluster)
+        self._client = connect(
+            Settings(url, self._address, wait, connections, mapping(options, "options")),
+            cluster=cluster,
+        )
         self._keys = Keys(prefix, self._client.shards)
         self._script = ""
         self._closed = False

@@ -74,6 +74,8 @@ _KNOWN = "use sqlite:///file.db, mysql+pymysql://, mariadb+pymysql:// or postgre
 def _database_url(target: str | URL) -> URL:
     import sqlalchemy as sa
 
+    if not isinstance(target, (str, sa.URL)):
+        raise InvalidDataError(f"the URL of the database is of type {type(target).__name__}", _KNOWN)
     try:
         url = sa.make_url(target)
     except (sa.exc.ArgumentError, ValueError):

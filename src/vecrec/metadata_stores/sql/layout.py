@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vecrec.errors import InvalidDataError, StoreError
+from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.types import MAX_KIND
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Names(NamedTuple):
         """
         if not isinstance(prefix, str) or not _PREFIX.match(prefix):
             raise InvalidDataError(
-                f"{prefix!r} is not a valid prefix of table names",
+                f"{shown(prefix)} is not a valid prefix of table names",
                 "use a letter or _, then up to 39 letters, digits and _",
             )
         # In lower case, because databases disagree on whether the case of a table's name matters.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import override
 
-from vecrec._internal.validation import integer
+from vecrec._internal.validation import integer, mapping
 from vecrec.errors import StoreError
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores.base import (
@@ -103,7 +103,13 @@ class SQLMetadataStore(MetadataStore):
         self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
         self.timeout = wait = seconds(timeout, "timeout")
         connections = integer(max_connections, "max_connections", low=1, high=100_000)
-        self._database = Database(url, names, wait, connections, dict(engine_options or {}))
+        self._database = Database(
+            url,
+            names,
+            wait,
+            connections,
+            mapping(engine_options, "engine_options"),
+        )
         self._sql = Statements(self._database.dialect, names)
         self._names = names
 

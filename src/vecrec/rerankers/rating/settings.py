@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vecrec._internal.validation import integer, number
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
 __all__ = ["RatingSettings"]
@@ -51,7 +51,7 @@ class RatingSettings(Settings):
 
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, (tuple, list)):
-            raise InvalidDataError(f"hidden is {self.hidden!r}", "give a tuple of widths, such as (128, 64)")
+            raise InvalidDataError(f"hidden is {shown(self.hidden)}", "give a tuple of widths, such as (128, 64)")
         widths = tuple(integer(width, "a width in hidden", low=1) for width in self.hidden)
         object.__setattr__(self, "hidden", widths)
         for name, least in _LEAST.items():

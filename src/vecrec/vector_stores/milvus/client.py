@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from vecrec._internal.budget import Opening, remaining
-from vecrec.errors import InvalidDataError, StoreError
+from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.vector_stores.milvus import lite
 from vecrec.vector_stores.milvus.errors import (
     engine_errors,
@@ -74,7 +74,7 @@ def parse_address(uri: Any) -> Address:
     """
     text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text.strip():
-        raise InvalidDataError(f"{uri!r} is not a valid address of a Milvus", _CURE)
+        raise InvalidDataError(f"{shown(uri)} is not a valid address of a Milvus", _CURE)
     if text.startswith("unix:"):
         return Address(text, False, text)
     if "://" in text:

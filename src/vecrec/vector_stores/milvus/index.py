@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from vecrec._internal.validation import integer
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 __all__ = ["HNSW", "HNSWSQ", "IVFSQ8", "AutoIndex", "Flat", "IVFFlat", "Index", "dump_index", "load_index"]
 
@@ -133,7 +133,7 @@ def check_index(index: Any) -> Index:
     """
     if type(index) not in _KINDS.values():
         names = ", ".join(f"{kind.__name__}()" for kind in _KINDS.values())
-        raise InvalidDataError(f"{index!r} is not an index for Milvus", f"use one of {names}")
+        raise InvalidDataError(f"{shown(index)} is not an index for Milvus", f"use one of {names}")
     return index  # type: ignore[no-any-return]
 
 
