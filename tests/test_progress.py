@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vecrec.progress import Step, showing, silent
+from vecrec.progress import Step, _bars, _lines, showing, silent
 
 
 def test_a_callable_gets_every_step() -> None:
@@ -25,17 +25,43 @@ def test_silence_shows_nothing(quiet: bool | None, capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")
 
 
-def test_bars_are_drawn_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    """A bar a stage with its detail, brackets included; stdout stays free for results."""
+def test_a_log_file_gets_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    """The beginning and the end of each stage, and between them a line at most every ten seconds."""
+    now = [0.0]
+    show = _lines(lambda: now[0])
+    for done in range(101):
+        now[0] += 0.3
+        show(Step("train", done, 100, "loss 1.5"))
+    show(Step("load", 5, None))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "train 0/100 loss 1.5", "train 34/100 loss 1.5", "train 68/100 loss 1.5", "train 100/100 loss 1.5", "load 5"
+    ]  # fmt: skip
+
+
+def test_a_file_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    """No bar is drawn where stderr is not a terminal."""
     with showing(True) as show:
+        show(Step("train", 4, 4, "recall[10] .75"))
+    assert capfd.readouterr() == ("", "train 4/4 recall[10] .75\n")
+
+
+def test_bars_are_drawn_on_stderr_within_80_columns(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar a stage with its detail, brackets included, on one line; stdout stays free for results."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with _bars() as show:
         show(Step("load", 1, None))
         show(Step("train", 1, 4, "recall[10] .5"))
         show(Step("train", 4, 4, "recall[10] .75"))
     out, err = capfd.readouterr()
     assert out == ""
     assert "load" in err
-    assert "4/4" in err
-    assert "recall[10] .75" in err
+    [line] = [line for line in err.splitlines() if "4/4" in line]
+    assert line.rstrip().endswith("recall[10] .75")
+    assert len(line) <= 80
 
 
 def test_bars_are_closed_on_an_error() -> None:

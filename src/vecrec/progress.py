@@ -1,15 +1,19 @@
 """Progress of long calls, as plain values that any caller can display.
 
-Long calls take ``progress``: ``True`` draws bars on stderr, ``None`` or ``False`` is silent, a callable receives every
-`Step`.
+Long calls take ``progress``: ``True`` draws bars on stderr, or writes lines where stderr is not a terminal, ``None`` or
+``False`` is silent, a callable receives every `Step`.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
+
+_SECONDS_A_LINE = 10.0
 
 __all__ = ["Progress", "ProgressLike", "Step", "showing", "silent"]
 
@@ -51,28 +55,45 @@ def showing(progress: ProgressLike) -> Iterator[Progress]:
         yield progress
     elif not progress:
         yield silent
-    else:
+    elif sys.stderr.isatty():
         with _bars() as show:
             yield show
+    else:
+        yield _lines(time.monotonic)
+
+
+def _lines(clock: Callable[[], float]) -> Progress:
+    """Lines for a log file: the beginning and the end of each stage, and how far it is at most every ten seconds."""
+    last: dict[str, float] = {}
+
+    def show(step: Step) -> None:
+        now, ended = clock(), step.total is not None and step.done >= step.total
+        if step.stage in last and not ended and now - last[step.stage] < _SECONDS_A_LINE:
+            return
+        last[step.stage] = now
+        count = f"{step.done:,}" if step.total is None else f"{step.done:,}/{step.total:,}"
+        sys.stderr.write(f"{step.stage} {count} {step.detail}".rstrip() + "\n")
+
+    return show
 
 
 @contextmanager
 def _bars() -> Iterator[Progress]:
     # Imported here because importing rich costs more than the rest of vecrec together.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
         # No markup: a name such as recall[10] would lose its brackets.
         TextColumn("{task.description:<12}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[detail]}", markup=False),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+    console = Console(stderr=True)
+    with RichProgress(*columns, console=console) as bars:
         tasks = {}
 
         def show(step: Step) -> None:

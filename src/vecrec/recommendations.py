@@ -90,6 +90,28 @@ class Recommendations(Sequence[Recommendation]):
     def __iter__(self) -> Iterator[Recommendation]:
         return iter(self.items)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The list as a JSON object: what it was made by, and the items with their records."""
+        return {
+            "user_id": self.user_id,
+            "release": self.release,
+            "request_id": self.request_id,
+            "served_by": self.served_by,
+            "based_on": list(self.based_on),
+            "shortfall": self.shortfall,
+            "missing": list(self.missing),
+            "notes": list(self.notes),
+            "items": [
+                {"rank": each.rank, "item_id": each.item_id, "score": each.score, "source": each.source,
+                 "metadata": each.metadata}
+                for each in self.items
+            ],
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The object of `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
     def to_arrow(self) -> pa.Table:
         """A table of ``rank``, ``item_id``, ``score`` and a column for each field of the records.
 

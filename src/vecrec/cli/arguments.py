@@ -51,13 +51,14 @@ def add_stores(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--name", help="the recommender's name (vecrec)")
     group.add_argument("--artifacts", metavar="DIR", help="the directory of its releases (artifacts)")
     group.add_argument("--vector-store", metavar="URI", help="a path that ends in .db, or http://host:19530")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="the most that one request may take in all")
     group.add_argument("--metadata-store", metavar="URL", help="sqlite:///file, redis://..., mysql+pymysql://...")
 
 
 def settings_of(arguments: argparse.Namespace, **more: Any) -> Settings:
     """The settings of the arguments, the environment and the file."""
     names = ("name", "artifacts", "vector_store", "metadata_store")
-    given = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in names} | {"request_seconds": arguments.timeout}
     return Settings.load(arguments.config, **given, **more)
 
 

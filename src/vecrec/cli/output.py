@@ -20,7 +20,7 @@ from vecrec.recommendations import Recommendations
 if TYPE_CHECKING:
     from vecrec.data import Dataset
 
-__all__ = ["Output", "recommendations_json"]
+__all__ = ["Output"]
 
 _LONGEST = 60
 
@@ -100,7 +100,7 @@ class Output:
 
     def recommendations(self, title: str, found: Recommendations) -> None:
         """Print a list with the fields of its records."""
-        self.value(recommendations_json(found))
+        self.value(found.to_dict())
         names = list(dict.fromkeys(name for item in found for name in item.metadata))[:6]
         rows = [[item.rank, f"{item.score:.4f}", item.item_id, *(item.get(name) for name in names)] for item in found]
         notes = [*([found.shortfall] if found.shortfall else []), *found.notes]
@@ -113,22 +113,6 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
-
-
-def recommendations_json(found: Recommendations) -> dict[str, Any]:
-    """A list as a JSON object."""
-    return {
-        "user_id": found.user_id,
-        "release": found.release,
-        "served_by": found.served_by,
-        "based_on": list(found.based_on),
-        "shortfall": found.shortfall,
-        "notes": list(found.notes),
-        "items": [
-            {"rank": each.rank, "item_id": each.item_id, "score": each.score, "metadata": each.metadata}
-            for each in found
-        ],
-    }
 
 
 def _cell(value: Any) -> str:

@@ -32,8 +32,8 @@ _COUNTED = "/v1/"
 _ADMIN = "/v1/admin"
 """The beginnings of the paths that need a key where there are keys."""
 _READS = {
-    "/v1/explanations", "/v1/items/lookup", "/v1/items/vectors", "/v1/ranking", "/v1/recommendations", "/v1/retrieval",
-    "/v1/users/vectors",
+    "/v1/explanations", "/v1/items/lookup", "/v1/items/vectors", "/v1/ranking", "/v1/recommendations",
+    "/v1/recommendations/batch", "/v1/retrieval",    "/v1/users/vectors",
 }  # fmt: skip
 """What is asked by POST, since the question is too long for a URL."""
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)

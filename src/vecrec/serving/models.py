@@ -145,6 +145,13 @@ class UserOut(BaseModel):
     history: list[EventOut] = Field(description="Their latest events, oldest first.")
 
 
+class HistoryOut(BaseModel):
+    """Some events of a user."""
+
+    events: list[EventOut] = Field(description="Oldest first.")
+    cursor: int | None = Field(description="What leads to the events before these; null where there are none.")
+
+
 class ReceiptOut(BaseModel):
     """What was removed with a user."""
 
@@ -170,6 +177,9 @@ class ItemsOut(BaseModel):
     """Items of the catalogue."""
 
     items: list[ItemOut]
+    next_offset: int | None = Field(
+        default=None, description="Where the following items of a listing begin; null at its end."
+    )
     missing: list[Id] = Field(default_factory=list, description="Ids that are not in the catalogue.")
 
 
@@ -209,6 +219,17 @@ class RecommendIn(WhoIn):
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
     explain: bool = Field(False, description="Say for each item why it is there, where one reason stands out.")
+
+
+class BatchIn(_In):
+    """Stored users to recommend to."""
+
+    user_ids: Annotated[list[IdIn], Field(min_length=1, examples=[[42, 43]])]
+    k: int = Field(10, ge=1)
+    where: Where | None = Field(None, description="A condition on the items.", examples=[_COMEDIES])
+    exclude_seen: bool = Field(True, description="Leave out the items of their events.")
+    exclude: Ids = Field(default_factory=list, description="More items to leave out.")
+    rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
 
 
 class ExplainIn(RecommendIn):
@@ -337,6 +358,12 @@ class ListOut(BaseModel):
             warnings=list(warnings),
             items=[RecommendedItem.of(item, reason) for item, reason in zip(found, reasons)],
         )
+
+
+class ListsOut(BaseModel):
+    """A list for each user, in their order."""
+
+    lists: list[ListOut]
 
 
 # -- retrieval and ranking

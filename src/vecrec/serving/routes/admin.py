@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr
 from vecrec.errors import VecrecError
 from vecrec.ids import Id
 from vecrec.recommender import Report
+from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.params import Ours
 from vecrec.serving.service import Service
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = APIRouter(prefix="/v1/admin", route_class=Guarded, tags=["admin"])
 
 _POPULAR = 8
 _WEEK = 604_800.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from vecrec.errors import ItemNotFoundError
+from vecrec.records import record_digest
 from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
 from vecrec.serving.models import (
@@ -30,6 +31,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", route_class=Guarded, tags=["items"])
 
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The item is as it was."}}
+
 
 @router.get("/items", summary="List the catalogue")
 def list_items(
@@ -39,9 +42,10 @@ def list_items(
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> ItemsOut:
-    """The most popular items whose title has all the words."""
-    items = service.directory.find(search, service.conditions(where), offset, limit)
-    return ItemsOut(items=[ItemOut.of(item) for item in items])
+    """The most popular items whose title has all the words, or words near to them, page by page."""
+    items = service.directory.find(search, service.conditions(where), offset, limit + 1)
+    following = offset + limit if len(items) > limit else None
+    return ItemsOut(items=[ItemOut.of(item) for item in items[:limit]], next_offset=following)
 
 
 @router.post("/items", summary="Add or replace items")
@@ -88,13 +92,24 @@ def encode_items(body: ItemFeaturesIn, service: Ours) -> Vectors:
         return Vectors(release=live.release.id, dim=live.encoder.dim, vectors=vectors)
 
 
-@router.get("/items/{item_id}", summary="Read an item")
-def get_item(item_id: ItemPath, service: Ours, id_type: IdType = "auto") -> ItemOut:
-    """Its record."""
+@router.get("/items/{item_id}", summary="Read an item", response_model=ItemOut, responses=_UNCHANGED)
+def get_item(
+    item_id: ItemPath,
+    service: Ours,
+    response: Response,
+    id_type: IdType = "auto",
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of an earlier answer.")] = None,
+) -> ItemOut | Response:
+    """Its record, with an `ETag` that changes with it."""
     key = path_id(item_id, id_type, "items", service)
     found = service.recommender.get_items([key]).get(key)
     if found is None:
         raise ItemNotFoundError(f"no item {key!r} in the catalogue")
+    # Weak, since the same record is also sent compressed.
+    tag = f'W/"{record_digest(dict(found.features))}"'
+    if tag in [each.strip() for each in (if_none_match or "").split(",")]:
+        return Response(status_code=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
     return ItemOut.of(found)
 
 
@@ -126,11 +141,15 @@ def similar_items(
     service: Ours,
     k: K = 10,
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    exclude: Annotated[list[str], Query(max_length=100, description="More items to leave out.")] = [],  # noqa: B006
     id_type: IdType = "auto",
 ) -> ListOut:
-    """The items whose vectors are nearest to the item's own."""
-    key = path_id(item_id, id_type, "items", service)
-    found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where))
+    """The items that the same users choose, then those with the nearest vectors."""
+    key, out = (
+        path_id(item_id, id_type, "items", service),
+        [path_id(each, id_type, "items", service) for each in exclude],
+    )
+    found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where), exclude=out)
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from vecrec.errors import StoreUnavailableError
 from vecrec.filters import Filter
@@ -14,7 +14,17 @@ from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
 from vecrec.serving.bulkheads import Guarded
 from vecrec.serving.errors import request_id
-from vecrec.serving.models import Because, ExplainIn, ExplanationOut, ListOut, RecommendIn, because_out, explanation_out
+from vecrec.serving.models import (
+    BatchIn,
+    Because,
+    ExplainIn,
+    ExplanationOut,
+    ListOut,
+    ListsOut,
+    RecommendIn,
+    because_out,
+    explanation_out,
+)
 from vecrec.serving.params import (
     Conditions,
     HalfLife,
@@ -34,6 +44,8 @@ from vecrec.types import User
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", route_class=Guarded, tags=["recommendations"])
+
+_DAY = 86_400
 
 
 @router.get("/users/{user_id}/recommendations", summary="Recommend to a stored user")
@@ -76,6 +88,34 @@ def popular(
     )
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))
+
+
+@router.get("/trending", summary="Trending items")
+def trending(
+    *,
+    request: Request,
+    service: Ours,
+    k: K = 10,
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    days: Annotated[float, Query(gt=0, le=36_500, description="An event so many days older counts half.")] = 7.0,
+) -> ListOut:
+    """What most people chose lately, counted from the stored events."""
+    found = service.recommender.popular(service.check_k(k), where=service.conditions(where), half_life=days * _DAY)
+    service.metrics.served([found])
+    return ListOut.of(found, request_id(request))
+
+
+@router.post("/recommendations/batch", summary="Recommend to many stored users")
+def recommend_batch(body: BatchIn, request: Request, service: Ours) -> ListsOut:
+    """A list for each, in batched calls to the stores."""
+    service.check_k(body.k)
+    service.check_batch(body.user_ids, "user_ids")
+    service.check_batch(body.exclude, "exclude")
+    options: dict[str, Any] = {"exclude_seen": body.exclude_seen, "rerank": None if body.rerank else False}
+    where = compile_where(body.where)
+    found = service.recommender.recommend_many(body.user_ids, body.k, where=where, exclude=body.exclude, **options)
+    service.metrics.served(found)
+    return ListsOut(lists=[ListOut.of(each, request_id(request)) for each in found])
 
 
 @router.post("/recommendations", summary="Recommend to any user")

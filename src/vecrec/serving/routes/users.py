@@ -15,6 +15,7 @@ from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
     EventsIn,
+    HistoryOut,
     ProfileIn,
     ReceiptOut,
     Removed,
@@ -118,6 +119,21 @@ def delete_events(
     items = [path_id(each, id_type, "items", service) for each in item_id] or None
     key, moment = path_id(user_id, id_type, "users", service), None if time is None else written_seconds(time)
     return Removed(removed=service.recommender.delete_events(key, items, kinds=kind or None, time=moment))
+
+
+@router.get("/users/{user_id}/events", summary="List events of a user", tags=["events"])
+def list_events(
+    user_id: UserPath,
+    service: Ours,
+    cursor: Annotated[int | None, Query(ge=1, le=2**31, description="Of an earlier answer.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    id_type: IdType = "auto",
+) -> HistoryOut:
+    """The latest ones first page by page, oldest first within one; new events do not move the pages."""
+    events = service.recommender.history(path_id(user_id, id_type, "users", service))
+    end = len(events) if cursor is None else min(cursor, len(events))
+    start = max(0, end - limit)
+    return HistoryOut(events=[EventOut.of(event) for event in events[start:end]], cursor=start or None)
 
 
 @router.post("/events", summary="Record events", tags=["events"])
