@@ -153,7 +153,7 @@ def test_a_paused_server_times_out_and_is_used_again(server: RedisServer) -> Non
             with pytest.raises(StoreTimeoutError, match=r"0\.5 s"):
                 call()
         server.resume()
-        eventually(store.ping)
+        eventually(lambda: store.count("item"))
         for _ in range(20):
             assert store.get("item", [2]) == {2: {"n": 2}}
             assert store.count("item") == 2

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 from vecrec.errors import StoreError, StoreTimeoutError
 
-__all__ = ["BudgetSpentError", "Opening", "budget", "remaining", "share"]
+__all__ = ["BudgetSpentError", "BusyError", "Opening", "budget", "remaining", "share"]
 
 _WAITS = 4
 """How many timeouts a thread waits for another one that is opening a connection: it may have tables to create."""
@@ -20,6 +20,10 @@ _deadline: ContextVar[float | None] = ContextVar("vecrec_deadline", default=None
 
 class BudgetSpentError(StoreTimeoutError):
     """The request had no time left for this call, which says nothing about the engine."""
+
+
+class BusyError(StoreTimeoutError):
+    """The engine has answered that the call waits too long for others, such as for a lock: it does not hang."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import ParamSpec, Self
 
-from vecrec._internal.budget import budget
+from vecrec._internal.budget import BudgetSpentError, BusyError, budget
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
 
 __all__ = ["Connection"]
@@ -117,6 +117,8 @@ class Breaker:
         began = time.monotonic()
         try:
             yield
+        except (BudgetSpentError, BusyError):
+            raise
         except StoreUnavailableError as error:
             least = _PATIENT if isinstance(error, StoreTimeoutError) else _NOTICEABLE
             if time.monotonic() - began >= least:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vecrec._internal.budget import Opening, budget, remaining
+from vecrec._internal.budget import BusyError, Opening, budget, remaining
 from vecrec._internal.dependencies import missing
 from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores.base import closed_error
@@ -381,8 +381,9 @@ class Database:
 
     def _translation(self, error: BaseException) -> StoreError:
         fault = self._fault(error)
-        if fault == "timeout":
-            return StoreTimeoutError(
+        if fault in ("timeout", "busy"):
+            kind = BusyError if fault == "busy" else StoreTimeoutError
+            return kind(
                 f"{self.address} did not answer within {self._timeout:g} s: {error}",
                 "see whether it is overloaded, or raise the timeout",
             )

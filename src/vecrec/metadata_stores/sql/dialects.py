@@ -10,7 +10,7 @@ from typing_extensions import override
 
 __all__ = ["Dialect", "Fault", "dialect_of"]
 
-Fault: TypeAlias = Literal["away", "timeout", "conflict", "refused"]
+Fault: TypeAlias = Literal["away", "timeout", "busy", "conflict", "refused"]
 """What went wrong: the database is not available; no answer in time; another transaction won; anything else."""
 
 
@@ -98,7 +98,7 @@ class SQLite(Dialect):
     def fault(self, error: BaseException) -> Fault:
         text = str(error)
         if "locked" in text or "busy" in text:
-            return "timeout"
+            return "busy"
         return "away" if "unable to open" in text or "disk I/O" in text else "refused"
 
 
@@ -112,7 +112,7 @@ class MySQL(Dialect):
 
     # Too many connections, shutting down, errors of the network, cannot connect, gone away, lost, out of order.
     _AWAY = frozenset({1040, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
-    _TIMEOUT = frozenset({1205, 1317, 1969, 3024})
+    _BUSY = frozenset({1205, 1317, 1969, 3024})
     _CONFLICT = frozenset({1020, 1213})
 
     @override
@@ -153,7 +153,9 @@ class MySQL(Dialect):
         code = error.args[0] if error.args else None
         if code in self._CONFLICT:
             return "conflict"
-        if code in self._TIMEOUT or (code in self._AWAY and "timed out" in str(error)):
+        if code in self._BUSY:
+            return "busy"
+        if code in self._AWAY and "timed out" in str(error):
             return "timeout"
         # PyMySQL says (0, '') of a connection that it has closed itself.
         return "away" if code in self._AWAY or code == 0 else "refused"
@@ -208,7 +210,9 @@ class Postgres(Dialect):
         state = str(getattr(error, "sqlstate", None) or "")
         if state.startswith("40"):
             return "conflict"
-        if state in {"57014", "55P03"} or "timeout expired" in str(error):
+        if state in {"57014", "55P03"}:
+            return "busy"
+        if "timeout expired" in str(error):
             return "timeout"
         if state.startswith(("08", "57P", "53")):
             return "away"
