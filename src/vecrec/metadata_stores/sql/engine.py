@@ -152,7 +152,7 @@ def _execute(cursor: Any, statement: str, dialect: Dialect, timeout: float) -> N
         try:
             cursor.execute(statement)
         except Exception as error:
-            if dialect.fault(error) != "timeout" or time.monotonic() > end:
+            if dialect.fault(error) != "busy" or time.monotonic() > end:
                 raise
             time.sleep(0.01)
         else:
