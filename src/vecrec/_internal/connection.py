@@ -73,7 +73,7 @@ class Connection(ABC):
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
         """What the engine answers to one call, under the guard."""
-        with self._breaker.guard():
+        with self.guard():
             return ask(*arguments, **options)
 
     def _guarded(self, rows: Iterator[_T]) -> Iterator[_T]:
