@@ -211,8 +211,8 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "rollback": None,
             "verify": {},
             "measure_recall": {},
-            "dataset": None,  # not in the table yet
-            "update_items": None,  # not in the table yet
+            "dataset": {"since": None, "until": None, "as_of": None},
+            "update_items": {"changes": {2: {"year": 1990}}},
             "repair": {},
             "migrate": None,
             "live": {},
@@ -252,7 +252,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "count": {"collection": "a"},
             "bulk": {"collection": "a"},
             "flush": {"collection": "a"},
-            "check_spec": None,  # not in the table yet
+            "check_spec": {"spec": CollectionSpec(dim=2)},
             "ping": {},
             "close": {},
         },
@@ -307,7 +307,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "check_item": {"item": Item(1)},
             "check_user": {"user": User(1)},
             "from_json": {"value": SCHEMA.to_json()},
-            "with_filter_only": None,  # not in the table yet
+            "with_filter_only": {"names": ["year"]},
             "infer": {"items": [{"item_id": 1, "a": "b"}]},
             "attributes": None,  # of items that were checked
             "drop_invalid_features": None,

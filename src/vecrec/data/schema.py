@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from vecrec._internal.validation import instance, sequence_of
+from vecrec._internal.validation import instance, listed, sequence_of
 from vecrec.data.features import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.frames import FrameLike, read_frame
 from vecrec.data.inference import infer_features
@@ -113,11 +113,12 @@ class Schema:
         Raises:
             InvalidDataError: for a name that is not a feature of items, or a feature that no filter can use.
         """
-        wanted = [names] if isinstance(names, str) else list(names)
+        wanted = [names] if isinstance(names, str) else listed(names, "names of features")
         known = [feature.name for feature in self.items]
+        already = [feature.name for feature in self.filters]
         for name in wanted:
-            if name not in known and name not in {feature.name for feature in self.filters}:
-                raise InvalidDataError(f"the items have no feature {name!r}", f"use one of {known}")
+            if not isinstance(name, str) or name not in (*known, *already):
+                raise InvalidDataError(f"the items have no feature {shown(name)}", f"use one of {known}")
         moved = [feature for feature in self.items if feature.name in wanted]
         kept = [feature for feature in self.items if feature.name not in wanted]
         return replace(self, items=tuple(kept), filters=(*self.filters, *moved)) if moved else self

@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from vecrec._internal.validation import number
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, ReleaseError
+from vecrec.errors import InvalidDataError, ReleaseError, shown
 from vecrec.ids import Id, check_ids
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.live import LoadedRelease
@@ -79,5 +79,5 @@ def checked(checks: object) -> list[Check]:
         InvalidDataError: for something that is not a list of callables.
     """
     if callable(checks) or not isinstance(checks, Sequence) or not all(map(callable, checks)):
-        raise InvalidDataError(f"checks is {checks!r}", "give a list of functions that take the candidate")
+        raise InvalidDataError(f"checks is {shown(checks)}", "give a list of functions that take the candidate")
     return list(checks)

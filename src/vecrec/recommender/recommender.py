@@ -17,7 +17,7 @@ from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
-from vecrec._internal.times import seconds
+from vecrec._internal.times import moment
 from vecrec._internal.validation import choice, flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
 from vecrec.errors import InvalidDataError, NotFittedError, shown
@@ -274,7 +274,7 @@ class Recommender:
 
         if not isinstance(data, Dataset):
             raise InvalidDataError(
-                f"fit takes a Dataset, got {data!r}", "Dataset(interactions, items, users) makes one"
+                f"fit takes a Dataset, got {shown(data)}", "Dataset(interactions, items, users) makes one"
             )
         with showing(progress) as show:
             return self._lifecycle.fit(
@@ -590,16 +590,16 @@ class Recommender:
             InvalidDataError: for a time that is not valid.
             NotFittedError: when there is no live release.
         """
-        low, high, moment = (
-            None if value is None else float(seconds(value, name))
+        low, high, of = (
+            None if value is None else moment(value, name)
             for value, name in ((since, "since"), (until, "until"), (as_of, "as_of"))
         )
-        if moment is not None and moment > time.time():
+        if of is not None and of > time.time():
             raise InvalidDataError(f"as_of is {as_of!r}, which lies in the future", "leave it out for now")
         live = self._archive.live()[0]
         if live is None:
             raise NotFittedError(f"{self._archive.path} holds no live release", "call fit(data) or publish() first")
-        return read_dataset(self._catalogue, self._archive.manifest(live), since=low, until=high, as_of=moment)
+        return read_dataset(self._catalogue, self._archive.manifest(live), since=low, until=high, as_of=of)
 
     def taste(self, user: User, disliked: Iterable[Id] = ()) -> Taste:
         """A user as the live release's encoder reads them, and what else their events say by the feedback policy.
@@ -739,7 +739,7 @@ class Recommender:
         """
         patience = check_timeout(timeout) or _PATIENCE
         if not isinstance(changes, Mapping):
-            raise InvalidDataError(f"update_items takes a mapping, got {changes!r}", 'give {id: {"price": 9.9}}')
+            raise InvalidDataError(f"update_items takes a mapping, got {shown(changes)}", 'give {id: {"price": 9.9}}')
         items = [Item(check_id(key, "item id"), change) for key, change in changes.items()]
         plain = {item.id: dict(item.features) for item in items if item.id is not None}
         self._live.get()
