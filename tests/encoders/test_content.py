@@ -135,7 +135,8 @@ def test_vectors_do_not_change_between_versions() -> None:
 
 
 def test_progress_is_told() -> None:
-    """One step for the items, one for the users."""
+    """What is learnt from, then one step for the items, one for the users."""
     steps: list[Step] = []
     ContentEncoder(dim=8).fit(_checkerboard(), progress=steps.append)
-    assert steps == [Step("items", 20, 20), Step("users", 20, 20)]
+    assert [step.stage for step in steps] == ["fit", "items", "users"]
+    assert steps[1:] == [Step("items", 20, 20), Step("users", 20, 20)]

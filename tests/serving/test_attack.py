@@ -310,8 +310,8 @@ def test_head_is_get_without_the_body(client: httpx.Client) -> None:
     ("path", "allowed"),
     [
         ("/v1/users", "POST"),
-        ("/v1/items", "GET, HEAD, POST"),
-        ("/v1/items/1", "DELETE, GET, HEAD, PUT"),
+        ("/v1/items", "GET, HEAD, PATCH, POST"),
+        ("/v1/items/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/v1/users/1", "DELETE, GET, HEAD, PUT"),
         ("/v1/users/1/likes", "POST"),
         ("/health/live", "GET, HEAD"),
@@ -319,7 +319,7 @@ def test_head_is_get_without_the_body(client: httpx.Client) -> None:
 )
 def test_a_wrong_method_hears_all_right_ones(client: httpx.Client, path: str, allowed: str) -> None:
     """405 with the methods of every route that has the path."""
-    answer = client.request("PATCH", path, json={})
+    answer = client.request("PROPFIND", path, json={})
     assert problem(answer, 405)["title"] == "Method Not Allowed"
     assert answer.headers["allow"] == allowed
 

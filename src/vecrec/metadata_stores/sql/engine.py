@@ -122,10 +122,14 @@ def listen(engine: Engine, dialect: Dialect, timeout: float) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
-        cursor = connection.cursor()
-        for statement in dialect.session(connection, timeout):
-            _execute(cursor, statement, dialect, timeout)
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            for statement in dialect.session(connection, timeout):
+                _execute(cursor, statement, dialect, timeout)
+            cursor.close()
+        except BaseException:
+            connection.close()  # SQLAlchemy does not close what could not be prepared
+            raise
 
     if engine.dialect.name in {"mysql", "mariadb"}:
 
