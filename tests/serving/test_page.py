@@ -210,7 +210,7 @@ def test_stores_that_are_down(chrome: webdriver.Chrome, page: Page, recommender:
         _find(page, "Movie 15")
         _like(page, "Movie 15")
         page.wait(lambda: "The search is down" in page.text("#notice"))
-        assert page.titles()
+        page.wait(page.titles)
         patch.setattr(recommender.metadata_store, "get", _down)
         page.click("#cards .card .up")
         page.wait(lambda: "Not available at the moment" in page.text("#alert"))
@@ -241,7 +241,7 @@ def test_a_key_is_asked_for_once(chrome: webdriver.Chrome, recommender: Recommen
             page.wait(page.asks_for_key)
             page.all("#key-value")[0].send_keys(key)
             page.press(ENTER)
-        assert page.titles()
+        page.wait(page.titles)
 
 
 def test_mounted_below_a_path(chrome: webdriver.Chrome, recommender: Recommender) -> None:
@@ -253,7 +253,7 @@ def test_mounted_below_a_path(chrome: webdriver.Chrome, recommender: Recommender
     with listening(outer) as client:
         page = Page(chrome, f"{client.base_url}/some/where/")
         page.open()
-        assert page.titles()
+        page.wait(page.titles)
         assert page.complaints() == []
 
 
