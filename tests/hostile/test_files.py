@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from tests.hostile.values import complaint
+from tests.metadata_stores.engines import eventually
 from tests.recommender.tastes import TasteEncoder, world
 from vecrec import Recommender
 from vecrec.config import Settings
@@ -295,6 +296,7 @@ def test_a_full_disk_fails_a_write_to_a_file_of_vectors_or_records(tmp_path: Pat
             with pytest.raises(StoreError):
                 records.put("item", {key: {"text": "y" * 1_000} for key in range(2, 2_000)})
         assert vectors.fetch("a", [1]).keys() == {1}
+        eventually(lambda: records.count("item"))
         assert records.get("item", [1]) == {1: {"title": "Oak"}}
 
 

@@ -128,10 +128,10 @@ class MySQL(Dialect):
     @override
     def session(self, connection: Any, timeout: float) -> list[str]:
         # The mode makes an error of a value that does not fit, and keeps backslash and quotes as PyMySQL escapes them.
-        seconds = math.ceil(timeout)
         mariadb = "maria" in str(connection.get_server_info()).lower()
         bound = f"max_statement_time={timeout}" if mariadb else f"max_execution_time={math.ceil(timeout * 1000)}"
-        return [f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={seconds}, {bound}"]
+        waits = max(1, int(timeout * 0.8))  # less than the client waits: a server that says so does not hang
+        return [f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={waits}, {bound}"]
 
     @override
     def upsert(self, keys: tuple[str, ...], value: str) -> str:
