@@ -321,7 +321,7 @@ def test_only_the_columns_of_a_file_that_are_needed_are_read(form: str, tmp_path
     out = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True).stdout
     n_events, peak = map(int, out.split())
     assert n_events == 100_000
-    assert peak < (20e6 if form == "parquet" else 100e6) < 0.6 * 8 * sum(map(len, text))
+    assert peak < (20e6 if form == "parquet" else 96e6) < 0.6 * 8 * sum(map(len, text))
 
 
 LATE: dict[str, list[dict[str, Any]]] = {
