@@ -311,8 +311,8 @@ def test_periods_in_a_file_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
 def test_only_the_columns_of_a_file_that_are_needed_are_read(form: str, tmp_path: Path) -> None:
     """A wide file takes the memory of its needed columns; the rest is named as not used."""
-    table = {"user_id": np.arange(100_000) % 500, "item_id": np.arange(100_000) % 90, "time": np.arange(100_000)}
-    text = [f"a long text that a recommender does not need: {n}" * 4 for n in range(100_000)]
+    table = {"user_id": np.arange(150_000) % 500, "item_id": np.arange(150_000) % 90, "time": np.arange(150_000)}
+    text = [f"a long text that a recommender does not need: {n}" * 4 for n in range(150_000)]
     path = FILES[form](table | {f"note{n}": text for n in range(8)}, tmp_path / "wide")
     script = (
         "import sys, pyarrow as pa; from vecrec.data import Dataset; data = Dataset(sys.argv[1]);"
@@ -320,8 +320,9 @@ def test_only_the_columns_of_a_file_that_are_needed_are_read(form: str, tmp_path
     )
     out = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True).stdout
     n_events, peak = map(int, out.split())
-    assert n_events == 100_000
-    assert peak < (20e6 if form == "parquet" else 96e6) < 0.6 * 8 * sum(map(len, text))
+    assert n_events == 150_000
+    # How many pieces of a text are in memory at a time depends on how many cores are free.
+    assert peak < (30e6 if form == "parquet" else 160e6) < 0.7 * 8 * sum(map(len, text))
 
 
 LATE: dict[str, list[dict[str, Any]]] = {
