@@ -21,6 +21,7 @@ from vecrec.ids import Id
 from vecrec.recommender import Explanation, Recommender
 from vecrec.serving.bulkheads import Bulkheads
 from vecrec.serving.facets import Directory
+from vecrec.serving.idempotency import KeptAnswers
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
 from vecrec.types import Event, Item, User
@@ -42,11 +43,13 @@ class Service:
     directory: Directory = field(init=False)
     health: Health = field(init=False)
     bulkheads: Bulkheads = field(init=False)
+    answers: KeptAnswers = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
         object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))
+        object.__setattr__(self, "answers", KeptAnswers(self.recommender))
 
     # -- users
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
@@ -137,11 +137,12 @@ def list_events(
 
 
 @router.post("/events", summary="Record events", tags=["events"])
-def record_events(body: EventsIn, service: Ours) -> Written:
+def record_events(body: EventsIn, request: Request, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
+    now = request.scope.get("vecrec.at")  # of the first try with an Idempotency-Key
     events = [
-        Event(each.user_id, each.item_id, None if each.time is None else seconds(each.time), each.rating, each.kind)
+        Event(each.user_id, each.item_id, now if each.time is None else seconds(each.time), each.rating, each.kind)
         for each in body.events
     ]
     service.recommender.record(events)
