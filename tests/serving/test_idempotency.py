@@ -88,11 +88,10 @@ def test_a_retry_is_answered_and_writes_nothing(client: httpx.Client) -> None:
 
 def test_a_late_retry_does_not_undo_what_came_between(client: httpx.Client) -> None:
     """Also where the write itself may be repeated: the like of before does not come back, nor does the old record."""
-    like = {"json": {"item_id": 3}, "headers": _key("like")}
-    item = {"json": {"items": [{"id": "x", "features": {"title": "Old", "year": 1990}}]}, "headers": _key("item")}
+    item = {"items": [{"id": "x", "features": {"title": "Old", "year": 1990}}]}
     for _ in range(2):
-        get(client.post("/v1/users/new/likes", **like))
-        get(client.post("/v1/items", **item))
+        get(client.post("/v1/users/new/likes", json={"item_id": 3}, headers=_key("like")))
+        get(client.post("/v1/items", json=item, headers=_key("item")))
         get(client.post("/v1/users/new/dislikes", json={"item_id": 3}))
         get(client.patch("/v1/items", json={"items": [{"id": "x", "features": {"title": "New"}}]}))
     assert [event["kind"] for event in _events(client)] == ["dislike"]
@@ -197,7 +196,9 @@ def test_keys_are_bounded(client: httpx.Client, store: Unsteady, monkeypatch: py
     assert len(_events(client)) == before + 1
 
 
-def test_nothing_is_written_into_the_store_of_another(store: Unsteady, recommender: Recommender, tmp_path: Path) -> None:
+def test_nothing_is_written_into_the_store_of_another(
+    store: Unsteady, recommender: Recommender, tmp_path: Path
+) -> None:
     """A service on the wrong store refuses a request with a key as it does without one."""
     assert recommender.releases()
     other = Recommender(TasteEncoder(), MemoryVectorStore(), store, name="other", artifacts=tmp_path / "other")

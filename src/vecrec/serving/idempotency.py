@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -77,7 +77,7 @@ class KeptAnswers:
         without a time are of the time of the first.
 
         Raises:
-            InvalidDataError: for a key that is no such text, or that another request had.
+            InvalidDataError: for a key that is not valid, or that another request had.
             KeyInUseError: when the first request with the key has no answer yet.
         """
         given = request.headers.get(HEADER)
@@ -158,7 +158,8 @@ class KeptAnswers:
                 return
             self._until_sweep = _SWEEP_AFTER
         store, oldest = self._store(), time.time() - _KEPT_SECONDS
-        times: list[tuple[float, Id]] = [(record["at"], key) for key, record in store.scan(KIND)]
+        records: Iterator[tuple[Id, Any]] = store.scan(KIND)
+        times = [(float(record["at"]), key) for key, record in records]
         kept = {key for at, key in heapq.nlargest(_MOST, times) if at >= oldest}
         for part in batched((key for _, key in times if key not in kept), _BATCH):
             store.delete(KIND, part)
@@ -172,9 +173,7 @@ def takes_key(method: str, path: str) -> bool:
 
 def _digest(request: Request, body: bytes) -> str:
     """What two requests with one key must have in common: where they are sent, and their JSON."""
-    try:
+    with suppress(ValueError, RecursionError):  # which the endpoint refuses
         body = json.dumps(json.loads(body), sort_keys=True).encode()
-    except (ValueError, RecursionError):
-        pass  # refused by the endpoint
     place = f"{request.method} {request.url.path}?{request.url.query}\0".encode("utf-8", "surrogatepass")
     return blake2b(place + body, digest_size=20).hexdigest()
