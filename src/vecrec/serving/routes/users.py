@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", route_class=Guarded, tags=["users"])
 def upsert_users(body: UsersIn, service: Ours) -> Written:
     """The next recommendation reads them. All of them are written or, for a value that cannot be used, none."""
     service.check_batch(body.users, "users")
-    service.recommender.upsert_users([User(user.id, user.features) for user in body.users])
+    service.upsert_users([User(user.id, user.features) for user in body.users])
     return Written(written=len({(type(user.id), user.id) for user in body.users}))
 
 
@@ -66,7 +66,7 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
 @router.put("/users/{user_id}", summary="Add or replace a profile")
 def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the profile."""
-    service.recommender.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
+    service.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
     return Written(written=1)
 
 
