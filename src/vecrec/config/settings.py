@@ -74,6 +74,9 @@ class Settings:
     request_seconds: float = 0.0
     """How long the stores may take in all for one recommendation; 0 for the sum of their own timeouts."""
 
+    recall_seconds: float = 300.0
+    """How often a sample of the searches is repeated exactly in the background, for the metrics; 0 for never."""
+
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8000
@@ -175,7 +178,7 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "port": 0, "max_body_bytes": 1,
+    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "port": 0, "max_body_bytes": 1,
     "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
     "wrong_keys_per_minute": 0, "body_seconds": 0.001, "shutdown_seconds": 0,
 }  # fmt: skip
