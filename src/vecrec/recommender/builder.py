@@ -171,7 +171,7 @@ class Builder:
             unknown += sum(not generation.encoder.knows(key) for key in records)
             texts = texts and are_texts(records)
             progress(Step("index", done, max(total, done)))
-        self._vectors.flush(generation.collection)
+        self._vectors.flush(generation.collection, progress)
         return golden, unknown, texts and done > 0
 
     def _check(
