@@ -73,6 +73,8 @@ class Settings:
     """How often to look for a release that another process has made live."""
     request_seconds: float = 0.0
     """How long the stores may take in all for one recommendation; 0 for the sum of their own timeouts."""
+    coalesce: bool = True
+    """Whether concurrent requests for recommendations with equal options share a search."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
