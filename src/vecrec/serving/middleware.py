@@ -27,17 +27,17 @@ from vecrec.serving.errors import MISTAKE, problem
 from vecrec.serving.logs import current_request
 from vecrec.serving.metrics import Metrics
 
-__all__ = ["GUARDED", "Gate", "Keys", "RateLimit", "shows_admin_key"]
+__all__ = ["GUARDED", "READS", "Gate", "Keys", "RateLimit", "shown_key", "shows_admin_key"]
 
 _CLIENTS = 10_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 GUARDED = ("/v1", "/metrics")
+"""The beginnings of the paths that need a key where there are keys."""
 _COUNTED = "/v1/"
 _ADMIN = "/v1/admin"
-"""The beginnings of the paths that need a key where there are keys."""
-_READS = {
+READS = {
     "/v1/explanations", "/v1/items/lookup", "/v1/items/vectors", "/v1/ranking", "/v1/recommendations",
-    "/v1/recommendations/batch", "/v1/retrieval",    "/v1/users/vectors",
+    "/v1/recommendations/batch", "/v1/retrieval", "/v1/users/vectors",
 }  # fmt: skip
 """What is asked by POST, since the question is too long for a URL."""
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
@@ -183,7 +183,7 @@ class Gate:
         if not _keep_separators(scope):
             detail = "The path holds bytes that are not UTF-8 text: encode ids as UTF-8, then percent-encode them."
             return _refused(scope, 400, "The path is not text", detail, "path")
-        key, client = _key(headers), (scope.get("client") or ("",))[0]
+        key, client = shown_key(headers), (scope.get("client") or ("",))[0]
         locked = self._wrong.wait(client, take=False) if self._keys else 0.0
         held = scope["vecrec.scope"] = self._scope(key, client, locked)
         if not _is_guarded(scope):
@@ -332,7 +332,7 @@ def _is_guarded(scope: Scope) -> bool:
 def _wanted_scope(scope: Scope) -> str:
     if _path(scope).startswith(_ADMIN):
         return "admin"
-    reads = scope["method"] in ("GET", "OPTIONS") or (scope["method"] == "POST" and _path(scope) in _READS)
+    reads = scope["method"] in ("GET", "OPTIONS") or (scope["method"] == "POST" and _path(scope) in READS)
     return "read" if reads else "write"
 
 
@@ -356,7 +356,8 @@ def _keep_separators(scope: Any) -> bool:
     return True
 
 
-def _key(headers: Headers) -> str:
+def shown_key(headers: Headers) -> str:
+    """The API key that a request shows; empty for none."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

@@ -22,8 +22,10 @@ from vecrec.recommendations import Recommendations
 from vecrec.recommender import Explanation, Recommender
 from vecrec.serving.bulkheads import Bulkheads
 from vecrec.serving.facets import Directory
+from vecrec.serving.idempotency import KeptAnswers
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
+from vecrec.serving.user_list import UserList
 from vecrec.serving.watch import RecallWatch
 from vecrec.types import Event, Item, User
 
@@ -42,18 +44,22 @@ class Service:
     settings: Settings
     metrics: Metrics
     directory: Directory = field(init=False)
+    users: UserList = field(init=False)
     health: Health = field(init=False)
     bulkheads: Bulkheads = field(init=False)
+    answers: KeptAnswers = field(init=False)
     recall: RecallWatch = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
+        object.__setattr__(self, "users", UserList(self.recommender))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
         object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))
+        object.__setattr__(self, "answers", KeptAnswers(self.recommender))
         watch = RecallWatch(self.recommender, self.metrics, self.settings.recall_seconds)
         object.__setattr__(self, "recall", watch)
 
-    # -- users
+    # -- users; the listing knows at once what this service has written
 
     @property
     def policy(self) -> FeedbackPolicy:
@@ -87,7 +93,13 @@ class Service:
     def upsert_users(self, users: Sequence[User]) -> None:
         """Write profiles."""
         self.recommender.upsert_users(users)
+        self.users.wrote(user.id for user in users if user.id is not None)
         self._watch("users", [user.features for user in users])
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Record what users did."""
+        self.recommender.record(events)
+        self.users.wrote(event.user_id for event in events if event.user_id is not None)
 
     def state_event(self, user_id: Id | None, item_id: Id, kind: str) -> Event:
         """A like or a dislike.
