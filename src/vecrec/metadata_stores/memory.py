@@ -39,6 +39,9 @@ class MemoryMetadataStore(MetadataStore):
         self._lock = threading.RLock()
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<MemoryMetadataStore of {sum(map(len, self._records.values()))} records>"
+
     @override
     def ping(self) -> None:
         self._open(None)

@@ -41,6 +41,9 @@ class MemoryVectorStore(VectorStore):
         self._lock = threading.RLock()
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<MemoryVectorStore of {len(self._data)} collections>"
+
     @override
     def ping(self) -> None:
         self._open()
