@@ -81,7 +81,7 @@ def plain(found: Recommendations) -> Any:
 def test_those_that_wait_share_one_search(rec: Recommender) -> None:
     """Each gets the list that they get alone, one user twice, and users who are not stored among them."""
     someone = User(None, {}, history=[1, 3])
-    asks: list[Ask] = [*(lambda r, n=n: r.recommend(n, 4) for n in (3, 4, 5, 3)), lambda r: r.recommend_for(someone, 4)]  # type: ignore[misc]
+    asks: list[Ask] = [*(lambda r, n=n: r.recommend(n, 4) for n in (3, 4, 5, 3)), lambda r: r.recommend_for(someone, 4)]
     alone = [plain(ask(rec)) for ask in asks]
     with crowded(rec) as (gate, submit):
         made = [submit(ask) for ask in asks]
@@ -164,7 +164,12 @@ def test_a_request_that_is_alone_is_answered_by_its_own_thread(rec: Recommender)
         made = [submit(lambda r: r.recommend(3, 4)) for _ in range(3)]
     for each in made:
         each.result()
-    store._search = lambda *given: (seen.append(threading.current_thread().name), search(*given))[1]
+
+    def noted(*given: Any) -> Any:
+        seen.append(threading.current_thread().name)
+        return search(*given)
+
+    store._search = noted
     shared = rec._pipeline._shared
     assert shared is not None
     rec.recommend(3, 4)

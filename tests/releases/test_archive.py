@@ -50,11 +50,11 @@ def test_a_manifest_survives_its_file(rec: Recommender) -> None:
     assert release.versions.keys() >= {"python", "vecrec", "numpy"}
     counted = {"neighbours.json", "neighbours.npy", "neighbour_weights.npy"}
     encoder = {"encoder/taste.json", "encoder/learnt_from.npy"}
-    assert {*release.checksums} == {*encoder, "golden.json", "golden.npz", "popularity.json", *counted}
+    assert {*release.checksums} == {*encoder, "golden.json", "golden.npz", "popularity.json", "values.json", *counted}
 
 
 @pytest.mark.parametrize(
-    "name", ["encoder/taste.json", "golden.json", "golden.npz", "popularity.json", "neighbours.npy"]
+    "name", ["encoder/taste.json", "golden.json", "golden.npz", "popularity.json", "values.json", "neighbours.npy"]
 )
 @pytest.mark.parametrize("harm", ["change", "cut", "delete"])
 def test_a_damaged_file_is_found_before_it_serves(twice: Recommender, name: str, harm: str) -> None:

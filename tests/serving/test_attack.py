@@ -309,7 +309,7 @@ def test_head_is_get_without_the_body(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/users", "POST"),
+        ("/v1/users", "GET, HEAD, POST"),
         ("/v1/items", "GET, HEAD, PATCH, POST"),
         ("/v1/items/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/v1/users/1", "DELETE, GET, HEAD, PUT"),
@@ -412,4 +412,5 @@ def test_errors_are_kept_apart_by_kind() -> None:
     statuses = {each.__name__: kind_of(each("problem", "cure")).status for each in all_of(VecrecError)}
     assert {name for name, status in statuses.items() if status == 404} == {"ItemNotFoundError", "UserNotFoundError"}
     assert statuses["StoreTimeoutError"] == statuses["NotFittedError"] == 503
-    assert set(statuses.values()) <= {404, 422, 500, 503}
+    assert {name for name, status in statuses.items() if status == 409} == {"KeyInUseError"}
+    assert set(statuses.values()) <= {404, 409, 422, 500, 503}

@@ -84,32 +84,6 @@ def test_trending_and_similar_without_some(client: httpx.Client, recommender: Re
         recommender.forget_user(f"trend {user}")
 
 
-def test_pages_of_events_and_items(client: httpx.Client, recommender: Recommender) -> None:
-    """Every event and every item once, whatever is recorded meanwhile."""
-    from vecrec import Event
-
-    recommender.record([Event("pages", number, time=1_000 + number) for number in range(25)])
-    seen: list[int] = []
-    cursor: int | None = None
-    while True:
-        params = {"limit": 10, **({} if cursor is None else {"cursor": cursor})}
-        page = get(client.get("/v1/users/pages/events", params=params))
-        seen = [event["item_id"] for event in page["events"]] + seen
-        recommender.record(Event("pages", 59))
-        cursor = page["cursor"]
-        if cursor is None:
-            break
-    assert seen == list(range(25))
-    items: list[Any] = []
-    offset: int | None = 0
-    while offset is not None:
-        page = get(client.get("/v1/items", params={"limit": 25, "offset": offset}))
-        items += [item["id"] for item in page["items"]]
-        offset = page["next_offset"]
-    assert len(items) == len({repr(key) for key in items}) >= 60
-    recommender.forget_user("pages")
-
-
 def test_an_item_that_did_not_change_is_not_sent_again(client: httpx.Client, recommender: Recommender) -> None:
     """Its ETag is answered 304, until the record changes; HEAD has it too."""
     first = client.get("/v1/items/3")

@@ -76,6 +76,9 @@ class Settings:
     coalesce: bool = True
     """Whether concurrent requests for recommendations with equal options share a search."""
 
+    recall_seconds: float = 300.0
+    """How often a sample of the searches is repeated exactly in the background, for the metrics; 0 for never."""
+
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8000
@@ -110,6 +113,8 @@ class Settings:
     """The most requests of one client a minute, by key or address, in bursts of a sixth of it; 0 for no limit."""
     shutdown_seconds: float = 20.0
     """How long requests in flight may take to end when the service stops."""
+    log_format: str = "text"
+    """How `vecrec serve` writes its log: ``text``, or ``json`` for an object a line."""
     page: bool = True
     """Whether to serve the page at ``/``."""
     title_field: str = "title"
@@ -137,6 +142,8 @@ class Settings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise InvalidDataError(f"{name} is {shown(getattr(self, name))}", f"give at least {least}")
+        if self.log_format not in ("text", "json"):
+            raise InvalidDataError(f"log_format is {shown(self.log_format)}", "give text or json")
         if self.port > 65_535:
             raise InvalidDataError(f"port is {shown(self.port)}", "give 0 to 65535")
 
@@ -177,7 +184,7 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "port": 0, "max_body_bytes": 1,
+    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "port": 0, "max_body_bytes": 1,
     "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
     "wrong_keys_per_minute": 0, "body_seconds": 0.001, "shutdown_seconds": 0,
 }  # fmt: skip

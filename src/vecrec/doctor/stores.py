@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from vecrec.doctor.findings import Finding
 from vecrec.errors import StoreError
 from vecrec.metadata_stores.base import ReportsRisks
-from vecrec.recommender.catalogue import ITEM, PENDING
+from vecrec.recommender.catalogue import ITEM, PENDING, USER
+from vecrec.records import Record
+from vecrec.releases import SeenValues
 
 if TYPE_CHECKING:
     from vecrec.recommender import Recommender
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["disagreement", "drift", "risks", "unreachable"]
 
 _DRIFT = 0.1
+_WHYS = {"unknown": "not among those that the release has seen", "range": "lower or higher than the release has seen"}
 _SAMPLED = 20_000
 
 
@@ -40,9 +44,12 @@ def risks(recommender: Recommender) -> Iterator[Finding]:
 def drift(recommender: Recommender) -> Iterator[Finding]:
     """What has changed since the live release was made: items that it does not know, and figures unlike before it."""
     with recommender.live() as live:
-        made, encoder = live.release, live.encoder
-    keys = [key for key, _ in islice(recommender.metadata_store.scan(ITEM), _SAMPLED)]
-    unknown = sum(not encoder.knows(key) for key in keys) / max(len(keys), 1)
+        made, encoder, seen = live.release, live.encoder, live.seen
+    records = dict(islice(recommender.metadata_store.scan(ITEM), _SAMPLED))
+    yield from _drifted("items", records.values(), seen)
+    profiles = (profile for _, profile in islice(recommender.metadata_store.scan(USER), _SAMPLED))
+    yield from _drifted("users", profiles, seen)
+    unknown = sum(not encoder.knows(key) for key in records) / max(len(records), 1)
     then = made.checks.get("unknown_items")
     if then is not None and unknown > then + _DRIFT:
         yield Finding(
@@ -57,6 +64,22 @@ def drift(recommender: Recommender) -> Iterator[Finding]:
             yield Finding(
                 "hint", "release", f"its {name.replace('_', ' ')} is {now:.2f}, and was {before:.2f} in the one before",
                 "compare what both recommend; vecrec rollback goes back",
+            )  # fmt: skip
+
+
+def _drifted(side: str, records: Iterable[Record], seen: SeenValues) -> Iterator[Finding]:
+    """Features of which many values are unlike all that the release has seen."""
+    values, new = Counter[str](), Counter[tuple[str, str]]()
+    for record in records:
+        for name, why in seen.compare(side, record):
+            values[name] += 1
+            new[name, why] += 1
+    for (name, why), count in sorted(new.items()):
+        if why and count > _DRIFT * values[name]:
+            yield Finding(
+                "warning", f"{side[:-1]} feature {name!r}",
+                f"{count / values[name]:.0%} of its values are {_WHYS[why]}",
+                "check where they come from; if they are right, train again: vecrec train --from-stores",
             )  # fmt: skip
 
 

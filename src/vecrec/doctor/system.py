@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from vecrec._internal.dependencies import DISTRIBUTION, PACKAGES, installed_versions
 from vecrec._internal.validation import flag, instance
 from vecrec.doctor.findings import Finding
 from vecrec.doctor.stores import disagreement, drift, risks, unreachable
 from vecrec.errors import InvalidDataError, VecrecError
+from vecrec.filters import Filter, field
 from vecrec.recommender import Recommender, ReleaseChecks
+from vecrec.recommender.catalogue import ITEM
 
 __all__ = ["diagnose_system", "installed"]
 
 _LITE_LIMIT = 20_000
+_SAMPLED = 20_000
+_SHARES = (0.1, 0.01)
 
 
 def installed() -> dict[str, str]:
@@ -45,13 +53,32 @@ def diagnose_system(recommender: Recommender, *, full: bool = False) -> list[Fin
 
 
 def _recall(recommender: Recommender) -> Iterator[Finding]:
-    found = recommender.measure_recall()
     target = ReleaseChecks().index_recall
-    if found.interval[1] < target:
-        yield Finding(
-            "warning", "vector store", f"{found}, less than {target}",
-            "raise the index's search effort, or take an exact one (Flat)",
-        )  # fmt: skip
+    for where in (None, *_filters(recommender)):
+        found = recommender.measure_recall(where=where)
+        if found.interval[1] < target:
+            yield Finding(
+                "warning", "vector store", f"{found}, less than {target}",
+                "raise the index's search effort, or take an exact one (Flat)",
+            )  # fmt: skip
+
+
+def _filters(recommender: Recommender) -> Iterator[Filter]:
+    """A filter that about a tenth of the items pass, and one that a hundredth do, where there are such values."""
+    with recommender.live() as live:
+        fields = live.filter_fields
+    records = [record for _, record in islice(recommender.metadata_store.scan(ITEM), _SAMPLED)]
+    counts: Counter[tuple[str, bool, Any]] = Counter()
+    for record in records:
+        for name in fields:
+            value = record.get(name)
+            values = value if isinstance(value, list) else [value]
+            counts.update((name, values is value, each) for each in values if isinstance(each, (bool, int, str)))
+    for share in _SHARES:
+        near = min(counts, key=lambda each: abs(math.log(counts[each] / len(records) / share)), default=None)
+        if near is not None and share / 3 < counts[near] / len(records) < share * 3:
+            name, is_list, value = near
+            yield field(name).contains(value) if is_list else field(name) == value
 
 
 def _release(recommender: Recommender) -> Iterator[Finding]:

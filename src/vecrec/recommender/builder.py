@@ -21,6 +21,7 @@ from vecrec.recommender.catalogue import (
     ITEM,
     JOURNAL,
     PENDING,
+    USER,
     Catalogue,
     Generation,
 )  # fmt: skip
@@ -39,7 +40,7 @@ from vecrec.recommender.release_checks import (
 )  # fmt: skip
 from vecrec.recommender.trained import Parts
 from vecrec.records import Record
-from vecrec.releases import Archive, Golden, Release
+from vecrec.releases import Archive, Golden, Release, SeenValues, ValueCollector
 from vecrec.rerankers.base import Reranker
 from vecrec.types import Item
 
@@ -62,6 +63,24 @@ class Plan:
     """The caller's own checks."""
     progress: Progress
     """Receives each step."""
+
+
+_PROFILES = 100_000
+"""Profiles at most whose values are noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """What was seen of the items while they were indexed."""
+
+    golden: dict[Id, Record]
+    """Some of them."""
+    unknown: int
+    """How many the encoder has not learnt."""
+    texts: bool
+    """Whether each id is a text."""
+    seen: SeenValues
+    """The values of features, those of users too."""
 
 
 class Builder:
@@ -119,18 +138,19 @@ class Builder:
         users = [generation.schema.drop_invalid_features(user) for user in plan.sample.users]
         sample, probe = replace(plan.sample, users=users), RecallProbe(generation.encoder.encode_users(users))
         with self._vectors.bulk(generation.collection):
-            golden_records, unknown, text_items = self._index(generation, probe, plan.progress)
+            indexed = self._index(generation, probe, plan.progress)
         plan.progress(Step("check", 0, None))
-        measured = self._check(generation, sample, probe, unknown, plan)
+        measured = self._check(generation, sample, probe, indexed.unknown, plan)
         directory = self._archive.directory(release_id)
-        self._golden(generation, golden_records).save(directory)
+        self._golden(generation, indexed.golden).save(directory)
+        indexed.seen.save(directory / "values.json")
         sample.popularity.save(directory / "popularity.json")
         neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
         neighbours.save(directory, "neighbour")
         successors = plan.parts.successors
         if successors.weight:
             successors.save(directory)
-        texts = [side for side, all_texts in (("items", text_items), ("users", sample.text_users)) if all_texts]
+        texts = [side for side, all_texts in (("items", indexed.texts), ("users", sample.text_users)) if all_texts]
         draft = replace(self._manifest(release_id, generation, sample, measured), text_ids=texts)
         if reranker is not None:
             draft = replace(draft, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
@@ -143,6 +163,7 @@ class Builder:
             sample.policy,
             neighbours,
             successors,
+            seen=indexed.seen,
         )
         own = run_checks(plan.checks, Candidate(built, self._pipeline))
         with self._archive.catalogue_lock():
@@ -152,27 +173,24 @@ class Builder:
             self._catalogue.switch(release_id, pending)
         return replace(built, release=release)
 
-    def _index(
-        self, generation: Generation, probe: RecallProbe, progress: Progress
-    ) -> tuple[dict[Id, Record], int, bool]:
-        """Put every item into the collection.
-
-        Returns:
-            Some items, to be golden; how many are not learnt; and whether each id is a text.
-        """
+    def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> _Indexed:
+        """Put every item into the collection, and say what was seen of them and of some users."""
         total, done, unknown, texts = self._catalogue.count(), 0, 0, True
         golden: dict[Id, Record] = {}
+        values = ValueCollector(generation.schema)
         for records in self._catalogue.records():
             rows = generation.encode(records)
             generation.write(self._vectors, rows)
             probe.see(rows.vectors)
             golden = golden or dict(islice(records.items(), 32))
+            values.see("items", records.values())
             done += len(records)
             unknown += sum(not generation.encoder.knows(key) for key in records)
             texts = texts and are_texts(records)
             progress(Step("index", done, max(total, done)))
         self._vectors.flush(generation.collection, progress)
-        return golden, unknown, texts and done > 0
+        values.see("users", (profile for _, profile in islice(self._catalogue.metadata.scan(USER), _PROFILES)))
+        return _Indexed(golden, unknown, texts and done > 0, values.seen())
 
     def _check(
         self,

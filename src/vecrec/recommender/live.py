@@ -26,7 +26,7 @@ from vecrec.ids import Id
 from vecrec.recommender.catalogue import Generation
 from vecrec.recommender.neighbours import Neighbours
 from vecrec.registry import find_part
-from vecrec.releases import Archive, Golden, Popularity, Release
+from vecrec.releases import Archive, Golden, Popularity, Release, SeenValues
 from vecrec.rerankers.base import Reranker
 from vecrec.vector_stores.base import VectorStore
 
@@ -66,6 +66,10 @@ class LoadedRelease(Generation):
     """What follows each item, the second source of candidates; without any in a release that has none."""
     away: StoreUnavailableError | None = None
     """Why its vectors cannot be read, where the collection is gone; popularity serves then."""
+    seen: SeenValues = field(default_factory=SeenValues)
+    """What values the features had when it was made; nothing in a release that does not say so."""
+    golden_deviation: float = 0.0
+    """How far the golden vectors that this process has made differ from those of the release."""
     shares: Mapping[Id, float] = field(init=False)
     """The popularity of each of the popular items."""
 
@@ -230,7 +234,8 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
     reranker_class = class_of("vecrec.rerankers", release.reranker, given.reranker) if release.reranker else None
     with reading(f"the release {release_id!r} is damaged", "roll back or fit again", ReleaseError):
         encoder = encoder_class.load(directory / "encoder")
-        Golden.load(directory).check(encoder)
+        deviation = Golden.load(directory).check(encoder)
+        seen = SeenValues.load(directory / "values.json")
         popularity = Popularity.load(directory / "popularity.json")
         neighbours = Neighbours.load(directory, "neighbour")
         successors = Successors.load(directory)
@@ -241,7 +246,10 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
             f"the reranker of the release {release_id!r} has another fingerprint than when it was made",
             "its files or its code have changed; roll back or fit again",
         )
-    return LoadedRelease(release.collection, encoder, release, popularity, reranker, feedback, neighbours, successors)
+    return LoadedRelease(
+        release.collection, encoder, release, popularity, reranker, feedback, neighbours, successors,
+        seen=seen, golden_deviation=deviation,
+    )  # fmt: skip
 
 
 def class_of(group: str, name: str, given: type | None) -> Any:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -31,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.budget import budget, remaining
+from vecrec._internal.tracing import MODULE as TRACED
+from vecrec._internal.tracing import request_span
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
@@ -90,28 +93,29 @@ class Pipeline:
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as possible."""
         if len(ids) == 1:
-            return [self._one(ids[0], request)]
-        with _within(request.timeout):
+            return [self._one(ids[0], request, "recommend")]
+        with _within(request.timeout, "recommend"):
             return self._live.ask(partial(self.for_ids, ids=ids, request=request))
 
     def recommend_for(self, user: User, request: Request) -> Recommendations:
         """Ranked items for a user who is not stored."""
-        return self._one(user, request)
+        return self._one(user, request, "recommend_for")
 
-    def _one(self, who: User | Id, request: Request) -> Recommendations:
+    def _one(self, who: User | Id, request: Request, name: str) -> Recommendations:
         """Ranked items for one user: at once where no other thread asks, else together with those of the others."""
         question, shared = partial(self._for_each, asked=[who], request=request), self._shared
         if shared is None:
-            return self._ask(question, request)[0]
+            return self._ask(question, request, name)[0]
         alone = shared.alone
         if alone.acquire(blocking=False):
             try:
-                return self._ask(question, request)[0]
+                return self._ask(question, request, name)[0]
             finally:
                 alone.release()
         most = self._timeout if request.timeout is None else request.timeout
         left = remaining(inf if most is None else most)
-        return shared.ask((who, request), None if left == inf else left)
+        with _within(None, name):
+            return shared.ask((who, request), None if left == inf else left)
 
     def _together(self, asked: Sequence[User | Id], request: Request) -> list[Recommendations]:
         return self._live.ask(partial(self._for_each, asked=asked, request=request))
@@ -128,18 +132,20 @@ class Pipeline:
 
     def similar(self, item_id: Id, request: Request) -> Recommendations:
         """The items that are similar to an item."""
-        return self._ask(partial(self._similar, item_id=item_id, request=request), request)
+        return self._ask(partial(self._similar, item_id=item_id, request=request), request, "similar_items")
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
-        return self._ask(partial(self._rank, user=user, ids=ids, request=request), request)
+        return self._ask(partial(self._rank, user=user, ids=ids, request=request), request, "rank")
 
     def popular(self, popularity: Popularity | None, request: Request, notes: tuple[str, ...]) -> Recommendations:
         """The most popular items of the live release, or of another count."""
-        return self._ask(partial(self._popular, popularity=popularity, request=request, notes=notes), request)
+        return self._ask(
+            partial(self._popular, popularity=popularity, request=request, notes=notes), request, "popular"
+        )
 
-    def _ask(self, question: Callable[[LoadedRelease], _T], request: Request) -> _T:
-        with _within(self._default(request) or request.timeout):
+    def _ask(self, question: Callable[[LoadedRelease], _T], request: Request, name: str) -> _T:
+        with _within(self._default(request) or request.timeout, name):
             return self._live.ask(question)
 
     def _default(self, request: Request) -> float | None:
@@ -261,9 +267,10 @@ def _find(call: Call, queries: Sequence[Query]) -> None:
         call.round += 1
 
 
-def _within(seconds: float | None) -> AbstractContextManager[None]:
-    """A budget of time; none for ``None``."""
-    return nullcontext() if seconds is None else budget(seconds)
+def _within(seconds: float | None, name: str = "") -> AbstractContextManager[None]:
+    """A budget of time, none for ``None``; in a span of that name where the application traces."""
+    bounds = nullcontext() if seconds is None else budget(seconds)
+    return request_span(name, bounds) if name and TRACED in sys.modules else bounds
 
 
 # -- make vectors

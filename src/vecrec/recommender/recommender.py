@@ -17,10 +17,11 @@ from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
+from vecrec._internal.tables import html_facts
 from vecrec._internal.times import moment
 from vecrec._internal.validation import choice, flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError, shown
+from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids, written_integer
@@ -162,6 +163,27 @@ class Recommender:
             pipeline=self._pipeline,
             successors=flag(successors, "successors"),
         )
+
+    def __repr__(self) -> str:
+        stores = f"{self.vector_store!r}, {self.metadata_store!r}"
+        return f"<Recommender {self.name!r}: {self._live_id() or 'nothing published'}, {stores}>"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "recommender": self.name,
+            "live release": self._live_id() or "none: fit publishes the first",
+            "vector store": repr(self.vector_store),
+            "metadata store": repr(self.metadata_store),
+            "artifacts": self._archive.path,
+        }
+        return html_facts(facts)
+
+    def _live_id(self) -> str | None:
+        """The live release as the artifacts say; neither engine is asked, since a debugger may show this."""
+        try:
+            return self._archive.live()[0]
+        except ReleaseError as error:
+            return error.problem
 
     @classmethod
     def open(

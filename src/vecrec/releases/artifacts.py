@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,15 @@ from vecrec.errors import ReleaseError
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.types import Item, User
 
-__all__ = ["Golden", "Popularity"]
+if TYPE_CHECKING:
+    from vecrec.data import Feature, Schema
+
+__all__ = ["Golden", "Popularity", "SeenValues", "ValueCollector"]
 
 _GOLDEN_TOLERANCE = 1e-4
 _USERS = 32
+_WATCHED = ("categorical", "multi_categorical", "numeric")
+_MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +103,119 @@ class Golden:
         arrays = load_arrays(directory / "golden.npz")
         return cls(users, items, arrays["users"], arrays["items"])
 
-    def check(self, encoder: Encoder) -> None:
+    def check(self, encoder: Encoder) -> float:
         """Encode the users and items again.
+
+        Returns:
+            The largest difference, as a share of the largest value.
 
         Raises:
             ReleaseError: when the encoder gives other vectors now.
         """
+        largest = 0.0
         for what, held, now in (
             ("users", self.user_vectors, encoder.encode_users(self.users)),
             ("items", self.item_vectors, encoder.encode_items(self.items)),
         ):
             worst = float(np.abs(held - now).max(initial=0.0)) / max(float(np.abs(held).max(initial=0.0)), 1.0)
+            largest = max(largest, worst)
             if worst > _GOLDEN_TOLERANCE:
                 raise ReleaseError(
                     f"the encoder gives the golden {what} other vectors than when it was saved (by {worst:.2g})",
                     "its files or its code have changed; roll back or fit again",
                 )
+        return largest
+
+
+@dataclass(frozen=True, slots=True)
+class SeenValues:
+    """What values the features had when a release was made, to tell from them what comes in later.
+
+    Of numbers it knows the lowest and the highest, of categories all values; of those with over 10,000, and of texts,
+    dates and embeddings, nothing. It holds values and no owners.
+    """
+
+    sides: Mapping[str, Mapping[str, tuple[float, float] | frozenset[Any]]] = field(default_factory=dict)
+    """By ``"items"`` and ``"users"``, by the feature's name."""
+
+    def compare(self, side: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The features of a record, each with what is new about it.
+
+        Yields:
+            The name, and ``"unknown"`` for a value that was not seen, ``"range"`` for a number lower or higher than
+            all that were, or nothing. Features that are missing, or of which nothing is known, do not occur.
+        """
+        for name, seen in self.sides.get(side, {}).items():
+            value = record.get(name)
+            if isinstance(seen, frozenset):
+                parts = value if isinstance(value, list) else [] if value is None else [value]
+                if parts:
+                    yield name, "" if seen.issuperset(parts) else "unknown"
+            elif isinstance(value, (int, float)):
+                yield name, "" if seen[0] <= value <= seen[1] else "range"
+
+    def save(self, path: Path) -> None:
+        """Write it as a JSON file."""
+        plain = {
+            side: {
+                name: {"values": sorted(seen, key=str)} if isinstance(seen, frozenset) else {"range": [*seen]}
+                for name, seen in features.items()
+            }
+            for side, features in self.sides.items()
+        }
+        write_json(path, plain)
+
+    @classmethod
+    def load(cls, path: Path) -> SeenValues:
+        """Read what `save` wrote; nothing where there is no file, as in older releases."""
+        sides: Any = read_json(path) or {}
+        return cls(
+            {
+                side: {
+                    name: frozenset(each["values"]) if "values" in each else (each["range"][0], each["range"][1])
+                    for name, each in features.items()
+                }
+                for side, features in sides.items()
+            }
+        )
+
+
+class ValueCollector:
+    """Collects the `SeenValues` of a schema from records as they go by."""
+
+    def __init__(self, schema: Schema) -> None:
+        sides: dict[str, tuple[Feature, ...]] = {"items": schema.items, "users": schema.users}
+        self._values: dict[tuple[str, str], set[Any] | None] = {}
+        self._ranges: dict[tuple[str, str], tuple[float, float]] = {}
+        self._kinds = {
+            side: [(each.name, each.kind) for each in features if each.kind in _WATCHED]
+            for side, features in sides.items()
+        }
+
+    def see(self, side: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take records into account."""
+        for record in records:
+            for name, kind in self._kinds[side]:
+                value = record.get(name)
+                if kind != "numeric":
+                    self._add((side, name), value if isinstance(value, list) else [] if value is None else [value])
+                elif isinstance(value, (int, float)):
+                    low, high = self._ranges.get((side, name), (value, value))
+                    self._ranges[side, name] = min(low, value), max(high, value)
+
+    def _add(self, key: tuple[str, str], values: Sequence[Any]) -> None:
+        held = self._values.setdefault(key, set())
+        if held is not None:
+            held.update(values)
+            if len(held) > _MOST_VALUES:
+                self._values[key] = None
+
+    def seen(self) -> SeenValues:
+        """What was seen."""
+        found: dict[str, dict[str, tuple[float, float] | frozenset[Any]]] = {side: {} for side in self._kinds}
+        for (side, name), values in self._values.items():
+            if values:
+                found[side][name] = frozenset(values)
+        for (side, name), limits in self._ranges.items():
+            found[side][name] = limits
+        return SeenValues(found)

@@ -15,6 +15,7 @@ from vecrec.config.settings import Settings, scope_of_key
 from vecrec.recommender import Recommender
 from vecrec.serving import page
 from vecrec.serving.errors import MEDIA_TYPE, install
+from vecrec.serving.idempotency import PARAMETER, REPLAYED, takes_key
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.middleware import GUARDED, Gate
 from vecrec.serving.models import ProblemOut
@@ -36,6 +37,7 @@ _PROBLEMS = {
     403: "The key does not allow this.",
     404: "It is not there.",
     408: "The body is too slow.",
+    409: "A request with the same `Idempotency-Key` is being answered.",
     413: "The body is too large.",
     415: "The body is not sent as JSON.",
     422: "A value cannot be used.",
@@ -95,7 +97,7 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
     if chosen.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(chosen.cors_origins), allow_methods=["*"], allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", REPLAYED],
         )  # fmt: skip
     app.openapi = _openapi(app, chosen)  # type: ignore[method-assign]
     return app
@@ -110,8 +112,8 @@ def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
             schema["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
             _restore_integers(schema)
             for path, methods in schema["paths"].items():
-                for operation in methods.values():
-                    _complete(path, operation, settings)
+                for method, operation in methods.items():
+                    _complete(path, method, operation, settings)
             if settings.api_keys:
                 schema["components"]["securitySchemes"] = _SECURITY
         return app.openapi_schema or {}
@@ -119,8 +121,8 @@ def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
     return described
 
 
-def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
-    """Leave in an operation's description only the refusals that can occur, and say whether it needs a key."""
+def _complete(path: str, method: str, operation: dict[str, Any], settings: Settings) -> None:
+    """Leave in an operation's description only the refusals that can occur, and say which keys it takes."""
     guarded, has_body = path.startswith(GUARDED), "requestBody" in operation
     names_something = "{" in path or path in ("/v1/retrieval", "/v1/explanations")
     occurs = {
@@ -129,6 +131,7 @@ def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
         403: guarded and bool(settings.api_keys),
         404: names_something,
         408: has_body,
+        409: takes_key(method, path),
         413: has_body,
         415: has_body,
         429: guarded and bool(settings.api_keys or settings.rate_per_minute),
@@ -137,6 +140,8 @@ def _complete(path: str, operation: dict[str, Any], settings: Settings) -> None:
     for status, can in occurs.items():
         if not can:
             operation["responses"].pop(str(status), None)
+    if occurs[409]:
+        operation.setdefault("parameters", []).append(PARAMETER)
     if occurs[401]:
         operation["security"] = [{name: []} for name in _SECURITY]
 

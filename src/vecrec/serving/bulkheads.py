@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vecrec.errors import StoreTimeoutError
+from vecrec.serving.idempotency import takes_key
 
 __all__ = ["Bulkheads", "Guarded"]
 
@@ -67,12 +68,14 @@ class Guarded(APIRoute):
     """A route whose requests take a place in their room until they are answered."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of FastAPI, in the room."""
+        """The handler of FastAPI, in the room; a request with an `Idempotency-Key` comes to it once."""
         answer, room = super().get_route_handler(), _room_of(self)
+        keeps = any(takes_key(method, self.path) for method in self.methods or ())
 
         async def handler(request: Request) -> Response:
-            async with request.app.state.vecrec.bulkheads.place(room):
-                return await answer(request)
+            service = request.app.state.vecrec
+            async with service.bulkheads.place(room):
+                return await (service.answers.once(request, answer) if keeps else answer(request))
 
         return handler
 

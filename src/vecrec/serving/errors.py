@@ -25,7 +25,7 @@ from vecrec.errors import (
     VecrecError,
 )
 
-__all__ = ["MEDIA_TYPE", "MISTAKE", "UserNotFoundError", "install", "kind_of", "problem", "request_id"]
+__all__ = ["MEDIA_TYPE", "MISTAKE", "KeyInUseError", "UserNotFoundError", "install", "kind_of", "problem", "request_id"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,6 +36,10 @@ MISTAKE = "The service has made a mistake. Its log has the details under the req
 
 class UserNotFoundError(VecrecError, KeyError):
     """Nothing is stored about the user that a path names."""
+
+
+class KeyInUseError(VecrecError, RuntimeError):
+    """A request with the same `Idempotency-Key` has no answer yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ _KINDS: Sequence[tuple[type[VecrecError], Kind]] = (
     (InvalidDataError, Kind("invalid-data", 422, "A value cannot be used")),
     (ItemNotFoundError, Kind("not-found", 404, "There is no such item")),
     (UserNotFoundError, Kind("not-found", 404, "There is no such user")),
+    (KeyInUseError, Kind("key-in-use", 409, "The same request is being answered")),
     (NotFittedError, Kind("no-release", 503, "There is no live release yet", "Nothing is published yet.")),
     (ReleaseError, Kind("release", 503, "The release cannot be used", "The live release cannot be used.")),
     (StoreTimeoutError, Kind("store-timeout", 503, "A store does not answer in time", "A store did not answer.")),
@@ -82,7 +87,7 @@ def problem(
     """A problem document."""
     name = kind if ":" in kind else f"urn:vecrec:problem:{kind}"
     body = {"type": name, "title": title, "status": status, "detail": detail, "request_id": request_id, **more}
-    again = {"Retry-After": "1"} if status == 503 else {}
+    again = {"Retry-After": "1"} if status in (409, 503) else {}
     return JSONResponse(body, status, {**again, **(headers or {})}, media_type=MEDIA_TYPE)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
+from vecrec._internal.batching import batched
 from vecrec.filters import Filter, FilterType, check_filter
-from vecrec.ids import Id
+from vecrec.ids import Id, id_order
 from vecrec.recommender import LoadedRelease, Recommender
 from vecrec.recommender.catalogue import ITEM, USER
 from vecrec.records import Record
@@ -26,6 +28,7 @@ _VALUES = 100
 _USERS = 2_000
 _TELLING = ("_group", "_name", "_label")
 _SECONDS = 60.0
+_Place: TypeAlias = tuple[int, tuple[bool, int, str], Id]
 _NEAR = 0.7
 """How much of two words must agree for one to be a mistyped form of the other."""
 
@@ -46,10 +49,30 @@ class _Index:
     release: str
     made: float
     titles: dict[Id, str]
-    """Searchable titles, the most popular items first."""
+    """Searchable titles."""
+    ranks: Mapping[Id, int]
+    """The places of the popular items."""
+    order: list[_Place]
+    """The most popular items first, the others by id: an order that no write changes."""
     facets: dict[str, Facet]
     labels: dict[str, dict[str, str]]
     """What the values of users' features mean, where their records say so."""
+
+    def rank(self, key: Id) -> int:
+        """The place of an item among the popular ones; the number of those for any other."""
+        return self.ranks.get(key, len(self.ranks))
+
+    def place(self, key: Id) -> _Place:
+        """Where an item is in the order."""
+        return self.rank(key), id_order(key), key
+
+    def matching(self, words: Sequence[str], after: Sequence[Any] | None = None) -> Iterator[Id]:
+        """The items whose titles have all the words, those after a place, in order."""
+        start = 0 if after is None else bisect_right(self.order, (after[0], id_order(after[1]), after[1]))
+        for at in range(start, len(self.order)):
+            key = self.order[at][2]
+            if all(_has(self.titles[key], word) for word in words):
+                yield key
 
 
 class Directory:
@@ -63,13 +86,14 @@ class Directory:
         self._index: _Index | None = None
         self._making = threading.Lock()
         self._changing = threading.Lock()
-        # What was written since the index at work began to read the catalogue.
-        self._written: dict[Id, Record | Mapping[str, Any] | None] = {}
+        # What was written since a reading of the catalogue has begun; None while there is none.
+        self._written: dict[Id, Record | Mapping[str, Any] | None] | None = None
 
     def wrote(self, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> None:
         """Take over what was written: records by id, ``None`` for items that were removed."""
         with self._changing:
-            self._written.update(records)
+            if self._written is not None:
+                self._written.update(records)
             if self._index is not None:
                 self._index = self._with(self._index, records)
 
@@ -81,30 +105,40 @@ class Directory:
         """What the values of users' features mean: of ``age`` what ``age_group``, ``age_name`` or ``age_label`` say."""
         return self._fresh().labels
 
-    def find(self, search: str, where: Filter | None, offset: int, limit: int) -> list[Item]:
-        """Items whose title has all the words, the most popular first, and all items for no word."""
-        index, words = self._fresh(), _plain(search).split()
-        hits = _matching(index.titles, words)
-        if words and next(hits, None) is None:  # nothing is written so: take the words nearest to those given
-            hits = _matching(index.titles, [_nearest_word(word, index.titles.values()) for word in words])
-        else:
-            hits = _matching(index.titles, words)
-        if where is None:
-            return list(self._recommender.get_items(list(islice(hits, offset, offset + limit))).values())
-        return self._filtered(list(hits), where, offset, limit)
+    def find(
+        self, search: str, where: Filter | None, after: Sequence[Any] | None, limit: int
+    ) -> tuple[list[Item], tuple[int, Id] | None]:
+        """Items whose title has all the words, the most popular first, and all items for no word.
 
-    def _filtered(self, ids: list[Id], where: Filter, offset: int, limit: int) -> list[Item]:
+        Args:
+            search: The words.
+            where: A condition on the items.
+            after: The place of the item after which to begin; ``None`` for the beginning.
+            limit: The most items.
+
+        Returns:
+            The items, and the place of the last one where more follow.
+        """
+        index, words = self._fresh(), _plain(search).split()
+        if words and next(index.matching(words), None) is None:  # nothing is written so: take the words nearest to them
+            words = [_nearest_word(word, index.titles.values()) for word in words]
         found: list[Item] = []
+        for ids in batched(index.matching(words, after), limit + 1 if where is None else 500):
+            found += self._read(ids, where)
+            if len(found) > limit:
+                last = found[limit - 1].id
+                return found[:limit], None if last is None else (index.rank(last), last)
+        return found, None
+
+    def _read(self, ids: list[Id], where: Filter | None) -> list[Item]:
+        items = list(self._recommender.get_items(ids).values())
+        if where is None:
+            return items
         with self._recommender.live() as live:
             condition = check_filter(where, live.filter_fields)
-        for start in range(0, len(ids), 500):
-            items = self._recommender.get_items(ids[start : start + 500]).values()
-            found += [
+            return [
                 item for item in items if item.id is not None and live.matches(item.id, dict(item.features), condition)
             ]
-            if len(found) >= offset + limit:
-                break
-        return found[offset : offset + limit]
 
     def _fresh(self) -> _Index:
         with self._recommender.live() as live:
@@ -117,22 +151,29 @@ class Directory:
             current = self._index
             if current is None or current.release != live.release.id or current is held:
                 with self._changing:
-                    self._written = {}
+                    written = self._written = {}
                 made = self._make(live)
                 with self._changing:
                     # The scan may have passed by before these were written.
-                    current = self._index = self._with(made, self._written)
+                    current, self._written = self._with(made, written), None
+                    self._index = current
             return current
 
     def _with(self, index: _Index, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> _Index:
         titles = {key: title for key, title in index.titles.items() if records.get(key, ()) is not None}
+        gone, order = index.titles.keys() - titles.keys(), index.order
+        if gone:
+            order = [place for place in order if place[2] not in gone]
+        new = [key for key, record in records.items() if record is not None and key not in titles]
+        if new:
+            order = sorted([*order, *map(index.place, new)])
         facets = {name: replace(facet, values=Counter(facet.values)) for name, facet in index.facets.items()}
         for key, record in records.items():
             if record is not None:
                 titles[key] = self._searched(key, record)
                 for name, facet in facets.items():
                     _count(facet, record, name)
-        return replace(index, titles=titles, facets=facets)
+        return replace(index, titles=titles, order=order, facets=facets)
 
     def _make(self, live: LoadedRelease) -> _Index:
         fields = live.schema.filter_fields()
@@ -145,9 +186,8 @@ class Directory:
         for facet in facets.values():
             facet.values = Counter(dict(facet.values.most_common(_VALUES)))
         ranks = {key: rank for rank, key in enumerate(live.popularity.ids)}
-        ordered = sorted(titles, key=lambda key: ranks.get(key, len(ranks)))
-        sorted_titles = {key: titles[key] for key in ordered}
-        return _Index(live.release.id, time.monotonic(), sorted_titles, facets, self._make_labels(live))
+        made = _Index(live.release.id, time.monotonic(), titles, ranks, [], facets, self._make_labels(live))
+        return replace(made, order=sorted(map(made.place, titles)))
 
     def _searched(self, key: Id, record: Mapping[str, Any] | Record) -> str:
         """What a search looks into: the title, and the year between tabs, by which people tell equal titles apart."""
@@ -176,10 +216,6 @@ def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:
         facet.values.update(item for item in value if isinstance(item, (str, int)))
     elif facet.type != "time" and isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
         facet.values[value] += 1
-
-
-def _matching(titles: Mapping[Id, str], words: Sequence[str]) -> Iterator[Id]:
-    return (key for key, title in titles.items() if all(_has(title, word) for word in words))
 
 
 def _has(title: str, word: str) -> bool:

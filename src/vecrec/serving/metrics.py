@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from vecrec import __version__
 from vecrec.recommendations import Recommendations
+from vecrec.recommender import LoadedRelease, Recall
+from vecrec.releases import SeenValues
 from vecrec.serving.history import RequestHistory
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
+_RECALL = (
+    ("recall", "", "Share of the exact best 10 that searches find, by the least share of items that pass the filter."),
+    ("low", "_low", "Lower end of its interval of 95 %."),
+    ("high", "_high", "Upper end of its interval of 95 %."),
+)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -42,6 +50,27 @@ class Metrics:
             "vecrec_live_release", "1 for the release that serves.", ("release",), registry=self._registry
         )
 
+        self._recall = {
+            name: Gauge(f"vecrec_recall{end}", what, ("selectivity",), registry=self._registry)
+            for name, end, what in _RECALL
+        }
+        self._repeated = Gauge(
+            "vecrec_recall_searches", "Searches that vecrec_recall is made of.", ("selectivity",),
+            registry=self._registry,
+        )  # fmt: skip
+        self._golden = Gauge(
+            "vecrec_golden_deviation",
+            "Largest difference of the golden vectors, made again in this process, as a share of the largest value.",
+            registry=self._registry,
+        )
+        self._features = Counter(
+            "vecrec_features", "Values of features that came in.", ("side", "feature"), registry=self._registry
+        )
+        self._drift = Counter(
+            "vecrec_features_drifted", "Those unlike all that the release has seen: unknown, or out of its range.",
+            ("side", "feature", "why"), registry=self._registry,
+        )  # fmt: skip
+
     def lists(self) -> dict[str, int]:
         """How many lists there were, by what ranked them."""
         samples = [sample for family in self._lists.collect() for sample in family.samples]
@@ -66,10 +95,28 @@ class Metrics:
         """Note whether a part answers."""
         self._ready.labels(name).set(ready)
 
-    def release(self, release_id: str) -> None:
-        """Note which release serves."""
+    def release(self, live: LoadedRelease) -> None:
+        """Note which release serves, and how near its encoder comes to the vectors of when it was made."""
         self._release.clear()
-        self._release.labels(release_id).set(1)
+        self._release.labels(live.release.id).set(1)
+        self._golden.set(live.golden_deviation)
+
+    def recall(self, found: Mapping[float, Recall]) -> None:
+        """Note how much of the exact result the searches have found, by the least share of items that pass."""
+        for gauge in (*self._recall.values(), self._repeated):
+            gauge.clear()
+        for low, each in found.items():
+            for name, value in zip(self._recall, (each.recall, *each.interval)):
+                self._recall[name].labels(f"{low:g}").set(value)
+            self._repeated.labels(f"{low:g}").set(each.queries)
+
+    def features(self, seen: SeenValues, side: Literal["items", "users"], records: Iterable[Mapping[str, Any]]) -> None:
+        """Compare features that came in with those that the release has seen."""
+        for record in records:
+            for name, why in seen.compare(side, record):
+                self._features.labels(side, name).inc()
+                if why:
+                    self._drift.labels(side, name, why).inc()
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

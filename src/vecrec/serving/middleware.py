@@ -7,6 +7,7 @@ import hmac
 import logging
 import math
 import re
+import sys
 import time
 import uuid
 from collections import OrderedDict
@@ -19,21 +20,24 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vecrec._internal.tracing import MODULE as TRACED
+from vecrec._internal.tracing import serving_span
 from vecrec.config.settings import SCOPES, Settings, scope_of_key
 from vecrec.serving.errors import MISTAKE, problem
+from vecrec.serving.logs import current_request
 from vecrec.serving.metrics import Metrics
 
-__all__ = ["GUARDED", "Gate", "Keys", "RateLimit", "shows_admin_key"]
+__all__ = ["GUARDED", "READS", "Gate", "Keys", "RateLimit", "shown_key", "shows_admin_key"]
 
 _CLIENTS = 10_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 GUARDED = ("/v1", "/metrics")
+"""The beginnings of the paths that need a key where there are keys."""
 _COUNTED = "/v1/"
 _ADMIN = "/v1/admin"
-"""The beginnings of the paths that need a key where there are keys."""
-_READS = {
+READS = {
     "/v1/explanations", "/v1/items/lookup", "/v1/items/vectors", "/v1/ranking", "/v1/recommendations",
-    "/v1/recommendations/batch", "/v1/retrieval",    "/v1/users/vectors",
+    "/v1/recommendations/batch", "/v1/retrieval", "/v1/users/vectors",
 }  # fmt: skip
 """What is asked by POST, since the question is too long for a URL."""
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
@@ -116,7 +120,17 @@ class Gate:
         # HEAD is answered as GET is, without the body.
         inner = {**scope, "vecrec.request_id": request_id, "method": "GET" if is_head else scope["method"]}
         answer = _Answer(send, request_id, is_head)
-        began = time.perf_counter()
+        current_request.set(request_id)  # in the context of this request's task
+        span = serving_span(scope["method"], headers, request_id) if TRACED in sys.modules else None
+        if span is None:
+            await self._pass(scope, inner, receive, answer)
+            return
+        with span as told:
+            await self._pass(scope, inner, receive, answer)
+            _describe(told, inner, answer.status)
+
+    async def _pass(self, scope: Scope, inner: Scope, receive: Receive, answer: _Answer) -> None:
+        headers, began = Headers(scope=scope), time.perf_counter()
         try:
             refusal = self._refusal(inner, headers)
             if refusal is not None:
@@ -169,7 +183,7 @@ class Gate:
         if not _keep_separators(scope):
             detail = "The path holds bytes that are not UTF-8 text: encode ids as UTF-8, then percent-encode them."
             return _refused(scope, 400, "The path is not text", detail, "path")
-        key, client = _key(headers), (scope.get("client") or ("",))[0]
+        key, client = shown_key(headers), (scope.get("client") or ("",))[0]
         locked = self._wrong.wait(client, take=False) if self._keys else 0.0
         held = scope["vecrec.scope"] = self._scope(key, client, locked)
         if not _is_guarded(scope):
@@ -229,7 +243,9 @@ class Gate:
         if _path(scope).startswith(_COUNTED):
             self._metrics.history.note(status, seconds)
         request_id = inner["vecrec.request_id"]
-        _access.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, 1e3 * seconds)
+        ms = 1e3 * seconds
+        told = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(ms, 1)}
+        _access.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, ms, extra=told)
 
 
 class _Answer:
@@ -263,6 +279,17 @@ class _Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _describe(span: Any, scope: Scope, status: int) -> None:
+    """Tell a span what was asked and answered, by the conventions for HTTP servers."""
+    route = getattr(scope.get("route"), "path", "")
+    if route:
+        span.update_name(f"{scope['method']} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status or _CLIENT_CLOSED)
+    if status >= 500:
+        span.set_attribute("error.type", str(status))
 
 
 def shows_admin_key(scope: Scope) -> bool:
@@ -305,7 +332,7 @@ def _is_guarded(scope: Scope) -> bool:
 def _wanted_scope(scope: Scope) -> str:
     if _path(scope).startswith(_ADMIN):
         return "admin"
-    reads = scope["method"] in ("GET", "OPTIONS") or (scope["method"] == "POST" and _path(scope) in _READS)
+    reads = scope["method"] in ("GET", "OPTIONS") or (scope["method"] == "POST" and _path(scope) in READS)
     return "read" if reads else "write"
 
 
@@ -329,7 +356,8 @@ def _keep_separators(scope: Any) -> bool:
     return True
 
 
-def _key(headers: Headers) -> str:
+def shown_key(headers: Headers) -> str:
+    """The API key that a request shows; empty for none."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

@@ -13,13 +13,13 @@ from vecrec.filters.json import Where
 from vecrec.ids import MAX_ID_BYTES, Id
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import Explanation
-from vecrec.types import MAX_KIND, Event, Item
+from vecrec.types import MAX_KIND, Event, Item, User
 
 __all__ = [
     "Because", "ChangeIn", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
     "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
-    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "Vectors",
+    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "UsersOut", "Vectors",
     "VectorsOfUsersIn", "WhoIn", "Written",
 ]  # fmt: skip
 
@@ -149,7 +149,29 @@ class HistoryOut(BaseModel):
     """Some events of a user."""
 
     events: list[EventOut] = Field(description="Oldest first.")
-    cursor: int | None = Field(description="What leads to the events before these; null where there are none.")
+    cursor: str | None = Field(description="What leads to the events before these; null where there are none.")
+
+
+class UserSummary(BaseModel):
+    """A stored user in a listing."""
+
+    id: Id
+    features: Features
+    events: int = Field(description="How many of their events are read for a recommendation.")
+    latest: float | None = Field(description="When the latest one was.")
+
+    @classmethod
+    def of(cls, user: User) -> UserSummary:
+        """The user as JSON."""
+        latest = user.history[-1].time if user.history else None
+        return cls.model_construct(id=user.id, features=dict(user.features), events=len(user.history), latest=latest)
+
+
+class UsersOut(BaseModel):
+    """Some stored users."""
+
+    users: list[UserSummary] = Field(description="Integer ids first, each kind in order.")
+    cursor: str | None = Field(description="What leads to the next page; null at the end.")
 
 
 class ReceiptOut(BaseModel):
@@ -177,9 +199,7 @@ class ItemsOut(BaseModel):
     """Items of the catalogue."""
 
     items: list[ItemOut]
-    next_offset: int | None = Field(
-        default=None, description="Where the following items of a listing begin; null at its end."
-    )
+    cursor: str | None = Field(default=None, description="What leads to the next page of a listing; null at its end.")
     missing: list[Id] = Field(default_factory=list, description="Ids that are not in the catalogue.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
@@ -14,6 +15,7 @@ from vecrec.serving.service import Service
 
 __all__ = [
     "Conditions",
+    "Cursor",
     "HalfLife",
     "IdType",
     "ItemPath",
@@ -24,9 +26,11 @@ __all__ = [
     "Ours",
     "Segment",
     "UserPath",
+    "cursor_after",
     "json_object",
     "known_query",
     "path_id",
+    "place_of",
 ]
 
 IdType: TypeAlias = Annotated[
@@ -59,6 +63,10 @@ Kinds: TypeAlias = Annotated[
 
 OnlyItems: TypeAlias = Annotated[list[str], Query(max_length=100, description="Only events with these items.")]
 OnlyKinds: TypeAlias = Annotated[list[str], Query(max_length=100, description="Only events of these kinds.")]
+
+Cursor: TypeAlias = Annotated[
+    str | None, Query(min_length=1, max_length=2_000, description="Of the page before; without it, the first page.")
+]
 
 HalfLife: TypeAlias = Annotated[
     float | None, Query(gt=0, description="Seconds: an event so much older than the latest one counts half.")
@@ -110,6 +118,30 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidDataError(f"{name} is {text[:100]!r}", 'give a JSON object, such as {"gender": "F"}')
     return value
+
+
+def cursor_after(*place: float | str | None) -> str:
+    """The cursor of what follows a place in a listing. A place is what the listing is ordered by, so writes move none.
+
+    It is opaque to clients, and text that a URL need not encode.
+    """
+    return urlsafe_b64encode(json.dumps(place, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
+    """The place that a cursor was made of.
+
+    Raises:
+        InvalidDataError: for a text that `cursor_after` has not returned for values of these types.
+    """
+    try:
+        place = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, RecursionError):
+        place = None
+    fits = isinstance(place, list) and len(place) == len(types)
+    if not fits or any(isinstance(value, bool) or not isinstance(value, kind) for value, kind in zip(place, types)):
+        raise InvalidDataError(f"{cursor[:100]!r} is not a cursor of this listing", "give that of an earlier answer")
+    return list(place)
 
 
 def path_id(text: str, kind: IdType, side: Literal["items", "users"], service: Service) -> Id:

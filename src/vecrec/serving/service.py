@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from vecrec._internal.budget import budget
 from vecrec._internal.connection import Connection
@@ -18,11 +18,15 @@ from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
 from vecrec.ids import Id
+from vecrec.recommendations import Recommendations
 from vecrec.recommender import Explanation, Recommender
 from vecrec.serving.bulkheads import Bulkheads
 from vecrec.serving.facets import Directory
+from vecrec.serving.idempotency import KeptAnswers
 from vecrec.serving.metrics import Metrics
 from vecrec.serving.models import WhoIn
+from vecrec.serving.user_list import UserList
+from vecrec.serving.watch import RecallWatch
 from vecrec.types import Event, Item, User
 
 __all__ = ["Health", "Service"]
@@ -40,15 +44,22 @@ class Service:
     settings: Settings
     metrics: Metrics
     directory: Directory = field(init=False)
+    users: UserList = field(init=False)
     health: Health = field(init=False)
     bulkheads: Bulkheads = field(init=False)
+    answers: KeptAnswers = field(init=False)
+    recall: RecallWatch = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
+        object.__setattr__(self, "users", UserList(self.recommender))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
         object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))
+        object.__setattr__(self, "answers", KeptAnswers(self.recommender))
+        watch = RecallWatch(self.recommender, self.metrics, self.settings.recall_seconds)
+        object.__setattr__(self, "recall", watch)
 
-    # -- users
+    # -- users; the listing knows at once what this service has written
 
     @property
     def policy(self) -> FeedbackPolicy:
@@ -71,12 +82,24 @@ class Service:
         with self.recommender.live() as live:
             # What was stored under an earlier schema may not fit this one; what was posted must.
             known = live.schema.drop_invalid_features(stored)
+            self.metrics.features(live.seen, "users", [who.features])
         said = [
             self.state_event(known.id, item_id, kind)
             for kind, ids in (("like", who.liked), ("dislike", who.disliked))
             for item_id in ids
         ]
         return User(known.id, {**known.features, **who.features}, [*known.history, *said])
+
+    def upsert_users(self, users: Sequence[User]) -> None:
+        """Write profiles."""
+        self.recommender.upsert_users(users)
+        self.users.wrote(user.id for user in users if user.id is not None)
+        self._watch("users", [user.features for user in users])
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Record what users did."""
+        self.recommender.record(events)
+        self.users.wrote(event.user_id for event in events if event.user_id is not None)
 
     def state_event(self, user_id: Id | None, item_id: Id, kind: str) -> Event:
         """A like or a dislike.
@@ -107,11 +130,13 @@ class Service:
     def upsert_items(self, items: Sequence[Item]) -> None:
         """Write items."""
         self.recommender.upsert_items(items)
+        self._watch("items", [item.features for item in items])
         self.directory.wrote({item.id: item.features for item in items if item.id is not None})
 
     def update_items(self, changes: Mapping[Id, Mapping[str, Any]]) -> None:
         """Change fields of items."""
         self.recommender.update_items(changes)
+        self._watch("items", changes.values())
         found = self.recommender.get_items(list(changes))
         self.directory.wrote({key: item.features for key, item in found.items()})
 
@@ -119,6 +144,16 @@ class Service:
         """Remove items."""
         self.recommender.delete_items(ids)
         self.directory.wrote(dict.fromkeys(ids))
+
+    def served(self, found: Recommendations, user: User | Id, where: Filter | None) -> None:
+        """Count a list, and let its search be among those that are repeated exactly."""
+        self.metrics.served([found])
+        if found.served_by == "vectors":
+            self.recall.note(user, where)
+
+    def _watch(self, side: Literal["items", "users"], records: Iterable[Mapping[str, Any]]) -> None:
+        with self.recommender.live() as live:
+            self.metrics.features(live.seen, side, records)
 
     # -- limits
 
@@ -194,7 +229,7 @@ class Health:
 
     def _ask_release(self) -> None:
         with self._recommender.live() as live:
-            self._metrics.release(live.release.id)
+            self._metrics.release(live)
 
 
 def _ping(store: Connection) -> None:

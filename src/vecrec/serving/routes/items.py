@@ -24,7 +24,7 @@ from vecrec.serving.models import (
     Vectors,
     Written,
 )  # fmt: skip
-from vecrec.serving.params import Conditions, IdType, ItemPath, K, Ours, path_id
+from vecrec.serving.params import Conditions, Cursor, IdType, ItemPath, K, Ours, cursor_after, path_id, place_of
 from vecrec.types import Item
 
 __all__ = ["router"]
@@ -39,13 +39,17 @@ def list_items(
     service: Ours,
     search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
-    offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> ItemsOut:
-    """The most popular items whose title has all the words, or words near to them, page by page."""
-    items = service.directory.find(search, service.conditions(where), offset, limit + 1)
-    following = offset + limit if len(items) > limit else None
-    return ItemsOut(items=[ItemOut.of(item) for item in items[:limit]], next_offset=following)
+    """The most popular items whose title has all the words, or words near to them, page by page.
+
+    While a release is live no item comes twice, whatever is written between two pages, and none is left out that was
+    there from the first page to the last.
+    """
+    after = None if cursor is None else place_of(cursor, int, (int, str))
+    items, last = service.directory.find(search, service.conditions(where), after, limit)
+    return ItemsOut(items=[ItemOut.of(item) for item in items], cursor=None if last is None else cursor_after(*last))
 
 
 @router.post("/items", summary="Add or replace items")

@@ -114,7 +114,8 @@ def recommend_batch(body: BatchIn, request: Request, service: Ours) -> ListsOut:
     options: dict[str, Any] = {"exclude_seen": body.exclude_seen, "rerank": None if body.rerank else False}
     where = compile_where(body.where)
     found = service.recommender.recommend_many(body.user_ids, body.k, where=where, exclude=body.exclude, **options)
-    service.metrics.served(found)
+    for each, key in zip(found, body.user_ids):
+        service.served(each, key, where)
     return ListsOut(lists=[ListOut.of(each, request_id(request)) for each in found])
 
 
@@ -171,7 +172,7 @@ def _answer(service: Service, who: RecommendIn, where: Filter | None, request: R
     else:
         user = service.user(who)
         found = service.recommender.recommend_for(user, who.k, **_options(who, where))
-    service.metrics.served([found])
+    service.served(found, user, where)
     because = _because(service, found, user) if who.explain else ()
     return ListOut.of(found, request_id(request), because, service.unknown_features(who.features))
 

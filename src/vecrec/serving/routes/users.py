@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import asdict
+from types import NoneType
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
@@ -22,11 +25,24 @@ from vecrec.serving.models import (
     TasteIn,
     UserOut,
     UsersIn,
+    UsersOut,
+    UserSummary,
     Vectors,
     VectorsOfUsersIn,
     Written,
 )  # fmt: skip
-from vecrec.serving.params import IdType, ItemPath, OnlyItems, OnlyKinds, Ours, UserPath, path_id
+from vecrec.serving.params import (
+    Cursor,
+    IdType,
+    ItemPath,
+    OnlyItems,
+    OnlyKinds,
+    Ours,
+    UserPath,
+    cursor_after,
+    path_id,
+    place_of,
+)  # fmt: skip
 from vecrec.serving.service import Service
 from vecrec.types import Event, User
 
@@ -39,8 +55,15 @@ router = APIRouter(prefix="/v1", route_class=Guarded, tags=["users"])
 def upsert_users(body: UsersIn, service: Ours) -> Written:
     """The next recommendation reads them. All of them are written or, for a value that cannot be used, none."""
     service.check_batch(body.users, "users")
-    service.recommender.upsert_users([User(user.id, user.features) for user in body.users])
+    service.upsert_users([User(user.id, user.features) for user in body.users])
     return Written(written=len({(type(user.id), user.id) for user in body.users}))
+
+
+@router.get("/users", summary="List the stored users")
+def list_users(service: Ours, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> UsersOut:
+    """Those with a profile or an event, in the order of their ids, page by page: each once, whatever is written."""
+    users, last = service.users.page(None if cursor is None else place_of(cursor, (int, str))[0], limit)
+    return UsersOut(users=[UserSummary.of(user) for user in users], cursor=None if last is None else cursor_after(last))
 
 
 @router.post("/users/vectors", summary="Encode users")
@@ -66,7 +89,7 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
 @router.put("/users/{user_id}", summary="Add or replace a profile")
 def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the profile."""
-    service.recommender.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
+    service.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
     return Written(written=1)
 
 
@@ -125,31 +148,41 @@ def delete_events(
 def list_events(
     user_id: UserPath,
     service: Ours,
-    cursor: Annotated[int | None, Query(ge=1, le=2**31, description="Of an earlier answer.")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     id_type: IdType = "auto",
 ) -> HistoryOut:
-    """The latest ones first page by page, oldest first within one; new events do not move the pages."""
+    """The latest ones first page by page, oldest first within one; what is recorded or removed does not move them."""
     events = service.recommender.history(path_id(user_id, id_type, "users", service))
-    end = len(events) if cursor is None else min(cursor, len(events))
+    end = len(events) if cursor is None else _end(events, *place_of(cursor, (int, float), (int, str), (str, NoneType)))
     start = max(0, end - limit)
-    return HistoryOut(events=[EventOut.of(event) for event in events[start:end]], cursor=start or None)
+    first = events[start] if start < end else None
+    before = cursor_after(first.time, first.item_id, first.kind) if first is not None and start else None
+    return HistoryOut(events=[EventOut.of(event) for event in events[start:end]], cursor=before)
 
 
 @router.post("/events", summary="Record events", tags=["events"])
-def record_events(body: EventsIn, service: Ours) -> Written:
+def record_events(body: EventsIn, request: Request, service: Ours) -> Written:
     """User, item, time and kind name an event: recorded again, it is replaced."""
     service.check_batch(body.events, "events")
+    now = request.scope.get("vecrec.at")  # of the first try with an Idempotency-Key
     events = [
-        Event(each.user_id, each.item_id, None if each.time is None else seconds(each.time), each.rating, each.kind)
+        Event(each.user_id, each.item_id, now if each.time is None else seconds(each.time), each.rating, each.kind)
         for each in body.events
     ]
-    service.recommender.record(events)
+    service.record(events)
     return Written(written=len(events))
 
 
+def _end(events: Sequence[Event], time: float, item_id: Id, kind: str | None) -> int:
+    """Where the event of a cursor is, or where it was."""
+    at = bisect_left(events, time, key=lambda event: event.time or 0.0)
+    later = (place for place in range(at, len(events)) if events[place].time == time)
+    return next((p for p in later if (events[p].item_id, events[p].kind) == (item_id, kind)), at)
+
+
 def _say(service: Service, user_id: Id, item_id: Id, kind: str) -> Written:
-    service.recommender.record(service.state_event(user_id, item_id, kind))
+    service.record([service.state_event(user_id, item_id, kind)])
     return Written(written=1)
 
 

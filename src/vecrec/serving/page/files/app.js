@@ -12,7 +12,7 @@ const PAGE = 24;
 let schema = null;
 let asked = 0;
 let shown = [];
-let found = 0;
+let following = null;
 
 async function begin() {
   $("cards").replaceChildren(...skeletons(8));
@@ -169,18 +169,19 @@ async function more() {
 }
 
 async function browse(anew) {
-  if (anew) found = 0;
+  if (anew) following = null;
   const words = $("search").value.trim();
   $("results").hidden = !words;
   if (!words) return;
   try {
-    const { items } = await ask("GET", `v1/items?limit=12&offset=${found}&search=${encodeURIComponent(words)}`);
+    const place = following ? `&cursor=${following}` : "";
+    const { items, cursor } = await ask("GET", `v1/items?limit=12${place}&search=${encodeURIComponent(words)}`);
     if (words !== $("search").value.trim()) return;
     const rows = items.map((item) => row(item.features, item.id));
     if (anew) $("browse").replaceChildren(...(rows.length ? rows : [make("li", { class: "hint" }, "Nothing is called like this.")]));
     else $("browse").append(...rows);
-    found += items.length;
-    $("more").hidden = items.length < 12;
+    following = cursor;
+    $("more").hidden = !cursor;
   } catch (problem) {
     fail(problem, () => browse(true));
   }

@@ -1,0 +1,111 @@
+"""What the service watches beside its requests: recall of its own searches, new values of features, golden vectors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.recommender.tastes import TasteEncoder, world
+from tests.serving.web import get, listening
+from vecrec import Recommender
+from vecrec.config.settings import Settings
+from vecrec.metadata_stores import MemoryMetadataStore
+from vecrec.serving import create_app
+from vecrec.types import Hit
+from vecrec.vector_stores import MemoryVectorStore
+
+
+class _Counting(MemoryVectorStore):
+    """Counts passes over it, and finds only every second item, as a poor index does."""
+
+    forgets = False
+    passes = 0
+    threads: frozenset[str] = frozenset()
+
+    def _search(self, *arguments: Any) -> list[list[Hit]]:
+        found = super()._search(*arguments)
+        return [row[::2] for row in found] if self.forgets else found
+
+    def _scan(self, *arguments: Any) -> Iterator[Any]:
+        self.passes += 1
+        self.threads |= {threading.current_thread().name}
+        return super()._scan(*arguments)
+
+
+@pytest.fixture
+def rec(tmp_path: Path) -> Iterator[Recommender]:
+    with Recommender(TasteEncoder(), _Counting(), MemoryMetadataStore(), name="demo", artifacts=tmp_path) as made:
+        made.fit(world())
+        yield made
+
+
+def _values(client: httpx.Client, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of a metric by the values of their labels, in the order of the labels' names."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        tuple(each.labels.values()): each.value for family in families for each in family.samples if each.name == name
+    }
+
+
+def _ask_until_measured(client: httpx.Client, **query: Any) -> dict[tuple[str, ...], float]:
+    end = time.monotonic() + 120
+    while not (found := _values(client, "vecrec_recall")):
+        assert time.monotonic() < end
+        get(client.get("/v1/users/3/recommendations", params=query))
+    return found
+
+
+def test_recall_of_live_searches_is_in_the_metrics(rec: Recommender) -> None:
+    """With its interval, by the share of items that pass the filter, measured by a thread of its own."""
+    rec.vector_store.forgets = True  # type: ignore[attr-defined]
+    before = rec.vector_store.passes  # type: ignore[attr-defined]
+    with listening(create_app(rec, settings=Settings(name="demo", recall_seconds=0.01))) as client:
+        assert _ask_until_measured(client)[("1",)] == 0.5
+        assert _values(client, "vecrec_recall_low")[("1",)] < 0.5 < _values(client, "vecrec_recall_high")[("1",)]
+        assert _values(client, "vecrec_recall_searches")[("1",)] >= 1
+        end = time.monotonic() + 120
+        while ("0.01",) not in _values(client, "vecrec_recall"):
+            assert time.monotonic() < end
+            get(client.get("/v1/users/3/recommendations", params={"where": "year>=2037"}))
+    assert rec.vector_store.passes > before  # type: ignore[attr-defined]
+    assert "vecrec-recall" in rec.vector_store.threads  # type: ignore[attr-defined]
+
+
+def test_it_costs_nothing_where_it_is_off(rec: Recommender) -> None:
+    before = rec.vector_store.passes  # type: ignore[attr-defined]
+    with listening(create_app(rec, settings=Settings(name="demo", recall_seconds=0))) as client:
+        for _ in range(20):
+            get(client.get("/v1/users/3/recommendations"))
+        assert _values(client, "vecrec_recall") == {}
+    assert rec.vector_store.passes == before  # type: ignore[attr-defined]
+
+
+def test_values_unlike_those_of_the_training_are_counted(rec: Recommender) -> None:
+    """Of items, of stored and of posted profiles; values that were seen, and other fields, are not."""
+    with listening(create_app(rec)) as client:
+        get(client.put("/v1/items/500", json={"year": 1200, "tastes": ["opera"], "title": "Old", "other": 1}))
+        get(client.put("/v1/items/501", json={"year": 1990, "tastes": ["war"], "title": "Seen"}))
+        get(client.patch("/v1/items/501", json={"year": 3000}))
+        get(client.put("/v1/users/900", json={"taste": "war"}))
+        get(client.post("/v1/recommendations", json={"features": {"taste": "love"}}))
+        assert _values(client, "vecrec_features_total") == {
+            ("year", "items"): 3, ("tastes", "items"): 2, ("taste", "users"): 2,
+        }  # fmt: skip
+        assert _values(client, "vecrec_features_drifted_total") == {
+            ("year", "items", "range"): 2, ("tastes", "items", "unknown"): 1,
+        }  # fmt: skip
+
+
+def test_golden_vectors_are_made_again_in_this_process(rec: Recommender, tmp_path: Path) -> None:
+    parts = (rec.vector_store, rec.metadata_store)
+    serving = Recommender.open("demo", *parts, tmp_path, encoder=TasteEncoder)
+    with listening(create_app(serving)) as client:
+        client.get("/health/ready")
+        assert 0 <= _values(client, "vecrec_golden_deviation")[()] < 1e-4
