@@ -409,7 +409,7 @@ class VectorStore(Connection):
         Args:
             collection: An existing collection.
             spec: Its spec.
-            progress: Receives the steps of a build that takes long; `vecrec.progress.silent` where nobody looks.
+            progress: Receives the steps of a build that takes long; `vecrec.progress.silent` by default.
         """
 
 
