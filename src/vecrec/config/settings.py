@@ -112,6 +112,8 @@ class Settings:
     """The most requests of one client a minute, by key or address, in bursts of a sixth of it; 0 for no limit."""
     shutdown_seconds: float = 20.0
     """How long requests in flight may take to end when the service stops."""
+    log_format: str = "text"
+    """How `vecrec serve` writes its log: ``text``, or ``json`` for an object a line."""
     page: bool = True
     """Whether to serve the page at ``/``."""
     title_field: str = "title"
@@ -139,6 +141,8 @@ class Settings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise InvalidDataError(f"{name} is {shown(getattr(self, name))}", f"give at least {least}")
+        if self.log_format not in ("text", "json"):
+            raise InvalidDataError(f"log_format is {shown(self.log_format)}", "give text or json")
         if self.port > 65_535:
             raise InvalidDataError(f"port is {shown(self.port)}", "give 0 to 65535")
 

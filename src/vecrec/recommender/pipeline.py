@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -30,6 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.budget import budget
+from vecrec._internal.tracing import MODULE as TRACED
+from vecrec._internal.tracing import request_span
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
 from vecrec.filters import check_filter
 from vecrec.ids import Id
@@ -78,27 +81,29 @@ class Pipeline:
 
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as possible."""
-        with _within(request.timeout):
+        with _within(request.timeout, "recommend"):
             return self._live.ask(partial(self.for_ids, ids=ids, request=request))
 
     def recommend_for(self, user: User, request: Request) -> Recommendations:
         """Ranked items for a user who is not stored."""
-        return self._ask(partial(self._for_user, user=user, request=request), request)
+        return self._ask(partial(self._for_user, user=user, request=request), request, "recommend_for")
 
     def similar(self, item_id: Id, request: Request) -> Recommendations:
         """The items that are similar to an item."""
-        return self._ask(partial(self._similar, item_id=item_id, request=request), request)
+        return self._ask(partial(self._similar, item_id=item_id, request=request), request, "similar_items")
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
-        return self._ask(partial(self._rank, user=user, ids=ids, request=request), request)
+        return self._ask(partial(self._rank, user=user, ids=ids, request=request), request, "rank")
 
     def popular(self, popularity: Popularity | None, request: Request, notes: tuple[str, ...]) -> Recommendations:
         """The most popular items of the live release, or of another count."""
-        return self._ask(partial(self._popular, popularity=popularity, request=request, notes=notes), request)
+        return self._ask(
+            partial(self._popular, popularity=popularity, request=request, notes=notes), request, "popular"
+        )
 
-    def _ask(self, question: Callable[[LoadedRelease], _T], request: Request) -> _T:
-        with _within(self._default(request) or request.timeout):
+    def _ask(self, question: Callable[[LoadedRelease], _T], request: Request, name: str) -> _T:
+        with _within(self._default(request) or request.timeout, name):
             return self._live.ask(question)
 
     def _default(self, request: Request) -> float | None:
@@ -224,9 +229,10 @@ def _find(call: Call, queries: Sequence[Query]) -> None:
         call.round += 1
 
 
-def _within(seconds: float | None) -> AbstractContextManager[None]:
-    """A budget of time; none for ``None``."""
-    return nullcontext() if seconds is None else budget(seconds)
+def _within(seconds: float | None, name: str = "") -> AbstractContextManager[None]:
+    """A budget of time, none for ``None``; in a span of that name where the application traces."""
+    bounds = nullcontext() if seconds is None else budget(seconds)
+    return request_span(name, bounds) if name and TRACED in sys.modules else bounds
 
 
 # -- make vectors

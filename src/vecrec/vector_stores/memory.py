@@ -34,6 +34,8 @@ class _Collection:
 class MemoryVectorStore(VectorStore):
     """Keeps everything in this process and searches exactly. For tests, and for catalogues that need no engine."""
 
+    db_system = "memory"
+
     def __init__(self) -> None:
         self._data: dict[str, _Collection] = {}
         self._lock = threading.RLock()

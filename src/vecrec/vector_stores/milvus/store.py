@@ -74,6 +74,8 @@ class MilvusVectorStore(VectorStore):
         InvalidDataError: for an invalid address or setting.
     """
 
+    db_system = "milvus"
+
     def __init__(
         self,
         uri: str | os.PathLike[str],
