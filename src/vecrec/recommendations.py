@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from vecrec._internal.tables import html_lines, html_table
 from vecrec.ids import Id
 from vecrec.records import JSON, Record, dump_record
 
@@ -161,13 +161,9 @@ def _as_html(recommendations: Recommendations) -> str:
     """A table for a notebook, everything in it escaped, with a line that says who was served and how."""
     rows = list(recommendations)
     fields = list(dict.fromkeys(name for row in rows for name in row.metadata))
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", "item", "score", *fields))
-    body = "".join(f"<tr>{_cells((r.rank, r.item_id, f'{r.score:.4f}', *map(r.get, fields)))}</tr>" for r in rows)
-    notes = "".join(f"<div>{html.escape(text)}</div>" for text in _notes(recommendations))
-    return (
-        f"<div><div>{html.escape(_caption(recommendations))}</div>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
-    )
+    cells = ([str(r.rank), str(r.item_id), f"{r.score:.4f}", *(_shown(r.get(name)) for name in fields)] for r in rows)
+    table = html_table(cells, ("", "item", "score", *fields), [_caption(recommendations)])
+    return f"<div>{table}{html_lines(_notes(recommendations))}</div>"
 
 
 def _as_text(recommendations: Recommendations) -> str:
@@ -221,10 +217,6 @@ def _text(value: JSON) -> str:
     if isinstance(value, str):
         return value
     return dump_record(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
-
-
-def _cells(values: Sequence[Any]) -> str:
-    return "".join(f"<td>{html.escape(_shown(value))}</td>" for value in values)
 
 
 def _shown(value: JSON) -> str:

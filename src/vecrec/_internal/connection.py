@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 from typing_extensions import ParamSpec, Self
 
 from vecrec._internal.budget import BudgetSpentError, BusyError, budget
+from vecrec._internal.tracing import MODULE as _TRACE
+from vecrec._internal.tracing import engine_span
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
 
 __all__ = ["Connection"]
@@ -23,6 +26,7 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
+_loaded = sys.modules
 _PAUSE = 0.5
 """Seconds between two probes."""
 _PROBE = 4.0
@@ -42,6 +46,9 @@ class Connection(ABC):
 
     timeout: float | None = None
     """Seconds in which the engine has to answer a request; ``None`` where the store does not bound it."""
+
+    db_system: str = "other"
+    """The engine's name in traces."""
 
     _breaker: Breaker
 
@@ -72,8 +79,12 @@ class Connection(ABC):
         return self._breaker.guard()
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """What the engine answers to one call, under the guard."""
-        with self.guard():
+        """What the engine answers to one call, under the guard, and in a span where the application traces."""
+        span = engine_span(self.db_system, ask.__name__, arguments) if _TRACE in _loaded else None
+        if span is None:
+            with self.guard():
+                return ask(*arguments, **options)
+        with span, self.guard():
             return ask(*arguments, **options)
 
     def _guarded(self, rows: Iterator[_T]) -> Iterator[_T]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from vecrec._internal.tables import html_table, text_table
 from vecrec._internal.validation import instance, listed, sequence_of
 from vecrec.data.features import Categorical, Date, Embedding, Feature, MultiCategorical, Numeric, Text
 from vecrec.data.frames import FrameLike, read_frame
@@ -180,18 +180,10 @@ class Schema:
         return cls(_from_json(value.get("items")), _from_json(value.get("users")), _from_json(value.get("filters", [])))
 
     def __str__(self) -> str:
-        rows = self._rows()
-        if not rows:
-            return "Schema without features"
-        widths = [max(len(row[at]) for row in rows) for at in range(4)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+        return "\n".join(text_table(self._rows())) if self._rows() else "Schema without features"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("of", "feature", "kind", "values"))
-        body = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
-        )
+        return html_table(self._rows(), ("of", "feature", "kind", "values"))
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         sides = (("item", self.items), ("filter", self.filters), ("user", self.users))

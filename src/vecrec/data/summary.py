@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.tables import html_facts, text_table
 from vecrec.data.events import EventLog
 from vecrec.data.notices import Notice, show_time
 from vecrec.data.schema import Schema
@@ -42,20 +42,14 @@ def event_figures(events: EventLog, n_items: int) -> Record:
 
 def text_summary(figures: Record, notices: Sequence[Notice], warnings: Sequence[Notice], schema: Schema) -> str:
     """The figures and the schema as text."""
-    rows = _rows(figures)
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
+    lines = text_table(_rows(figures))
     said = [f"notice: {each}" for each in notices] + [f"warning: {each}" for each in warnings]
     return "\n".join([*lines, *said, "", str(schema)])
 
 
 def html_summary(figures: Record, notices: Sequence[Notice], warnings: Sequence[Notice], schema: Schema) -> str:
     """The figures and the schema as tables for a notebook."""
-    cells = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in _rows(figures)
-    )
-    said = "".join(f"<li>{html.escape(str(each))}</li>" for each in (*notices, *warnings))
-    return f"<table>{cells}</table>{f'<ul>{said}</ul>' if said else ''}{schema._repr_html_()}"
+    return html_facts(dict(_rows(figures)), (*notices, *warnings)) + schema._repr_html_()
 
 
 def _rows(figures: Record) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.files import reading, writing
+from vecrec._internal.tables import html_facts
 from vecrec._internal.validation import sequence_of
 from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
@@ -61,6 +62,11 @@ class Encoder(FittedPart):
 
     learning_report: LearningReport | None = None
     """What the last `fit` learnt from; ``None`` for an encoder that was loaded."""
+
+    def _repr_html_(self) -> str:
+        learnt = self.learning_report or ("fitted" if self.is_fitted else "nothing yet")
+        settings = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        return html_facts({"encoder": type(self).__name__, **settings, "has learnt": learnt})
 
     @property
     def reads_weights(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vecrec._internal.tables import html_table, text_table
 from vecrec._internal.validation import sequence_of
 from vecrec.data import Dataset, Split, splits
 from vecrec.encoders.base import Encoder
@@ -66,6 +67,14 @@ class EncoderComparison:
         return found
 
     def __str__(self) -> str:
+        heads, cells = self._cells()
+        return "\n".join([self.evaluations[0].protocol, "", *text_table(cells, heads)])
+
+    def _repr_html_(self) -> str:
+        heads, cells = self._cells()
+        return html_table(cells, heads, [self.evaluations[0].protocol])
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
         heads = ["model", self.metric, "95 % interval", "behind the best", "p", "fit s", "rank s", "dim"]
         cells = [
             [
@@ -78,9 +87,7 @@ class EncoderComparison:
             ]
             for row in self.rows()
         ]  # fmt: skip
-        widths = [max(len(row[at]) for row in [heads, *cells]) for at in range(len(heads))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *cells]]
-        return "\n".join([self.evaluations[0].protocol, "", lines[0], "-" * len(lines[0]), *lines[1:]])
+        return heads, cells
 
     def to_json(self) -> dict[str, Any]:
         """The table as a JSON object."""

@@ -33,7 +33,7 @@ FATES = ("found", "missing", "seen", "filter", "popularity", "index", "reranker"
 """What becomes of a held-out item: see `LiveEvaluation.fates`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveEvaluation(Evaluation):
     """The metrics of what was served and of an exact search, and the fates of the held-out items."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.dependencies import requires
+from vecrec._internal.tables import html_table, text_table
 from vecrec.errors import InvalidDataError
 from vecrec.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
 from vecrec.ids import Id
@@ -28,7 +28,7 @@ __all__ = ["Evaluation"]
 _PANELS = (("recall", "Recall@k"), ("ndcg", "NDCG@k"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The metrics of one model on one task, and those of the baselines beside it.
 
@@ -94,16 +94,16 @@ class Evaluation:
 
     def __str__(self) -> str:
         heads, rows = self._cells()
-        widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows]]
-        return "\n".join([self._title(), "", lines[0], "-" * len(lines[0]), *lines[1:], *self.notes])
+        return "\n".join([self._title(), "", *text_table(rows, heads), *self.notes])
+
+    def __repr__(self) -> str:
+        told = [name for name in self.metrics if name.startswith(("ndcg@", "recall@"))] or list(self.metrics)
+        shown = ", ".join(f"{name} {_shown(self.metrics[name])}" for name in told[:4])
+        return f"<{type(self).__name__} of {self.model}: {shown}; {self.counts.get('users', 0):,} users>"
 
     def _repr_html_(self) -> str:
         heads, rows = self._cells()
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        caption = "<br>".join(html.escape(line) for line in (self._title(), *self.notes))
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(rows, heads, (self._title(), *self.notes))
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Recall and NDCG over k, the model beside its baselines, with 95 % intervals.

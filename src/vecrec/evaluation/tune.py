@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vecrec._internal.dependencies import requires
+from vecrec._internal.tables import html_table, text_table
 from vecrec._internal.validation import integer, number
 from vecrec.data import Dataset, Split, splits
 from vecrec.errors import InvalidDataError
@@ -75,12 +76,18 @@ class Tuning:
         ]
 
     def __str__(self) -> str:
+        heads, cells = self._cells()
+        return "\n".join(text_table(cells, heads))
+
+    def _repr_html_(self) -> str:
+        heads, cells = self._cells()
+        return html_table(cells, heads)
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
         rows = self.rows()
         heads = list(dict.fromkeys(name for row in rows for name in row))
         cells = [[_cell(row.get(name)) for name in heads] for row in rows]
-        widths = [max(len(row[at]) for row in [heads, *cells]) for at in range(len(heads))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *cells]]
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+        return heads, cells
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """The metric of each trial and the best one so far, and the metric over each setting.

@@ -29,6 +29,8 @@ class MemoryMetadataStore(MetadataStore):
     Batches are all or nothing.
     """
 
+    db_system = "memory"
+
     def __init__(self, *, max_events_per_user: int = 10_000) -> None:
         """An empty store that keeps the latest ``max_events_per_user`` events of each user."""
         self.max_events_per_user = integer(max_events_per_user, "max_events_per_user", low=1, high=MAX_EVENTS)
@@ -36,6 +38,9 @@ class MemoryMetadataStore(MetadataStore):
         self._events: dict[Id, dict[_Name, Event]] = {}
         self._lock = threading.RLock()
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<MemoryMetadataStore of {sum(map(len, self._records.values()))} records>"
 
     @override
     def ping(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.tables import html_table
 from vecrec.encoders.parts import Method, Part, PartKind, UserParts
 from vecrec.encoders.successors import WINDOW
 from vecrec.errors import ItemNotFoundError
@@ -137,13 +138,22 @@ class Explanation:
         return {**found, **lists, "sentence": self.sentence}
 
     def __str__(self) -> str:
-        lines = [f"{self.sentence or 'No single reason'} (score {self.score:.4f}, {self.method})"]
+        lines = [self._head()]
         lines += [f"{part.value:>+9.4f}  {part.share:>4.0%}  {_called(part)}" for part in self.parts[:10]]
         if len(self.parts) > 10:
             lines.append(f"{sum(part.value for part in self.parts[10:]):>+9.4f}        {len(self.parts) - 10} more")
-        lines += [f"kept out of the list: {rule}" for rule in self.rules]
-        lines += [f"{each.step}: place {each.before or '-'} becomes {each.after or '-'}" for each in self.changes]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._tail()])
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{part.value:+.4f}", f"{part.share:.0%}", _called(part)) for part in self.parts]
+        return html_table(rows, ("adds", "share", "part"), (self._head(), *self._tail()))
+
+    def _head(self) -> str:
+        return f"{self.sentence or 'No single reason'} (score {self.score:.4f}, {self.method})"
+
+    def _tail(self) -> list[str]:
+        lines = [f"kept out of the list: {rule}" for rule in self.rules]
+        return lines + [f"{each.step}: place {each.before or '-'} becomes {each.after or '-'}" for each in self.changes]
 
 
 class Explainer:

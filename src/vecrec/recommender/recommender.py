@@ -17,10 +17,11 @@ from typing_extensions import Self, Unpack
 
 from vecrec._internal.batching import batched
 from vecrec._internal.budget import budget
+from vecrec._internal.tables import html_facts
 from vecrec._internal.times import moment
 from vecrec._internal.validation import choice, flag, instance, integer, number, sequence_of
 from vecrec.encoders.base import Encoder
-from vecrec.errors import InvalidDataError, NotFittedError, shown
+from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError, shown
 from vecrec.feedback import FeedbackPolicy, Taste
 from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids, written_integer
@@ -85,6 +86,7 @@ class Recommender:
         feedback: FeedbackPolicy | None = None,
         successors: bool = True,
         timeout: float | None = None,
+        coalesce: bool = True,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -109,6 +111,9 @@ class Recommender:
                 less than 1,000 users, or where it gains nothing, there are none.
             timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
                 by default the sum of the timeouts of both stores.
+            coalesce: Whether calls of `recommend` and `recommend_for` by several threads at a time, with equal options,
+                are answered together: in one read of the users, one forward pass, one search and one read of the
+                records. A call that is alone never waits, one of many at most 2 milliseconds for others.
 
         Raises:
             InvalidDataError: for a part or a name that is not valid.
@@ -121,8 +126,7 @@ class Recommender:
         if feedback is not None:
             instance(feedback, "feedback", FeedbackPolicy, "FeedbackPolicy(negative_rating=2)")
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
-        history = integer(max_history, "max_history", low=1)
-        refresh = number(refresh_seconds, "refresh_seconds", low=0)
+        history, refresh = integer(max_history, "max_history", low=1), number(refresh_seconds, "refresh_seconds", low=0)
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -133,7 +137,8 @@ class Recommender:
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, refresh, given)
-        self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
+        seconds = check_timeout(timeout) or self._store_seconds()
+        self._pipeline = Pipeline(self._live, self._catalogue, history, seconds, coalesce=flag(coalesce, "coalesce"))
         lock = self._archive.catalogue_lock
         self._upserts: GroupCommit[Record] = GroupCommit(
             lambda records: self._live.tell(partial(self._catalogue.upsert, records=records)), lock
@@ -159,6 +164,27 @@ class Recommender:
             successors=flag(successors, "successors"),
         )
 
+    def __repr__(self) -> str:
+        stores = f"{self.vector_store!r}, {self.metadata_store!r}"
+        return f"<Recommender {self.name!r}: {self._live_id() or 'nothing published'}, {stores}>"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "recommender": self.name,
+            "live release": self._live_id() or "none: fit publishes the first",
+            "vector store": repr(self.vector_store),
+            "metadata store": repr(self.metadata_store),
+            "artifacts": self._archive.path,
+        }
+        return html_facts(facts)
+
+    def _live_id(self) -> str | None:
+        """The live release as the artifacts say; neither engine is asked, since a debugger may show this."""
+        try:
+            return self._archive.live()[0]
+        except ReleaseError as error:
+            return error.problem
+
     @classmethod
     def open(
         cls,
@@ -173,6 +199,7 @@ class Recommender:
         reranker: type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
         timeout: float | None = None,
+        coalesce: bool = True,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -187,6 +214,7 @@ class Recommender:
             reranker: The reranker's class, where no installed package registers it.
             feedback: A policy to serve with, instead of the release's own.
             timeout: As for `Recommender`.
+            coalesce: As for `Recommender`.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -203,6 +231,7 @@ class Recommender:
             reranker=reranker,
             feedback=feedback,
             timeout=timeout,
+            coalesce=coalesce,
         )
         opened._check_live()
         return opened

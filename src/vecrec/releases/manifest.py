@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from vecrec._internal.tables import html_facts
 from vecrec.errors import ReleaseError, shown
 
 __all__ = ["FORMAT", "Release"]
@@ -24,7 +25,7 @@ _KINDS: dict[str, type] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Release:
     """A trained generation that never changes: encoder, second stage if any, collection of the item vectors, checks."""
 
@@ -77,6 +78,27 @@ class Release:
         if self.learnt_until is not None:
             return self.learnt_until
         return datetime.fromisoformat(self.created_at).timestamp() + 1  # which has whole seconds
+
+    def __repr__(self) -> str:
+        return f"<Release {self.id} of {self.name!r}: {self._encoder()}, {self._counts()}>"
+
+    def _repr_html_(self) -> str:
+        checks = {
+            f"check: {name.replace('_', ' ')}": "not measured" if value is None else f"{value:.4g}"
+            for name, value in self.checks.items()
+        }
+        return html_facts(
+            {
+                "release": self.id, "of": self.name, "made at": self.created_at, "encoder": self._encoder(),
+                "second stage": self.reranker or "none", "made from": self._counts(), **checks,
+            }
+        )  # fmt: skip
+
+    def _encoder(self) -> str:
+        return f"{self.encoder}, dimension {self.dim}"
+
+    def _counts(self) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items()) or "nothing counted"
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object."""

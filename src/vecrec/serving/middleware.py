@@ -7,6 +7,7 @@ import hmac
 import logging
 import math
 import re
+import sys
 import time
 import uuid
 from collections import OrderedDict
@@ -19,8 +20,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vecrec._internal.tracing import MODULE as TRACED
+from vecrec._internal.tracing import serving_span
 from vecrec.config.settings import SCOPES, Settings, scope_of_key
 from vecrec.serving.errors import MISTAKE, problem
+from vecrec.serving.logs import current_request
 from vecrec.serving.metrics import Metrics
 
 __all__ = ["GUARDED", "READS", "Gate", "Keys", "RateLimit", "shown_key", "shows_admin_key"]
@@ -116,7 +120,17 @@ class Gate:
         # HEAD is answered as GET is, without the body.
         inner = {**scope, "vecrec.request_id": request_id, "method": "GET" if is_head else scope["method"]}
         answer = _Answer(send, request_id, is_head)
-        began = time.perf_counter()
+        current_request.set(request_id)  # in the context of this request's task
+        span = serving_span(scope["method"], headers, request_id) if TRACED in sys.modules else None
+        if span is None:
+            await self._pass(scope, inner, receive, answer)
+            return
+        with span as told:
+            await self._pass(scope, inner, receive, answer)
+            _describe(told, inner, answer.status)
+
+    async def _pass(self, scope: Scope, inner: Scope, receive: Receive, answer: _Answer) -> None:
+        headers, began = Headers(scope=scope), time.perf_counter()
         try:
             refusal = self._refusal(inner, headers)
             if refusal is not None:
@@ -229,7 +243,9 @@ class Gate:
         if _path(scope).startswith(_COUNTED):
             self._metrics.history.note(status, seconds)
         request_id = inner["vecrec.request_id"]
-        _access.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, 1e3 * seconds)
+        ms = 1e3 * seconds
+        told = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(ms, 1)}
+        _access.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, ms, extra=told)
 
 
 class _Answer:
@@ -263,6 +279,17 @@ class _Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _describe(span: Any, scope: Scope, status: int) -> None:
+    """Tell a span what was asked and answered, by the conventions for HTTP servers."""
+    route = getattr(scope.get("route"), "path", "")
+    if route:
+        span.update_name(f"{scope['method']} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status or _CLIENT_CLOSED)
+    if status >= 500:
+        span.set_attribute("error.type", str(status))
 
 
 def shows_admin_key(scope: Scope) -> bool:

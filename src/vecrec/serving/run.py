@@ -8,7 +8,6 @@ import ipaddress
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,6 +18,7 @@ from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
 from vecrec.errors import VecrecError
 from vecrec.serving.app import create_app
+from vecrec.serving.logs import configure
 from vecrec.serving.service import Service
 
 __all__ = ["bounded_protocol", "serve"]
@@ -33,8 +33,9 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
         settings: Where the parts are and how to behave.
         access_log: Whether to log every request.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    configure(settings.log_format)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it says which builds of it there are not
     # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if not settings.api_keys and not _is_loopback(settings.host):

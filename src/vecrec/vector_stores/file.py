@@ -74,6 +74,8 @@ class FileVectorStore(VectorStore):
         InvalidDataError: for an invalid path or timeout.
     """
 
+    db_system = "file"
+
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 60.0) -> None:
         self.path = _directory(path)
         self.timeout: float = number(timeout, "timeout", above=0)

@@ -34,10 +34,15 @@ class _Collection:
 class MemoryVectorStore(VectorStore):
     """Keeps everything in this process and searches exactly. For tests, and for catalogues that need no engine."""
 
+    db_system = "memory"
+
     def __init__(self) -> None:
         self._data: dict[str, _Collection] = {}
         self._lock = threading.RLock()
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<MemoryVectorStore of {len(self._data)} collections>"
 
     @override
     def ping(self) -> None:

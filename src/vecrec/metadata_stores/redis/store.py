@@ -74,6 +74,8 @@ class RedisMetadataStore(MetadataStore):
     - A forked process gets connections of its own.
     """
 
+    db_system = "redis"
+
     def __init__(
         self,
         url: str,

@@ -112,6 +112,7 @@ class SQLMetadataStore(MetadataStore):
         )
         self._sql = Statements(self._database.dialect, names)
         self._names = names
+        self.db_system = self._database.engine.dialect.name
 
     def __repr__(self) -> str:
         return f"<SQLMetadataStore at {self._database.address}, tables {self._names.records} and {self._names.events}>"
