@@ -71,14 +71,15 @@ def test_what_is_not_given_follows_from_the_data() -> None:
     """Items with few events get other settings than items with many; what is given stays, in either case."""
     few, many = (np.array([0, each, each]) for each in (9, 900))
     sparse, dense = (ResolvedSettings.of_data(TwoTowerSettings(), counts) for counts in (few, many))
-    assert (sparse.hidden, sparse.user_ids) == (0, False)
+    assert sparse.hidden == 0
     assert sparse.epochs > dense.epochs
     assert sparse.negatives > dense.negatives
     assert dense == ResolvedSettings()
     given = TwoTowerSettings(hidden=8, user_ids=True, epochs=2, dropout=0.0)
     found = ResolvedSettings.of_data(given, few)
     assert found == ResolvedSettings(hidden=8, user_ids=True, epochs=2, dropout=0.0, negatives=sparse.negatives)
-    assert ResolvedSettings.of_data(TwoTowerSettings(loss="rating"), few) == ResolvedSettings(loss="rating")
+    rating = ResolvedSettings.of_data(TwoTowerSettings(loss="rating"), few)
+    assert rating == ResolvedSettings(loss="rating", user_ids=True)
 
 
 def test_settings_cannot_be_changed() -> None:

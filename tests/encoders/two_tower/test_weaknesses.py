@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.encoders.two_tower.boards import N_USERS, checkerboard, item, quick, user
+from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, item, quick, user
 from vecrec.data import Dataset, splits
 from vecrec.encoders import Encoder, PopularityEncoder, TwoTowerEncoder
 from vecrec.encoders.two_tower.settings import ResolvedSettings
@@ -154,7 +154,7 @@ def test_only_targets_are_predicted_and_validated_on() -> None:
         for n, event in enumerate(many_tastes().events())
     ]
     bought = FeedbackPolicy(targets={"purchase"})
-    found = prepare(Dataset(events, feedback=bought), quick().settings, 0)
+    found = prepare(Dataset(events, feedback=bought), ResolvedSettings(**QUICK), 0)
     wanted = {event.item_id for event in events if event.kind == "purchase"}
     targets = found.histories.weights
     assert targets is not None

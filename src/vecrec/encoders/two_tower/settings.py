@@ -48,8 +48,8 @@ class TwoTowerSettings(Settings):
     """Width of a hidden layer that corrects the user vector; 0 for none, which trains in two thirds of the time. By
     default 256, and none where items have few events."""
     user_ids: bool | None = None
-    """Whether every user of the data has a vector of their own, beside profile and history. By default where items have
-    many events."""
+    """Whether every user of the data has a vector of their own, beside profile and history. By default only with the
+    loss of ratings: what comes next is told better by the history alone."""
     positions: int = 32
     """How many of a user's first events are told apart by their number, each with a vector of its own and weights of
     its own for the decays: what people do first follows other rules than what they do later."""
@@ -57,7 +57,7 @@ class TwoTowerSettings(Settings):
     """How many of a user's latest events are read when a vector is made."""
     negatives: int | None = None
     """Wrong items that the events of a step are compared with; with no more items than that, all of them. By default
-    512, and 4,096 where items have few events."""
+    2,048, and 4,096 where items have few events."""
     negative_power: float = 0.5
     """How strongly the chance to be drawn as a negative grows with an item's events: 0 not at all, 1 proportionally."""
     batch: int = 2048
@@ -96,7 +96,7 @@ class TwoTowerSettings(Settings):
 
     def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
         value = getattr(self, name)
-        if value is not None or name not in _BY_DATA:
+        if value is not None or name not in (*_BY_DATA, "user_ids"):
             object.__setattr__(self, name, check(value, name))
 
     @classmethod
@@ -115,8 +115,8 @@ class ResolvedSettings(TwoTowerSettings):
     """Settings of which nothing is left to the data."""
 
     hidden: int = 256
-    user_ids: bool = True
-    negatives: int = 512
+    user_ids: bool = False
+    negatives: int = 2048
     epochs: int = 3
     dropout: float = 0.2
 
@@ -130,7 +130,7 @@ class ResolvedSettings(TwoTowerSettings):
         """
         met = counts[counts > 0]
         few = settings.loss == "softmax" and len(met) > 0 and float(met.mean()) < _FEW
-        suited = {name: values[few] for name, values in _BY_DATA.items()}
+        suited = {name: values[few] for name, values in _BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
         given = {name: value for name, value in settings.to_json().items() if value is not None}
         return cls.from_json(suited | given)
 
@@ -139,8 +139,7 @@ _FEW = 50
 """Events of an item, on average, below which they are few."""
 _BY_DATA: dict[str, tuple[Any, Any]] = {
     "hidden": (256, 0),
-    "user_ids": (True, False),
-    "negatives": (512, 4096),
+    "negatives": (2048, 4096),
     "epochs": (3, 8),
     "dropout": (0.2, 0.5),
 }
