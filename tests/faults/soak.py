@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,7 @@ class Soak:
         self._context = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self._faults: list[_Fault] = []
+        self._deck: list[Callable[[], None]] = []
         self._began = 0.0
 
     def __enter__(self) -> Soak:
@@ -293,14 +295,20 @@ class Soak:
             self._servers[name].resume()
 
     def any_fault(self) -> None:
-        """One of the faults, by chance."""
+        """The next of the faults, all of which come once before any of them comes again."""
+        if not self._deck:
+            self._deck = self._faults_by_chance()
+        self._deck.pop()()
+
+    def _faults_by_chance(self) -> list[Callable[[], None]]:
         engines = [name for name in PAIRS[self.pair.name] if name in self._servers]
         doing: list[Callable[[], None]] = [self.kill_process, lambda: self.freeze_process(self._chance.uniform(0.2, 4))]
-        if engines:
-            name = self._chance.choice(engines)
+        for name in engines:
             # A Milvus that is frozen for ten seconds ends by itself.
-            doing += [lambda: self.kill_engine(name), lambda: self.freeze_engine(name, self._chance.uniform(0.2, 6))]
-        self._chance.choice(doing)()
+            seconds = self._chance.uniform(0.2, 6)
+            doing += [partial(self.kill_engine, name), partial(self.freeze_engine, name, seconds)]
+        self._chance.shuffle(doing)
+        return doing
 
     @contextlib.contextmanager
     def _fault(self, what: str, engine: str) -> Iterator[None]:
