@@ -65,6 +65,15 @@ def test_a_missing_package_comes_with_its_cure() -> None:
     assert error.cure == "pip install 'vecrec-recommender[milvus]'"
 
 
+def test_a_package_that_lacks_another_is_not_called_missing() -> None:
+    """It is there, and one that it imports is not: the message says which."""
+    failed = ModuleNotFoundError("No module named 'nonesuch'", name="nonesuch.inner")
+    error = missing(failed, "numpy", extra="paddle", purpose="training")
+    assert error.problem.endswith("which is installed but does not load (No module named 'nonesuch')")
+    itself = ModuleNotFoundError("No module named 'numpy.inner'", name="numpy.inner")
+    assert missing(itself, "numpy", extra="paddle", purpose="x").problem.endswith("which is not installed")
+
+
 def test_a_package_that_does_not_load_is_not_called_missing() -> None:
     """PaddlePaddle without libgomp is installed; the message says what the loader said."""
     with (

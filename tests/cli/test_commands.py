@@ -157,3 +157,37 @@ def test_a_reader_who_has_had_enough_is_no_error(films: Path) -> None:
     assert done.stderr == ""
     assert done.returncode == 0
     assert "For 3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["rec"], {"recommend", "record"}),
+        (["recommend", "--meta"], {"--metadata-store"}),
+        (["completion", ""], {"bash", "zsh", "tcsh"}),
+        (["upsert", "it"], {"items"}),
+        (["train", "--items", "lo"], {"log.csv"}),
+    ],
+)
+def test_a_shell_completes_commands_arguments_and_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: set[str]
+) -> None:
+    """The printed script, in a real bash that is asked as the Tab key asks it."""
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "complete.bash").write_text(capsys.readouterr().out)
+    (tmp_path / "log.csv").touch()
+    quoted = " ".join(f"'{word}'" for word in ["vecrec", *words])
+    asked = f"source complete.bash; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _shtab_vecrec vecrec"
+    command = ["bash", "-c", f'{asked} "${{COMP_WORDS[COMP_CWORD]}}"; printf "%s\\n" "${{COMPREPLY[@]}}"']
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert {line.rstrip("/ ") for line in done.stdout.splitlines()} >= expected
+    assert "popular" not in done.stdout
+
+
+def test_the_help_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`vecrec` alone shows it, with every command."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert "completion" in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -108,3 +108,24 @@ def test_settings_need_no_package_of_the_service() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "commands:" in done.stdout
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    """As containers get them: the value without the line's end, in place of the variable and not beside it."""
+    path = tmp_path / "keys"
+    path.write_text(f"read:{SECRET},second\n")
+    variables = {"VECREC_API_KEYS_FILE": str(path), "VECREC_NAME": "movies"}
+    assert Settings.load(None, variables).api_keys == (f"read:{SECRET}", "second")
+    with pytest.raises(InvalidDataError, match="both VECREC_API_KEYS and VECREC_API_KEYS_FILE are set"):
+        Settings.load(None, {**variables, "VECREC_API_KEYS": "third"})
+
+
+@pytest.mark.parametrize("content", [None, f"{SECRET}\xff".encode("latin-1")])
+def test_a_file_of_a_secret_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    """The variable is named, and nothing of the file is shown."""
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(InvalidDataError, match="VECREC_VECTOR_STORE_TOKEN_FILE") as caught:
+        Settings.load(None, {"VECREC_VECTOR_STORE_TOKEN_FILE": str(tmp_path / "keys")})
+    assert caught.value.__cause__ is None
+    assert SECRET not in str(caught.value)

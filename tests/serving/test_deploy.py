@@ -16,8 +16,10 @@ import yaml
 from compose_spec import PyOptions
 
 from tests.cli.conftest import write_catalogue
+from tests.image import allowed, instructions
 from tests.servers.ports import free_port
 from tests.serving.web import get
+from vecrec.config import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "examples" / "quick_deploy"
@@ -32,16 +34,56 @@ def _parsed(text: str) -> Any:
 
 
 def test_the_compose_file_is_one() -> None:
-    """It fits the Compose specification, and every volume and dependency that it names is there."""
+    """It fits the Compose specification, and every volume, secret, file and dependency that it names is there."""
     text = (_FOLDER / "compose.yaml").read_text()
     _parsed(text)
     document = yaml.safe_load(text)
     services = document["services"]
-    assert {"milvus", "etcd", "minio", "redis", "mysql", "service"} <= set(services)
+    assert {"milvus", "redis", "mysql", "service", "train"} == set(services)
+    assert services["mysql"]["profiles"] == ["mysql"]
     for name, service in services.items():
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert set(service.get("secrets", [])) <= set(document["secrets"]), name
+        assert {each["source"] for each in service.get("configs", [])} <= set(document["configs"]), name
         assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(document["volumes"]), name
         for other in service.get("depends_on", {}):
             assert "healthcheck" in services[other], f"{name} waits for the health of {other}"
+
+
+def test_no_secret_is_in_the_compose_file() -> None:
+    """They come as files, whose defaults are an address without a password, and nothing at all."""
+    text = (_FOLDER / "compose.yaml").read_text()
+    document = yaml.safe_load(text)
+    for service in document["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|TOKEN|KEY|METADATA_STORE", name):
+                assert name.endswith("_FILE") or value == "yes", name
+            assert "@" not in value
+            if name.startswith("VECREC_") and name.endswith("_FILE"):
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+                assert hasattr(Settings(), name.removeprefix("VECREC_").removesuffix("_FILE").lower())
+    assert "${METADATA_STORE_FILE:-./redis_url}" in text
+    assert (_FOLDER / "redis_url").read_text() == "redis://redis:6379/0\n"
+    settings = Settings.load(None, {"VECREC_METADATA_STORE_FILE": str(_FOLDER / "redis_url")})
+    assert settings.metadata_store == "redis://redis:6379/0"
+    assert Settings.load(None, {"VECREC_API_KEYS_FILE": "/dev/null"}).api_keys == ()
+
+
+def test_the_builder_gets_what_the_image_is_made_of() -> None:
+    """And nothing else: no tests, no history, no artifacts. The user's number is the one that the image makes."""
+    steps = instructions((_FOLDER / "Dockerfile").read_text())
+    copied = [name for step, rest in steps if step == "COPY" for name in rest.split()[:-1]]
+    assert copied
+    for name in copied:
+        assert (_ROOT / name).exists(), name
+        assert allowed(name), name
+    inside = ["src/vecrec/__init__.py", "src/vecrec/serving/page/files/app.js"]
+    outside = [".git/config", "tests/image.py", "docs/conf.py", "src/vecrec/__pycache__/ids.pyc", "artifacts/x", "a.db"]
+    assert [name for name in [*inside, *outside] if allowed(name)] == inside
+    user = yaml.safe_load((_FOLDER / "compose.yaml").read_text())["services"]["service"]["user"]
+    assert any(f"--uid {user} " in rest for step, rest in steps if step == "RUN")
+    assert ("USER", "vecrec") in steps
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ DISTRIBUTION = "vecrec-recommender"
 PACKAGES: Mapping[str, str] = {
     "numpy": "", "pyarrow": "", "pymilvus": "milvus", "milvus-lite": "milvus", "redis": "redis",
     "SQLAlchemy": "sql", "PyMySQL": "mysql", "psycopg": "postgres", "paddlepaddle": "paddle", "fastapi": "serve",
-    "uvicorn": "serve", "matplotlib": "plot", "optuna": "tune",
+    "uvicorn": "serve", "matplotlib": "plot", "optuna": "tune", "shtab": "completion",
 }  # fmt: skip
 """The packages that vecrec can use, each with the extra that brings it; empty for those that it always needs."""
 
@@ -31,12 +31,23 @@ def missing(error: BaseException, package: str, *, extra: str, purpose: str) -> 
         purpose: What needs it.
     """
     install = f"pip install '{DISTRIBUTION}[{extra}]'"
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and not _lacks_another(package, error.name or ""):
         return MissingDependencyError(f"{purpose} needs the package {package!r}, which is not installed", install)
     return MissingDependencyError(
         f"{purpose} needs the package {package!r}, which is installed but does not load ({error})",
         f"install the system library that it names (such as libgomp1 for paddlepaddle), or {install}",
     )
+
+
+def _lacks_another(package: str, module: str) -> bool:
+    """Whether a package is there, and a module was not found that belongs to another one."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return package not in packages_distributions().get(module.partition(".")[0], ())
 
 
 @contextmanager

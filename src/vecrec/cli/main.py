@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from vecrec import __version__
 from vecrec.cli import (
     batch,
+    completion,
     doctor,
     evaluate,
     export,
@@ -38,8 +40,9 @@ _COMMANDS = tuple(
     for command in module.COMMANDS
 )  # fmt: skip
 _EPILOG = """\
-exit status: 0 all is well, 1 something failed or was found, 2 arguments or data that cannot be used,
-3 a store does not answer, 4 nothing is published yet, 130 after Ctrl-C
+exit status: 0 all is well, 1 something failed or was found, 2 arguments or data
+that cannot be used, 3 a store does not answer, 4 nothing is published yet, 130
+after Ctrl-C
 """
 
 
@@ -80,11 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--quiet", "-q", action="store_true", help="show no progress")
     parser = argparse.ArgumentParser(
         prog="vecrec", description="Recommendations from vectors.", epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=16),
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"vecrec {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in (*_COMMANDS, completion.command(_parser)):
         added = commands.add_parser(command.name, help=command.help, description=command.help, parents=[shared])
         command.add(added)
         added.set_defaults(run=command.run)

@@ -46,7 +46,8 @@ def scope_of_key(text: str) -> tuple[str, str]:
 class Settings:
     """Where the parts are, and how the service behaves.
 
-    A variable of the environment overrides the TOML file, and the file the default.
+    A variable of the environment overrides the TOML file, and the file the default. A variable whose name ends in
+    ``_FILE``, such as ``VECREC_API_KEYS_FILE``, names a file that holds the value, as secrets of containers are given.
 
     Raises:
         InvalidDataError: for a value of another type, or out of range.
@@ -73,6 +74,8 @@ class Settings:
     """How often to look for a release that another process has made live."""
     request_seconds: float = 0.0
     """How long the stores may take in all for one recommendation; 0 for the sum of their own timeouts."""
+    coalesce: bool = True
+    """Whether concurrent requests for recommendations with equal options share a search."""
 
     recall_seconds: float = 300.0
     """How often a sample of the searches is repeated exactly in the background, for the metrics; 0 for never."""
@@ -163,7 +166,7 @@ class Settings:
         values = {} if file is None else _read(validation.path_of(file, "path"))
         hints = _hints()
         for each in fields(cls):
-            text = env.get(f"{PREFIX}{each.name.upper()}")
+            text = _given(env, f"{PREFIX}{each.name.upper()}")
             if text is not None:
                 values[each.name] = _parsed(each.name, text, hints[each.name])
         _check_names(given, "the caller")
@@ -237,6 +240,20 @@ def _is_text(value: Any) -> bool:
 def _shown(of: Field[Any], value: Any) -> str:
     """A value for a message; what ``repr`` does not show may be a secret, whatever its type."""
     return shown(value) if of.repr else "a value that is not shown,"
+
+
+def _given(env: Mapping[str, str], variable: str) -> str | None:
+    """The value of a variable, or of the file that another one names."""
+    path = env.get(f"{variable}_FILE")
+    if path is None:
+        return env.get(variable)
+    if variable in env:
+        raise InvalidDataError(f"both {variable} and {variable}_FILE are set", "set one of them")
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, ValueError):  # whose messages may quote what is in the file
+        cure = "name a file of text that this user may read"
+        raise InvalidDataError(f"the file that {variable}_FILE names cannot be read", cure) from None
 
 
 def _parsed(name: str, text: str, kind: Any) -> Any:
