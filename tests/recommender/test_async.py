@@ -142,24 +142,20 @@ def test_who_shares_a_search_is_not_cancelled_with_another(slow: Noting) -> None
     asyncio.run(ask())
 
 
-def test_a_fastapi_application_serves_from_it(slow: Noting) -> None:
-    """Many requests at a time; one with a budget that is spent answers an error, and the loop is free meanwhile."""
+def application(rec: Recommender) -> Any:
+    """A FastAPI application as its users write it, and its lifespan."""
     from fastapi import FastAPI, HTTPException
-
-    store: Any = slow.vector_store
-    shared = slow._pipeline._shared
-    assert shared is not None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncRecommender(slow) as opened:
+        async with AsyncRecommender(rec) as opened:
             app.state.recommender = opened
             yield
 
     app = FastAPI(lifespan=lifespan)
 
     @app.get("/home/{user_id}")
-    async def home(user_id: int, seconds: float = 60) -> list[Any]:
+    async def home(user_id: int, seconds: float = 600) -> list[Any]:
         try:
             found = await app.state.recommender.recommend(user_id, k=5, timeout=seconds)
         except StoreTimeoutError as error:
@@ -170,21 +166,34 @@ def test_a_fastapi_application_serves_from_it(slow: Noting) -> None:
     async def alive() -> str:
         return "yes"
 
+    return app
+
+
+def test_a_fastapi_application_serves_from_it(slow: Noting) -> None:
+    """Many requests at a time; one with a budget that is spent answers an error, and the loop is free meanwhile."""
+    store: Any = slow.vector_store
+    shared = slow._pipeline._shared
+    assert shared is not None
+    shared._turns, app = 1, application(slow)
     alone = [list(slow.recommend(user, 5).item_ids) for user in range(30)]
 
     async def ask() -> None:
         transport = httpx.ASGITransport(app)
-        async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://shop") as client,
+        ):
             answers = await asyncio.gather(*(client.get(f"/home/{user}") for user in range(30)))
             assert [answer.json() for answer in answers] == alone
             store.go_on.clear()
-            held = [asyncio.create_task(client.get(f"/home/{user}")) for user in range(3)]
-            while shared._busy < 2 or not shared.alone.locked():  # all threads that may search do so
-                await asyncio.sleep(0.001)
+            held: list[asyncio.Task[httpx.Response]] = []
+            while not (shared._busy and shared.alone.locked()):  # until whoever asks now waits for the others
+                held.append(asyncio.create_task(client.get(f"/home/{len(held) % 30}")))
+                await asyncio.sleep(0.01)
             assert (await client.get("/alive")).json() == "yes"
             late = await client.get("/home/7", params={"seconds": 0.05})
             assert late.status_code == 503
             store.go_on.set()
-            assert [(await answer).json() for answer in held] == alone[:3]
+            assert [(await answer).json() for answer in held] == [alone[n % 30] for n in range(len(held))]
 
     asyncio.run(ask())
