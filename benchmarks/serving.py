@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import random
 import sqlite3
@@ -114,6 +115,7 @@ class Searches:
 
     def __init__(self, store: MilvusVectorStore) -> None:
         self._client: Any = store._client.engine()  # noqa: SLF001 - the raw side is to use the very same connection
+        self._plain = plain_client(store)
         self.asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     @contextlib.contextmanager
@@ -134,7 +136,16 @@ class Searches:
     def repeat(self, number: int) -> list[tuple[str, float]]:
         """Ask again what was asked."""
         positional, named = self.asked[number]
-        return [(hit["id"], hit["distance"]) for hit in self._client.search(*positional, **named)[0]]
+        return [(hit["id"], hit["distance"]) for hit in self._plain.search(*positional, **named)[0]]
+
+
+def plain_client(store: MilvusVectorStore) -> Any:
+    """A store's connection as pymilvus makes it, without what the store leaves out of a search."""
+    engine = store._client.engine()  # noqa: SLF001
+    client, handler = copy.copy(engine), copy.copy(engine._get_connection())  # noqa: SLF001
+    del handler._execute_search  # noqa: SLF001
+    client._get_connection = lambda: handler  # noqa: SLF001
+    return client
 
 
 def measure(rec: Recommender, raw: Raw, rounds: int) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def compose(
             refresh_seconds=settings.refresh_seconds,
             feedback=settings.feedback,
             timeout=settings.request_seconds or None,
+            coalesce=settings.coalesce,
         )
         stack.pop_all()
     return recommender

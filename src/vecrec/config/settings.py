@@ -74,6 +74,8 @@ class Settings:
     """How often to look for a release that another process has made live."""
     request_seconds: float = 0.0
     """How long the stores may take in all for one recommendation; 0 for the sum of their own timeouts."""
+    coalesce: bool = True
+    """Whether concurrent requests for recommendations with equal options share a search."""
 
     recall_seconds: float = 300.0
     """How often a sample of the searches is repeated exactly in the background, for the metrics; 0 for never."""

@@ -188,7 +188,7 @@ class Builder:
             unknown += sum(not generation.encoder.knows(key) for key in records)
             texts = texts and are_texts(records)
             progress(Step("index", done, max(total, done)))
-        self._vectors.flush(generation.collection)
+        self._vectors.flush(generation.collection, progress)
         values.see("users", (profile for _, profile in islice(self._catalogue.metadata.scan(USER), _PROFILES)))
         return _Indexed(golden, unknown, texts and done > 0, values.seen())
 

@@ -6,16 +6,16 @@ commits its own change with all those that have come meanwhile, and the first th
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from vecrec.errors import InvalidDataError, ItemNotFoundError, StoreTimeoutError, VecrecError
+from typing_extensions import override
+
+from vecrec.errors import InvalidDataError, ItemNotFoundError, StoreTimeoutError
 from vecrec.ids import Id
+from vecrec.recommender.coalesce import Coalescer, Waiting
 
 __all__ = ["GroupCommit"]
 
@@ -25,16 +25,7 @@ _MOST = 2_000
 """Items of a group, unless its first change alone has more."""
 
 
-@dataclass(slots=True, eq=False)
-class _Change(Generic[_V]):
-    values: Mapping[Id, _V]
-    until: float
-    ready: threading.Event = field(default_factory=threading.Event)
-    leads: bool = False
-    error: BaseException | None = None
-
-
-class GroupCommit(Generic[_V]):
+class GroupCommit(Coalescer[Mapping[Id, _V], None]):
     """Changes of one kind, by item.
 
     Args:
@@ -49,14 +40,8 @@ class GroupCommit(Generic[_V]):
         exclusive: Callable[[float], AbstractContextManager[None]],
         merge: Callable[[_V, _V], _V] = lambda earlier, later: later,
     ) -> None:
+        super().__init__(turns=1)
         self._commit, self._exclusive, self._merge = commit, exclusive, merge
-        self._start()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._waiting: list[_Change[_V]] = []
-        self._busy = False
 
     def add(self, values: Mapping[Id, _V], seconds: float) -> None:
         """Commit a change, alone or with others, and return when that is done.
@@ -65,26 +50,11 @@ class GroupCommit(Generic[_V]):
             StoreTimeoutError: when its turn has not come within ``seconds``; then nothing of it was written.
             VecrecError: what its commit raises. A change that cannot be used fails alone.
         """
-        if self._process != os.getpid():  # the threads of the others stayed in the parent
-            self._start()
-        mine = _Change(values, time.monotonic() + seconds)
-        with self._lock:
-            self._waiting.append(mine)
-            if not self._busy:
-                self._busy = mine.leads = True
-        if not mine.leads and not mine.ready.wait(seconds):
-            self._withdraw(mine, seconds)
-        if mine.leads:
-            self._lead(mine)
-        if mine.error is not None:
-            raise mine.error
+        self.ask(values, seconds)
 
-    def _withdraw(self, mine: _Change[_V], seconds: float) -> None:
-        with self._lock:
-            withdrawn = mine in self._waiting and not mine.leads
-            if withdrawn:
-                self._waiting.remove(mine)
-        if not withdrawn:
+    @override
+    def _withdraw(self, mine: Waiting[Mapping[Id, _V], None], seconds: float) -> None:
+        if not self._take_back(mine):
             mine.ready.wait()  # it is being committed, which the timeouts of the stores bound
             return
         with self._exclusive(0.0):  # raises, and says who keeps it
@@ -94,58 +64,31 @@ class GroupCommit(Generic[_V]):
             "look at the stores, which are slow or do not answer, and try again",
         )
 
-    def _lead(self, mine: _Change[_V]) -> None:
-        group: list[_Change[_V]] = []
-        try:
-            with self._exclusive(max(0.0, mine.until - time.monotonic())):
-                with self._lock:
-                    group = self._take()
-                self._commit_all(group)
-        finally:
-            with self._lock:
-                if not group:
-                    self._waiting.remove(mine)
-                following = self._waiting[0] if self._waiting else None
-                self._busy = following is not None
-                if following is not None:
-                    following.leads = True
-            for change in group if following is None else [*group, following]:
-                change.ready.set()
+    @override
+    def _turn(self, mine: Waiting[Mapping[Id, _V], None]) -> AbstractContextManager[None]:
+        return self._exclusive(max(0.0, mine.until - time.monotonic()))
 
-    def _take(self) -> list[_Change[_V]]:
-        """The changes that are committed together, from the first one on."""
-        total = n = 0
-        for change in self._waiting:
-            total += len(change.values)
-            if n and total > _MOST:
+    @override
+    def _choose(
+        self, mine: Waiting[Mapping[Id, _V], None], others: list[Waiting[Mapping[Id, _V], None]]
+    ) -> list[Waiting[Mapping[Id, _V], None]]:
+        total, chosen = len(mine.value), 0
+        for change in others:
+            total += len(change.value)
+            if total > _MOST:
                 break
-            n += 1
-        group = self._waiting[:n]
-        del self._waiting[:n]
-        return group
+            chosen += 1
+        return others[:chosen]
 
-    def _commit_all(self, group: list[_Change[_V]]) -> None:
+    @override
+    def _answer(self, group: Sequence[Waiting[Mapping[Id, _V], None]]) -> list[None]:
         merged: dict[Id, _V] = {}
         for change in group:
-            for key, value in change.values.items():
+            for key, value in change.value.items():
                 merged[key] = self._merge(merged[key], value) if key in merged else value
-        try:
-            self._commit(merged)
-        except (InvalidDataError, ItemNotFoundError) as error:
-            if len(group) == 1:
-                group[0].error = error
-            for change in group if len(group) > 1 else ():
-                self._commit_all([change])
-        except BaseException as error:  # noqa: BLE001 - each thread raises its own
-            for change in group[1:]:
-                change.error = _copy(error)
-            group[0].error = error
+        self._commit(merged)
+        return [None] * len(group)
 
-
-def _copy(error: BaseException) -> BaseException:
-    """An error for another thread, which writes its own traceback into it."""
-    if not isinstance(error, VecrecError):
-        return error
-    made = type(error)(error.problem, error.cure)
-    made.__cause__ = error
-    return made
+    @override
+    def _is_of_one(self, error: Exception) -> bool:
+        return isinstance(error, (InvalidDataError, ItemNotFoundError))

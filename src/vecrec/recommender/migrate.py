@@ -173,7 +173,7 @@ class _Mover:
         extra = [entry.id for entry in target.scan(collection) if entry.id not in kept]
         target.delete(collection, extra)
         self.done.removed += len(extra)
-        target.flush(collection)
+        target.flush(collection, progress)
 
     def _upsert(self, collection: str, entries: Sequence[Entry]) -> None:
         vectors = np.stack([entry.vector for entry in entries if entry.vector is not None])

@@ -25,12 +25,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
+from math import inf
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.budget import budget
+from vecrec._internal.budget import budget, remaining
 from vecrec._internal.tracing import MODULE as TRACED
 from vecrec._internal.tracing import request_span
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
@@ -40,6 +41,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
 from vecrec.recommender import dislikes, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
+from vecrec.recommender.coalesce import RequestCoalescer
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.request import Call, Query, Request
 from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
@@ -69,8 +71,17 @@ _T = TypeVar("_T")
 class Pipeline:
     """Answers requests from one vector store and one metadata store, each by one release from beginning to end."""
 
-    def __init__(self, live: LiveRelease, catalogue: Catalogue, max_history: int, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        live: LiveRelease,
+        catalogue: Catalogue,
+        max_history: int,
+        timeout: float | None = None,
+        *,
+        coalesce: bool = False,
+    ) -> None:
         self._live, self._catalogue, self._max_history, self._timeout = live, catalogue, max_history, timeout
+        self._shared = RequestCoalescer(self._together) if coalesce else None
 
     @cached_property
     def _metadata(self) -> MetadataStore:
@@ -81,12 +92,43 @@ class Pipeline:
 
     def recommend(self, ids: Sequence[Id], request: Request) -> list[Recommendations]:
         """Ranked items for stored users, in as few round trips as possible."""
+        if len(ids) == 1:
+            return [self._one(ids[0], request, "recommend")]
         with _within(request.timeout, "recommend"):
             return self._live.ask(partial(self.for_ids, ids=ids, request=request))
 
     def recommend_for(self, user: User, request: Request) -> Recommendations:
         """Ranked items for a user who is not stored."""
-        return self._ask(partial(self._for_user, user=user, request=request), request, "recommend_for")
+        return self._one(user, request, "recommend_for")
+
+    def _one(self, who: User | Id, request: Request, name: str) -> Recommendations:
+        """Ranked items for one user: at once where no other thread asks, else together with those of the others."""
+        question, shared = partial(self._for_each, asked=[who], request=request), self._shared
+        if shared is None:
+            return self._ask(question, request, name)[0]
+        alone = shared.alone
+        if alone.acquire(blocking=False):
+            try:
+                return self._ask(question, request, name)[0]
+            finally:
+                alone.release()
+        most = self._timeout if request.timeout is None else request.timeout
+        left = remaining(inf if most is None else most)
+        with _within(None, name):
+            return shared.ask((who, request), None if left == inf else left)
+
+    def _together(self, asked: Sequence[User | Id], request: Request) -> list[Recommendations]:
+        return self._live.ask(partial(self._for_each, asked=asked, request=request))
+
+    def _for_each(self, live: LoadedRelease, asked: Sequence[User | Id], request: Request) -> list[Recommendations]:
+        """Ranked items for users, some of them stored."""
+        ids = [who for who in asked if not isinstance(who, User)]
+        stored = iter(stored_users(self._metadata, ids, self._max_history) if ids else ())
+        users = [who if isinstance(who, User) else next(stored) for who in asked]
+        for who in asked:
+            if isinstance(who, User):
+                live.schema.check_user(who)
+        return self.for_users(live, users, request)
 
     def similar(self, item_id: Id, request: Request) -> Recommendations:
         """The items that are similar to an item."""
@@ -122,10 +164,6 @@ class Pipeline:
     def for_users(self, live: LoadedRelease, users: Sequence[User], request: Request) -> list[Recommendations]:
         """What `recommend_for` returns for each of some users, by a given release."""
         return self._serve(self._call(live, request), users)
-
-    def _for_user(self, live: LoadedRelease, user: User, request: Request) -> Recommendations:
-        live.schema.check_user(user)
-        return self._serve(self._call(live, request), [user])[0]
 
     def _serve(self, call: Call, users: Sequence[User]) -> list[Recommendations]:
         queries = _queries(call, users)

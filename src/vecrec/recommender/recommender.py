@@ -86,6 +86,7 @@ class Recommender:
         feedback: FeedbackPolicy | None = None,
         successors: bool = True,
         timeout: float | None = None,
+        coalesce: bool = True,
     ) -> None:
         """Compose the parts; nothing is read or written yet.
 
@@ -110,6 +111,9 @@ class Recommender:
                 less than 1,000 users, or where it gains nothing, there are none.
             timeout: Seconds that one recommendation may take in all, from which every call to a store takes its part;
                 by default the sum of the timeouts of both stores.
+            coalesce: Whether calls of `recommend` and `recommend_for` by several threads at a time, with equal options,
+                are answered together: in one read of the users, one forward pass, one search and one read of the
+                records. A call that is alone never waits, one of many at most 2 milliseconds for others.
 
         Raises:
             InvalidDataError: for a part or a name that is not valid.
@@ -122,8 +126,7 @@ class Recommender:
         if feedback is not None:
             instance(feedback, "feedback", FeedbackPolicy, "FeedbackPolicy(negative_rating=2)")
         checks = ReleaseChecks() if checks is None else instance(checks, "checks", ReleaseChecks)
-        history = integer(max_history, "max_history", low=1)
-        refresh = number(refresh_seconds, "refresh_seconds", low=0)
+        history, refresh = integer(max_history, "max_history", low=1), number(refresh_seconds, "refresh_seconds", low=0)
         self.name = name
         self.vector_store = _store(vector_store, "vector_store", VectorStore)
         """Where the item vectors live."""
@@ -134,7 +137,8 @@ class Recommender:
         self._catalogue = Catalogue(vector_store, metadata_store, self._archive)
         given = Given(encoder_class, reranker_class, feedback)
         self._live = LiveRelease(self._archive, vector_store, refresh, given)
-        self._pipeline = Pipeline(self._live, self._catalogue, history, check_timeout(timeout) or self._store_seconds())
+        seconds = check_timeout(timeout) or self._store_seconds()
+        self._pipeline = Pipeline(self._live, self._catalogue, history, seconds, coalesce=flag(coalesce, "coalesce"))
         lock = self._archive.catalogue_lock
         self._upserts: GroupCommit[Record] = GroupCommit(
             lambda records: self._live.tell(partial(self._catalogue.upsert, records=records)), lock
@@ -195,6 +199,7 @@ class Recommender:
         reranker: type[Reranker] | None = None,
         feedback: FeedbackPolicy | None = None,
         timeout: float | None = None,
+        coalesce: bool = True,
     ) -> Self:
         """A recommender on the live release, for a process that serves; the training framework is not needed.
 
@@ -209,6 +214,7 @@ class Recommender:
             reranker: The reranker's class, where no installed package registers it.
             feedback: A policy to serve with, instead of the release's own.
             timeout: As for `Recommender`.
+            coalesce: As for `Recommender`.
 
         Raises:
             NotFittedError: when there is no live release.
@@ -225,6 +231,7 @@ class Recommender:
             reranker=reranker,
             feedback=feedback,
             timeout=timeout,
+            coalesce=coalesce,
         )
         opened._check_live()
         return opened

@@ -96,6 +96,15 @@ class Request:
             return self.exclude
         return frozenset() if user_id is None else self.exclude.get(user_id, frozenset())
 
+    def agrees(self, other: Request) -> bool:
+        """Whether another request can be answered in the same call."""
+        return self is other or (
+            all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+            and self.rerank is other.rerank
+            # As texts, since 1, 1.0 and True are equal and not the same condition.
+            and ((self.where is other.where) or repr(self.where) == repr(other.where))
+        )
+
     @property
     def plain(self) -> Self:
         """The same in the order of the vectors: no second stage, and disliked items only left out."""
@@ -120,6 +129,8 @@ class Request:
             )
         return self.rerank
 
+
+_COMPARED = ("k", "exclude_seen", "exclude", "disliked", "demote", "timeout")
 
 VECTORS = 0.75
 """How much of the time that is left a call to the vector store may take: popularity needs the rest."""

@@ -17,6 +17,7 @@ from vecrec._internal.validation import choice, dimension, flag, instance, integ
 from vecrec.errors import CollectionNotFoundError, DimensionMismatchError, InvalidDataError, shown
 from vecrec.filters import FieldType, Filter, Scalar, check_field_name, check_filter
 from vecrec.ids import Id, check_ids
+from vecrec.progress import Progress, silent
 from vecrec.types import Hit
 
 __all__ = [
@@ -290,14 +291,18 @@ class VectorStore(Connection):
         self.spec(collection)
         yield
 
-    def flush(self, collection: str) -> None:
+    def flush(self, collection: str, progress: Progress = silent) -> None:
         """Make all writes durable and fast to search. Call it after a bulk load.
+
+        Args:
+            collection: Which collection.
+            progress: Receives how many entries an index holds that takes long to build.
 
         Raises:
             CollectionNotFoundError: when the collection does not exist.
         """
         spec = self.spec(collection)
-        self._asked(self._flush, collection, spec)
+        self._asked(self._flush, collection, spec, progress)
 
     # -- what a store implements; the collection exists, the arguments are checked, ids are unique, lists are not empty
 
@@ -398,8 +403,14 @@ class VectorStore(Connection):
     def _count(self, collection: str, spec: CollectionSpec) -> int:
         """Return the number of entries in the collection."""
 
-    def _flush(self, collection: str, spec: CollectionSpec) -> None:
-        """Make all writes durable and fast to search. The default does nothing: override it where writes wait."""
+    def _flush(self, collection: str, spec: CollectionSpec, progress: Progress) -> None:
+        """Make all writes durable and fast to search. The default does nothing: override it where writes wait.
+
+        Args:
+            collection: An existing collection.
+            spec: Its spec.
+            progress: Receives the steps of a build that takes long; `vecrec.progress.silent` by default.
+        """
 
 
 def check_vectors(vectors: Any, dim: int, what: str) -> Vectors:

@@ -14,6 +14,7 @@ from tests.testing.wrong import caught_by
 from vecrec.errors import CollectionExistsError, StoreError
 from vecrec.filters import Filter
 from vecrec.ids import Id
+from vecrec.progress import Progress, silent
 from vecrec.types import Hit
 from vecrec.vector_stores import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.base import Attributes, Vectors
@@ -147,7 +148,7 @@ class LosesRaces(SharedVectorStore):
 @caught_by("test_flush_keeps_everything")
 class FlushLosesTheLast(SharedVectorStore):
     @override
-    def _flush(self, collection: str, spec: CollectionSpec) -> None:
+    def _flush(self, collection: str, spec: CollectionSpec, progress: Progress) -> None:
         self._data[collection].entries.popitem()
 
 
@@ -213,10 +214,10 @@ class CountsWhenClosed(SharedVectorStore):
 @caught_by("test_a_closed_store_refuses_every_call")
 class WrongErrorWhenClosed(SharedVectorStore):
     @override
-    def flush(self, collection: str) -> None:
+    def flush(self, collection: str, progress: Progress = silent) -> None:
         if self._closed:
             raise AttributeError("'NoneType' object has no attribute 'flush'")
-        super().flush(collection)
+        super().flush(collection, progress)
 
 
 @caught_by("test_an_engine_out_of_reach_is_told_in_time")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -81,11 +82,13 @@ class Table:
             anns_field=VECTOR,
             filter=condition,
             limit=limit,
-            output_fields=[ID],
+            # A server gives the ids anyway, and takes them for one column more; Lite would return all columns.
+            output_fields=[ID] if self.client.address.lite else [],
             search_params={"metric_type": self.layout.metric, "params": self.layout.index.search(limit)},
             consistency_level=self.consistency,
         )
-        return [[(hit[ID], float(hit["distance"])) for hit in hits] for hits in lists]
+        # Pairs, unless another version of pymilvus has made its own kind of lists.
+        return [hits if type(hits) is list else list(zip(hits.ids, hits.distances)) for hits in lists]
 
     def count(self, condition: str) -> int:
         """How many entries meet a condition."""
@@ -224,7 +227,8 @@ class _Search:
         if self._table.layout.spec.metric == "cosine" and (len(pairs) < limit or pairs[-1][1] <= 0):
             known = {key for _, key in ranked}
             ranked += [(0.0, key) for key in self._zero_ids() if key not in known]
-        ranked.sort(key=_place)
+        if any(score <= following for (score, _), (following, _) in pairwise(ranked)):  # else it is in order
+            ranked.sort(key=_place)
         return ranked
 
     def _is_open(self, ranked: _Ranked, pairs: Sequence[tuple[str, float]]) -> bool:

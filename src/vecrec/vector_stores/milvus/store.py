@@ -20,6 +20,7 @@ from vecrec.errors import (
     StoreTimeoutError,
 )
 from vecrec.ids import Id
+from vecrec.progress import Progress, Step, silent
 from vecrec.types import Hit
 from vecrec.vector_stores.base import CollectionSpec, Entry, VectorStore
 from vecrec.vector_stores.milvus import writes
@@ -252,25 +253,26 @@ class MilvusVectorStore(VectorStore):
             return self._table(collection).count("")
 
     @override
-    def _flush(self, collection: str, spec: CollectionSpec) -> None:
+    def _flush(self, collection: str, spec: CollectionSpec, progress: Progress) -> None:
         doing = f"flush of {collection!r}"
-        deadline = time.monotonic() + self._flush_timeout
         with self._catalog.about(collection):
-            self._write_out(doing, collection, deadline)
-            if not self._client.address.lite:
-                await_index(lambda: self._index_state(doing, collection), self._flush_timeout, doing)
-                deadline = time.monotonic() + self._flush_timeout
-            if not self._client.address.lite and not isinstance(self._table(collection).layout.index, Flat):
-                self._take_index(doing, collection, deadline)
+            if self._client.address.lite:
+                self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
+                return
+            watch = IndexWatch(lambda: self._index_state(doing, collection), self._flush_timeout, doing, progress)
+            self._write_out(doing, collection, watch)
+            watch.wait()
+            if not isinstance(self._table(collection).layout.index, Flat):
+                self._take_index(doing, collection)
 
-    def _take_index(self, doing: str, collection: str, deadline: float) -> None:
+    def _take_index(self, doing: str, collection: str) -> None:
         """Return when searches use the index that was built.
 
         By itself a server takes it some ten seconds later. Until then it searches by a coarse one of its own, and a
         measurement of the index would measure that.
         """
         # It will be taken anyway, so the wait is short.
-        deadline = min(deadline, time.monotonic() + _TAKING)
+        deadline = time.monotonic() + min(self._flush_timeout, _TAKING)
         with contextlib.suppress(StoreTimeoutError):
             left = max(deadline - time.monotonic(), _POLL)
             self._client.direct(doing, "refresh_load", collection, timeout=left)
@@ -282,17 +284,15 @@ class MilvusVectorStore(VectorStore):
                 return
             time.sleep(_POLL)
 
-    def _write_out(self, doing: str, collection: str, deadline: float) -> None:
-        if self._client.address.lite:
-            self._client.direct(doing, "flush", collection, timeout=self._flush_timeout)
-            return
+    def _write_out(self, doing: str, collection: str, watch: IndexWatch) -> None:
         while True:
             try:
                 self._client.direct(doing, "flush", collection)
             except StoreTimeoutError as error:
                 # A server that answers, and has only not finished, may go on; to ask again is cheap.
-                if is_unanswered(error.__cause__) or time.monotonic() > deadline:
+                if is_unanswered(error.__cause__):
                     raise
+                watch.look()
             else:
                 return
 
@@ -324,31 +324,55 @@ class MilvusVectorStore(VectorStore):
         return state
 
 
-def await_index(read: Callable[[], dict[str, Any]], patience: float, doing: str) -> None:
-    """Return when an index is built.
+class IndexWatch:
+    """Looks at an index while it is built: one that advances may take as long as it needs.
 
     Args:
         read: What the engine says of the index.
-        patience: Seconds that may pass without any row being indexed or any other change.
+        patience: Seconds that may pass without any row being written or indexed, or any other change.
         doing: How messages call it.
-
-    Raises:
-        StoreTimeoutError: when it has stopped advancing for so long.
+        progress: Receives how many rows are indexed, whenever that changes.
     """
-    last, deadline = None, time.monotonic() + patience
-    while True:
-        state = read()
-        if state.get("state") == "Finished" and not state.get("pending_index_rows"):
-            return
-        if state != last:
-            last, deadline = state, time.monotonic() + patience
-        elif time.monotonic() > deadline:
+
+    def __init__(
+        self, read: Callable[[], dict[str, Any]], patience: float, doing: str, progress: Progress = silent
+    ) -> None:
+        self._read, self._patience, self._doing, self._progress = read, patience, doing, progress
+        self._last: dict[str, Any] | None = None
+        self._deadline = time.monotonic() + patience
+
+    def wait(self) -> None:
+        """Return when the index is built.
+
+        Raises:
+            StoreTimeoutError: when it has stopped advancing for so long.
+        """
+        while not self.look():
+            time.sleep(_POLL)
+
+    def look(self) -> bool:
+        """Whether the index is built.
+
+        Raises:
+            StoreTimeoutError: as for `wait`.
+        """
+        state = self._read()
+        if state != self._last:
+            self._last, self._deadline = state, time.monotonic() + self._patience
+            done, total = (int(state.get(name) or 0) for name in ("indexed_rows", "total_rows"))
+            if total:
+                self._progress(Step("build index", min(done, total), total))
+        elif time.monotonic() > self._deadline and not _is_built(state):
             raise StoreTimeoutError(
-                f"{doing}: the index has not advanced for {patience} s and is not built ({state})",
+                f"{self._doing}: the index has not advanced for {self._patience} s and is not built ({state})",
                 "it may go on, and until then searches are slow; look at the server, or give the store a longer "
                 "flush_timeout",
             )
-        time.sleep(_POLL)
+        return _is_built(state)
+
+
+def _is_built(state: dict[str, Any]) -> bool:
+    return state.get("state") == "Finished" and not state.get("pending_index_rows")
 
 
 def _token(value: Any) -> str | None:
