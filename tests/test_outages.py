@@ -144,6 +144,21 @@ def slow() -> Slow:
     return store
 
 
+def test_a_ping_that_is_answered_lets_calls_through_at_once(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the next probe."""
+    monkeypatch.setattr("vecrec._internal.connection._PAUSE", 3600.0)
+    slow.hangs.set()
+    with pytest.raises(StoreTimeoutError):
+        slow.search("films", [[1, 0]], 1)
+    with pytest.raises(StoreTimeoutError):
+        slow.ping()
+    with pytest.raises(StoreTimeoutError, match="until it answers again"):
+        slow.search("films", [[1, 0]], 1)
+    slow.hangs.clear()
+    slow.ping()
+    assert slow.search("films", [[1, 0]], 1)[0][0].id == 1
+
+
 def test_a_store_of_another_package_is_guarded_too(slow: Slow) -> None:
     """While its engine hangs one call waits; when a probe is answered, calls reach the engine again."""
     slow.hangs.set()

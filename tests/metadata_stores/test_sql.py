@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from tests.metadata_stores.engines import at_once, eventually, fresh
 from tests.servers import MariaDBServer, PostgresServer
 from tests.servers.base import ProcessServer
+from vecrec._internal.budget import BusyError
 from vecrec.errors import InvalidDataError, StoreError, StoreTimeoutError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import SQLMetadataStore
@@ -409,6 +410,21 @@ def test_a_lock_is_waited_for_in_time(sql_url: str) -> None:
         store.put("item", {1: {"n": 4}})
 
 
+def test_a_server_that_waits_for_a_lock_does_not_hang(mariadb_url: str) -> None:
+    """Also with a timeout as short as the shortest wait of the server: other calls go on."""
+    prefix = fresh()
+    with SQLMetadataStore(mariadb_url, prefix=prefix, timeout=30) as made:
+        made.put("item", {1: {"n": 1}, 2: {"n": 2}})
+    with (
+        SQLMetadataStore(mariadb_url, prefix=prefix, timeout=1) as store,
+        _transaction(mariadb_url, "SELECT 1", f"UPDATE {prefix}records SET record = '{{}}' WHERE id = 'i1'"),
+    ):
+        eventually(lambda: store.get("item", [2]))
+        with pytest.raises(BusyError):
+            store.put("item", {1: {"n": 3}})
+        assert store._breaker._failure is None
+
+
 # -- connections
 
 
@@ -500,7 +516,7 @@ def test_wrong_credentials_and_databases_are_told(mariadb_url: str, postgres_url
 def test_tls_and_other_options_reach_the_driver(
     url: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What ``engine_options`` says is given to SQLAlchemy and the driver, beside our own timeouts or in their place."""
+    """What ``engine_options`` says is given to SQLAlchemy and the driver; a connection gets what is left of time."""
     options = {"connect_args": arguments, "pool_pre_ping": True, "pool_size": 3}
     with SQLMetadataStore(url, timeout=7, engine_options=options) as store:
         seen: dict[str, Any] = {}

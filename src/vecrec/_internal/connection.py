@@ -10,6 +10,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -58,9 +59,14 @@ class Connection(ABC):
         object.__setattr__(made, "_breaker", Breaker(made))
         return made
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "ping" in vars(cls):
+            cls.ping = _closing(cls.ping)  # type: ignore[assignment, method-assign]
+
     @abstractmethod
     def ping(self) -> None:
-        """Return if the engine answers.
+        """Return if the engine answers. After that, calls no longer fail because it did not before.
 
         Raises:
             StoreUnavailableError: if it does not, within the store's timeout.
@@ -101,6 +107,17 @@ class Connection(ABC):
         self.close()
 
 
+def _closing(ping: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A `ping` that tells the breaker when the engine has answered."""
+
+    @wraps(ping)
+    def answered(self: Connection) -> None:
+        ping(self)
+        self._breaker.close()
+
+    return answered
+
+
 class Breaker:
     """Guards the calls to one engine.
 
@@ -138,6 +155,10 @@ class Breaker:
                 self._open(error)
             raise
 
+    def close(self) -> None:
+        """The engine has answered."""
+        self._failure = None
+
     def _refuse(self, failure: StoreUnavailableError) -> None:
         if self._process != os.getpid():  # the thread that probes stayed in the parent
             self._failure = None
@@ -158,7 +179,7 @@ class Breaker:
             self._failure = None
 
     def _probe(self) -> None:
-        while not self._answers():
+        while not self._answers() and self._failure is not None:
             time.sleep(_PAUSE)
         self._failure = None
 

@@ -88,6 +88,8 @@ class Directory:
         self._changing = threading.Lock()
         # What was written since a reading of the catalogue has begun; None while there is none.
         self._written: dict[Id, Record | Mapping[str, Any] | None] | None = None
+        # What was written and is not in the index yet, which is copied by the next reader and not by every writer.
+        self._late: dict[Id, Record | Mapping[str, Any] | None] = {}
 
     def wrote(self, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> None:
         """Take over what was written: records by id, ``None`` for items that were removed."""
@@ -95,7 +97,9 @@ class Directory:
             if self._written is not None:
                 self._written.update(records)
             if self._index is not None:
-                self._index = self._with(self._index, records)
+                self._late.update(records)
+            if len(self._late) > _MOST:
+                self._index, self._late = None, {}  # nobody reads it: the next reader makes it again
 
     def facets(self) -> dict[str, Facet]:
         """The filterable fields with their values."""
@@ -142,13 +146,20 @@ class Directory:
 
     def _fresh(self) -> _Index:
         with self._recommender.live() as live:
-            return self._of(live, self._index)
+            return self._of(live, self._settled())
+
+    def _settled(self) -> _Index | None:
+        """The index with all that was written."""
+        with self._changing:
+            if self._index is not None and self._late:
+                self._index, self._late = self._with(self._index, self._late), {}
+            return self._index
 
     def _of(self, live: LoadedRelease, held: _Index | None) -> _Index:
         if held is not None and held.release == live.release.id and time.monotonic() - held.made < _SECONDS:
             return held
         with self._making:
-            current = self._index
+            current = self._settled()
             if current is None or current.release != live.release.id or current is held:
                 with self._changing:
                     written = self._written = {}
@@ -156,7 +167,7 @@ class Directory:
                 with self._changing:
                     # The scan may have passed by before these were written.
                     current, self._written = self._with(made, written), None
-                    self._index = current
+                    self._index, self._late = current, {}
             return current
 
     def _with(self, index: _Index, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> _Index:

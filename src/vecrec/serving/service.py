@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from vecrec._internal.budget import budget
 from vecrec._internal.connection import Connection
 from vecrec.config.settings import Settings
-from vecrec.errors import InvalidDataError, VecrecError
+from vecrec.errors import InvalidDataError, StoreTimeoutError, VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter
 from vecrec.filters.text import parse_conditions
@@ -34,6 +34,8 @@ __all__ = ["Health", "Service"]
 _HEALTH_SECONDS = 1.0
 _PING_SECONDS = 1.0
 """How long a store may take to say that it is there."""
+_PART_SECONDS = 1.25
+"""How long a part is waited for in any case."""
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,14 @@ class Health:
             "metadata_store": partial(_ping, recommender.metadata_store),
             "release": self._ask_release,
         }
-        # Side by side, so that two stores that are down cost one timeout.
-        with ThreadPoolExecutor(len(questions)) as pool:
-            answers = dict(zip(questions, pool.map(_ask, questions.values())))
+        # Side by side, so that two stores that are down cost one timeout; a part whose package is still being imported,
+        # or that keeps no timeout, is not waited for.
+        pool = ThreadPoolExecutor(len(questions), "vecrec-health")
+        asked = {name: pool.submit(_ask, question) for name, question in questions.items()}
+        pool.shutdown(wait=False)
+        wait(asked.values(), _PART_SECONDS)
+        late = StoreTimeoutError("it has not answered yet", "see whether it is overloaded")
+        answers = {name: each.result() if each.done() else late for name, each in asked.items()}
         for name, error in answers.items():
             self._metrics.part(name, error is None)
         return answers

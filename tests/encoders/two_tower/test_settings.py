@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.errors import InvalidDataError
 
 NAN = float("nan")
@@ -63,6 +65,21 @@ def test_what_suits_recurrent_layers_can_be_changed() -> None:
     assert settings.layers > 0
     with pytest.raises(InvalidDataError, match="breadth"):
         TwoTowerSettings.recurrent(breadth=3)
+
+
+def test_what_is_not_given_follows_from_the_data() -> None:
+    """Items with few events get other settings than items with many; what is given stays, in either case."""
+    few, many = (np.array([0, each, each]) for each in (9, 900))
+    sparse, dense = (ResolvedSettings.of_data(TwoTowerSettings(), counts) for counts in (few, many))
+    assert sparse.hidden == 0
+    assert sparse.epochs > dense.epochs
+    assert sparse.negatives > dense.negatives
+    assert dense == ResolvedSettings()
+    given = TwoTowerSettings(hidden=8, user_ids=True, epochs=2, dropout=0.0)
+    found = ResolvedSettings.of_data(given, few)
+    assert found == ResolvedSettings(hidden=8, user_ids=True, epochs=2, dropout=0.0, negatives=sparse.negatives)
+    rating = ResolvedSettings.of_data(TwoTowerSettings(loss="rating"), few)
+    assert rating == ResolvedSettings(loss="rating", user_ids=True)
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.encoders.two_tower.boards import N_USERS, checkerboard, item, quick, user
+from tests.encoders.two_tower.boards import N_USERS, QUICK, checkerboard, item, quick, user
 from vecrec.data import Dataset, splits
 from vecrec.encoders import Encoder, PopularityEncoder, TwoTowerEncoder
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError
 from vecrec.feedback import FeedbackPolicy
@@ -130,10 +131,11 @@ def test_weakness_05_the_product_of_the_exported_vectors_is_the_score_in_trainin
     loaded = TwoTowerEncoder.load(tmp_path)
     vectors = loaded.encode_users([*map(user, range(N_USERS))]), loaded.encode_items([*map(item, range(40))])
 
-    training_data = prepare(data, encoder.settings, encoder.seed)
-    objective = Objective(training_data, encoder.settings, encoder.dim, np.random.default_rng(0))
+    resolved = ResolvedSettings.of_data(encoder.settings, data.popularity())
+    training_data = prepare(data, resolved, encoder.seed)
+    objective = Objective(training_data, resolved, encoder.dim, np.random.default_rng(0))
     weights = encoder._towers.weights if encoder._towers else {}
-    objective.network.set_weights(weights)
+    objective.network.set_weights(objective.network.weights() | weights)  # nothing is read, so the sums have no part
     nothing = np.zeros((1, N_USERS), np.int64)
     users = objective.users(np.arange(N_USERS), nothing, nothing).numpy()
     items = objective.items(training_data.preprocessor.items.indexes(range(40)).astype(np.int64)).numpy()
@@ -152,7 +154,7 @@ def test_only_targets_are_predicted_and_validated_on() -> None:
         for n, event in enumerate(many_tastes().events())
     ]
     bought = FeedbackPolicy(targets={"purchase"})
-    found = prepare(Dataset(events, feedback=bought), quick().settings, 0)
+    found = prepare(Dataset(events, feedback=bought), ResolvedSettings(**QUICK), 0)
     wanted = {event.item_id for event in events if event.kind == "purchase"}
     targets = found.histories.weights
     assert targets is not None

@@ -19,7 +19,7 @@ from vecrec.encoders.base import Encoder
 from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.encoders.two_tower import learning_curve as curve
 from vecrec.encoders.two_tower.inference import Towers
-from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings, TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.errors import InvalidDataError, NotFittedError
@@ -129,10 +129,11 @@ class TwoTowerEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         training = _training()
-        training_data = prepare(data, self.settings, self.seed)
-        key = array_digest([data.digest, self.settings.to_json(), self.dim, self.seed, self.threads])
+        settings = ResolvedSettings.of_data(self.settings, data.popularity())
+        training_data = prepare(data, settings, self.seed)
+        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads])
         plan = training.Plan(self.dim, self.seed, self.threads, self.checkpoint, key)
-        towers, epochs = training.train(training_data, self.settings, plan, progress)
+        towers, epochs = training.train(training_data, settings, plan, progress)
         self._take(training_data.preprocessor, towers, tuple(epochs))
 
     @override

@@ -15,11 +15,11 @@ from scipy.sparse import csr_matrix
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.inference import LAYER, mean_fading
 from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
-from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS
 from vecrec.learning.paddle import Correction, DecayedSums, Repeated, SparseProduct
 
-__all__ = ["Sizes", "TwoTowers"]
+__all__ = ["Sizes", "TwoTowers", "folded"]
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -57,6 +57,9 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     of its own and a gate for each sum, so that what people begin with can be told from what they go on with.
     Its last number is 1, so the inner product contains the bias.
 
+    Each rate's table is the items' own vectors taken through a matrix, since few events teach one table more than four;
+    SASRec shares them too (Kang and McAuley, *Self-Attentive Sequential Recommendation*, 2018).
+
     Args:
         sizes: Of the tables.
         settings: Of the encoder.
@@ -68,7 +71,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     def __init__(
         self,
         sizes: Sizes,
-        settings: TwoTowerSettings,
+        settings: ResolvedSettings,
         counts: NDArray[np.float64],
         rng: np.random.Generator,
         *,
@@ -151,7 +154,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         if positions:
             past = past + SparseProduct.apply(self.positions, _one_hot(counts.ravel(), positions))
         if blocks:
-            events = self._look_up(self.history, read.ravel()).reshape([length, count, blocks, -1])
+            events = self._history(read).reshape([length, count, blocks, -1])
             gates = self.gates if positions else None
             decays, scales = self._decays, None
             if not self._ordered:
@@ -177,10 +180,27 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         mask = _mask((places, *shape[1:]), share, noise)
         return Readout.apply(events, self.readout, seen, places, mask)
 
+    def _history(self, read: Rows) -> paddle.Tensor:
+        """What the sums add of the items read, shape (length * n, blocks * (dim - 1))."""
+        rows, places = np.unique(read, return_inverse=True)
+        vectors = paddle.matmul(self._look_up(self.item_ids, rows)[:, :-1], self.history_map)
+        kinds = rows[:, None] == np.array([Vocabulary.PADDING, START_TOKEN])
+        known, started = paddle.to_tensor(_floats(~kinds.any(axis=1))), paddle.to_tensor(_floats(kinds[:, 1]))
+        return paddle.index_select(vectors * known + started * self.history_start, paddle.to_tensor(places.ravel()))
+
     def _look_up(self, table: paddle.Tensor, rows: Rows) -> paddle.Tensor:
         index = paddle.to_tensor(rows)
         # The gradient of embedding can be sparse; that of index_select is several times quicker where it is not.
         return nn.functional.embedding(index, table, sparse=True) if self._sparse else paddle.index_select(table, index)
+
+
+def folded(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Weights as the towers read them, with a row of each item for each rate of decay."""
+    found = dict(weights)
+    if "history_map" in found:
+        found["history"] = found["item_ids"][:, :-1] @ found.pop("history_map")
+        found["history"][Vocabulary.PADDING], found["history"][START_TOKEN] = 0, found.pop("history_start")[0]
+    return found
 
 
 def _counts(read: Rows, places: int, most: int) -> Rows:
@@ -200,6 +220,10 @@ def _numbers(read: Rows, places: int) -> Rows:
     return np.concatenate([np.zeros_like(counts[:1]), counts])[len(read) - places : len(read)]
 
 
+def _floats(flags: NDArray[np.bool_]) -> Array:
+    return flags.astype(np.float32)[:, None]
+
+
 def _one_hot(rows: Rows, size: int) -> csr_matrix:
     """A one in each row, at the place that is given; none where that is ``size``."""
     there = rows < size
@@ -208,7 +232,7 @@ def _one_hot(rows: Rows, size: int) -> csr_matrix:
 
 
 def _first_weights(
-    sizes: Sizes, settings: TwoTowerSettings, counts: NDArray[np.float64], rng: np.random.Generator
+    sizes: Sizes, settings: ResolvedSettings, counts: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, Array]:
     """Small random numbers where symmetry must be broken; zeros elsewhere: what is never trained says nothing."""
     free, blocks = sizes.dim - 1, len(settings.decays)
@@ -223,9 +247,8 @@ def _first_weights(
     if settings.user_ids:
         weights["user_ids"] = np.zeros((sizes.users, free), np.float32)
     if blocks:
-        weights["history"] = _normal(rng, (sizes.items, blocks * free), SPREAD)
-        # Of padding, whose gradient is cut off, so it stays zero; and of the beginning.
-        weights["history"][:2] = 0
+        weights["history_map"] = np.tile(np.eye(free, dtype=np.float32), blocks)
+        weights["history_start"] = np.zeros((1, blocks * free), np.float32)
     if blocks or settings.layers:
         weights["positions"] = np.zeros((settings.positions, free), np.float32)
         weights["gates"] = np.ones((settings.positions, blocks), np.float32)
@@ -237,7 +260,7 @@ def _first_weights(
     return {name: array for name, array in weights.items() if array.size}
 
 
-def _first_layers(sizes: Sizes, settings: TwoTowerSettings, rng: np.random.Generator) -> dict[str, Array]:
+def _first_layers(sizes: Sizes, settings: ResolvedSettings, rng: np.random.Generator) -> dict[str, Array]:
     """The recurrent layers, which at first keep an event for one to some sixty others."""
     width, free = settings.width, sizes.dim - 1
     spread = width**-0.5

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.network import Sizes, TwoTowers
 from vecrec.encoders.two_tower.sampling import Batch, Negatives, accidental_hits
-from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.time_gaps import UNKNOWN
 from vecrec.encoders.two_tower.training_data import TrainingData
 from vecrec.learning.paddle import SampledSoftmax
@@ -39,7 +39,7 @@ class Objective:
         rng: Where the first weights come from.
     """
 
-    def __init__(self, data: TrainingData, settings: TwoTowerSettings, dim: int, rng: np.random.Generator) -> None:
+    def __init__(self, data: TrainingData, settings: ResolvedSettings, dim: int, rng: np.random.Generator) -> None:
         self._data, self._settings = data, settings
         self._item_features = _matrix(data.item_features, data.preprocessor.item_space.size)
         self._profiles = _matrix(data.profiles, data.preprocessor.user_space.size)

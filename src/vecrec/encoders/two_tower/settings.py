@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec._internal.validation import choice, flag, integer, number
 from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
-__all__ = ["TwoTowerSettings"]
+__all__ = ["ResolvedSettings", "TwoTowerSettings"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TwoTowerSettings(Settings):
-    """How a `TwoTowerEncoder` is built and trained. The defaults were chosen on the validation part of MovieLens 1M.
+    """How a `TwoTowerEncoder` is built and trained.
+
+    The defaults were chosen on the validation parts of MovieLens 1M and Amazon Beauty. What is ``None`` follows from
+    the data when the encoder is fitted: there is one value for items with many events and one for items with few; see
+    `ResolvedSettings`.
 
     Raises:
         InvalidDataError: for a value that cannot be used; the message says what can.
@@ -36,31 +44,36 @@ class TwoTowerSettings(Settings):
     as long to train as everything else. They learn more slowly: give them more epochs and a smaller step size."""
     width: int = 128
     """How many numbers these layers keep of the history."""
-    hidden: int = 256
-    """Width of a hidden layer that corrects the user vector; 0 for none, which trains in two thirds of the time."""
-    user_ids: bool = True
-    """Whether every user of the data has a vector of their own, beside profile and history."""
+    hidden: int | None = None
+    """Width of a hidden layer that corrects the user vector; 0 for none, which trains in two thirds of the time. By
+    default 256, and none where items have few events."""
+    user_ids: bool | None = None
+    """Whether every user of the data has a vector of their own, beside profile and history. By default only with the
+    loss of ratings: what comes next is told better by the history alone."""
     positions: int = 32
     """How many of a user's first events are told apart by their number, each with a vector of its own and weights of
     its own for the decays: what people do first follows other rules than what they do later."""
     history: int = 200
     """How many of a user's latest events are read when a vector is made."""
-    negatives: int = 512
-    """Wrong items that the events of a step are compared with; with no more items than that, all of them."""
+    negatives: int | None = None
+    """Wrong items that the events of a step are compared with; with no more items than that, all of them. By default
+    2,048, and 4,096 where items have few events."""
     negative_power: float = 0.5
     """How strongly the chance to be drawn as a negative grows with an item's events: 0 not at all, 1 proportionally."""
     batch: int = 2048
     """Events a step; fewer where the data are so few that an epoch would have under 20 steps."""
-    epochs: int = 3
-    """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps."""
+    epochs: int | None = None
+    """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps. By default
+    3, and 8 where items have few events."""
     min_steps: int = 400
     """Steps that even the smallest data get."""
     patience: int = 3
     """Epochs without a better validation metric before training stops."""
     learning_rate: float = 0.004
     """The highest step size of Adam; it rises at first, then falls along a cosine."""
-    dropout: float = 0.2
-    """Share of the hidden layer's numbers, or of the user vector's without one, that a training step leaves out."""
+    dropout: float | None = None
+    """Share of the hidden layer's numbers, or of the user vector's without one, that a training step leaves out. By
+    default .2, and .5 where items have few events."""
     unknown_items: float = 0.1
     """Share of the items that a training step sees by their features alone, so that new ones get a sensible vector."""
     unknown_users: float = 0.3
@@ -75,11 +88,16 @@ class TwoTowerSettings(Settings):
     def __post_init__(self) -> None:
         object.__setattr__(self, "decays", _decays(self.decays))
         choice(self.loss, "loss", ("softmax", "rating"))
-        object.__setattr__(self, "user_ids", flag(self.user_ids, "user_ids"))
+        self._check("user_ids", flag)
         for name, least in _LEAST.items():
-            object.__setattr__(self, name, integer(getattr(self, name), name, low=least))
+            self._check(name, partial(integer, low=least))
         for name, (low, high) in _RANGES.items():
-            object.__setattr__(self, name, number(getattr(self, name), name, low=low, high=high))
+            self._check(name, partial(number, low=low, high=high))
+
+    def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
+        value = getattr(self, name)
+        if value is not None or name not in (*_BY_DATA, "user_ids"):
+            object.__setattr__(self, name, check(value, name))
 
     @classmethod
     def recurrent(cls, **changes: Any) -> Self:
@@ -91,6 +109,41 @@ class TwoTowerSettings(Settings):
         slow = {"layers": 2, "decays": (0.0,), "batch": 1024, "epochs": 10, "learning_rate": 0.002}
         return cls.from_json({**slow, **changes})
 
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ResolvedSettings(TwoTowerSettings):
+    """Settings of which nothing is left to the data."""
+
+    hidden: int = 256
+    user_ids: bool = False
+    negatives: int = 2048
+    epochs: int = 3
+    dropout: float = 0.2
+
+    @classmethod
+    def of_data(cls, settings: TwoTowerSettings, counts: NDArray[np.int64]) -> Self:
+        """What is given, and for the rest what suits the data.
+
+        Args:
+            settings: The encoder's.
+            counts: How many events each item has, shape (n_items,).
+        """
+        met = counts[counts > 0]
+        few = settings.loss == "softmax" and len(met) > 0 and float(met.mean()) < _FEW
+        suited = {name: values[few] for name, values in _BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
+        given = {name: value for name, value in settings.to_json().items() if value is not None}
+        return cls.from_json(suited | given)
+
+
+_FEW = 50
+"""Events of an item, on average, below which they are few."""
+_BY_DATA: dict[str, tuple[Any, Any]] = {
+    "hidden": (256, 0),
+    "negatives": (2048, 4096),
+    "epochs": (3, 8),
+    "dropout": (0.2, 0.5),
+}
+"""The values for items with many events, and for items with few."""
 
 _LEAST = {
     "horizon": 1,

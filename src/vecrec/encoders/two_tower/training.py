@@ -18,9 +18,10 @@ from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower import checkpoint
 from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.learning_curve import Epoch
+from vecrec.encoders.two_tower.network import folded
 from vecrec.encoders.two_tower.objective import Objective
 from vecrec.encoders.two_tower.sampling import Batch, Sampler
-from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.training_data import TrainingData, Validation
 from vecrec.learning.paddle import prepared
 from vecrec.progress import Progress, Step
@@ -113,7 +114,7 @@ class Plan:
     """Stands for everything that the result depends on: a checkpoint of another key is not taken up."""
 
 
-def train(data: TrainingData, settings: TwoTowerSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
+def train(data: TrainingData, settings: ResolvedSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
     """The towers after their best epoch, and the learning curve."""
     batch = min(settings.batch, max(64, len(data.histories.items) // 20))
     # Threads that wait for each other at every small product are many times slower than one.
@@ -126,7 +127,7 @@ class _Run:
     """One training run."""
 
     def __init__(
-        self, data: TrainingData, settings: TwoTowerSettings, plan: Plan, progress: Progress, batch: int
+        self, data: TrainingData, settings: ResolvedSettings, plan: Plan, progress: Progress, batch: int
     ) -> None:
         self.data, self.settings, self.plan, self.progress = data, settings, plan, progress
         self.sampler = Sampler(
@@ -195,7 +196,7 @@ class _Run:
         return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
-        return Towers(weights, self.settings, self.data.top_rating, ordered=self.data.histories.ordered)
+        return Towers(folded(weights), self.settings, self.data.top_rating, ordered=self.data.histories.ordered)
 
 
 def _measured(epoch: Epoch) -> Measured:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.sampling import Histories
-from vecrec.encoders.two_tower.settings import TwoTowerSettings
+from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, set_of, time_gap_steps
 from vecrec.errors import InvalidDataError
 from vecrec.learning.events import event_weights, horizon_offsets, without_repeats
@@ -60,7 +60,7 @@ class TrainingData:
     """``None`` where too little is there, or none is wanted."""
 
 
-def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingData:
+def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingData:
     """Number everything and put the validation part aside.
 
     Raises:
@@ -98,7 +98,7 @@ def prepare(data: Dataset, settings: TwoTowerSettings, seed: int) -> TrainingDat
     )
 
 
-def _number(train: Dataset, settings: TwoTowerSettings) -> tuple[Preprocessor, Rows]:
+def _number(train: Dataset, settings: ResolvedSettings) -> tuple[Preprocessor, Rows]:
     """The preprocessor of the events to learn from, and the codes of the items in the order of its rows."""
     items, users = np.unique(train.item_codes), np.unique(train.user_codes)
     preprocessor = Preprocessor(

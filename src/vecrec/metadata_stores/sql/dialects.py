@@ -129,8 +129,10 @@ class MySQL(Dialect):
     def session(self, connection: Any, timeout: float) -> list[str]:
         # The mode makes an error of a value that does not fit, and keeps backslash and quotes as PyMySQL escapes them.
         mariadb = "maria" in str(connection.get_server_info()).lower()
-        bound = f"max_statement_time={timeout}" if mariadb else f"max_execution_time={math.ceil(timeout * 1000)}"
-        waits = max(1, int(timeout * 0.8))  # less than the client waits: a server that says so does not hang
+        # Both end before the client's own wait, since a server that says so does not hang. MariaDB's bound ends waits
+        # for locks too, whose own bound is in whole seconds.
+        bound = f"max_statement_time={0.8 * timeout:g}" if mariadb else f"max_execution_time={int(timeout * 800)}"
+        waits = max(1, int(timeout * 0.8))
         return [f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={waits}, {bound}"]
 
     @override

@@ -1,0 +1,1 @@
+"""Faults of engines and processes under load, with a model that knows every acknowledged write."""
