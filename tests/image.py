@@ -176,7 +176,7 @@ def prove(image: Image, port: int) -> None:
     finally:
         for child in _children(service.pid):
             os.kill(child, 15)
-        say(f"the service ended with {service.wait(60)}")
+        say(f"the service ended with {service.wait(300)}")
     user, image.user = image.user, "root"
     image.run(["dpkg", "--purge", "--force-depends", "libgomp1"])
     image.user = user

@@ -4,13 +4,14 @@ from vecrec.errors import VecrecError
 from vecrec.feedback import FeedbackPolicy
 from vecrec.filters import Filter, field
 from vecrec.recommendations import Recommendation, Recommendations
-from vecrec.recommender import Recommender, ReleaseChecks
+from vecrec.recommender import AsyncRecommender, Recommender, ReleaseChecks
 from vecrec.releases import Release
 from vecrec.types import Event, Hit, Item, User
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncRecommender",
     "Event",
     "FeedbackPolicy",
     "Filter",

@@ -115,7 +115,7 @@ class Page:
 
     def titles(self) -> list[str]:
         """The titles of the list, once it is complete."""
-        self.wait(lambda: self.all("#cards:not([aria-busy]) .card"))
+        self.wait(lambda: self.all("#cards:not([aria-busy]) .card:not(.skeleton)"))
         return self.texts("#cards .title")
 
     def asks_for_key(self) -> bool:

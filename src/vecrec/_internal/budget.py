@@ -10,12 +10,14 @@ from contextvars import ContextVar
 
 from vecrec.errors import StoreError, StoreTimeoutError
 
-__all__ = ["BudgetSpentError", "BusyError", "Opening", "budget", "remaining", "share"]
+__all__ = ["ENDING", "BudgetSpentError", "BusyError", "Opening", "budget", "ended_by", "remaining", "share"]
 
 _WAITS = 4
 """How many timeouts a thread waits for another one that is opening a connection: it may have tables to create."""
 
 _deadline: ContextVar[float | None] = ContextVar("vecrec_deadline", default=None)
+ENDING: ContextVar[threading.Event | None] = ContextVar("vecrec_ending", default=None)
+"""Set where nobody waits for the request any more; see `ended_by`."""
 
 
 class BudgetSpentError(StoreTimeoutError):
@@ -44,6 +46,16 @@ def budget(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def ended_by(event: threading.Event | None) -> Iterator[None]:
+    """Refuse further calls to stores in the block once an event is set; ``None`` for calls that nothing ends."""
+    token = ENDING.set(event)
+    try:
+        yield
+    finally:
+        ENDING.reset(token)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import ParamSpec, Self
 
-from vecrec._internal.budget import BudgetSpentError, BusyError, budget
+from vecrec._internal.budget import ENDING, BudgetSpentError, BusyError, budget
 from vecrec._internal.tracing import MODULE as _TRACE
 from vecrec._internal.tracing import engine_span
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
@@ -139,9 +139,11 @@ class Breaker:
             StoreUnavailableError: at once, where an earlier call has found that the engine does not answer. It is a
                 `StoreTimeoutError` where that call has waited in vain.
         """
-        failure = self._failure
+        failure, ending = self._failure, ENDING.get()
         if failure is not None:
             self._refuse(failure)
+        if ending is not None and ending.is_set():
+            raise BudgetSpentError("the request was cancelled before this call to a store", "ask again")
         began = time.monotonic()
         try:
             yield

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vecrec.recommender import Recommender
 
 __all__ = [
-    "Command", "add_data", "add_id_type", "add_k", "add_stores", "add_where", "as_stored", "dataset_of", "id_of",
+    "Command", "add_data", "add_id_type", "add_list", "add_stores", "as_stored", "dataset_of", "id_of",
     "json_object", "read_table", "settings_of", "where_of",
 ]  # fmt: skip
 
@@ -62,17 +62,14 @@ def settings_of(arguments: argparse.Namespace, **more: Any) -> Settings:
     return Settings.load(arguments.config, **given, **more)
 
 
-def add_k(parser: argparse.ArgumentParser) -> None:
-    """Add how many."""
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """Add how many, under which conditions, and where the parts are."""
     parser.add_argument("-k", type=int, default=10, metavar="K", help="how many (%(default)s)")
-
-
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Add conditions."""
     parser.add_argument(
         "--where", action="append", default=[], metavar="CONDITION",
         help="such as 'year>=1990' or 'genres:Comedy'; given several times, all must hold",
     )  # fmt: skip
+    add_stores(parser)
 
 
 def where_of(recommender: Recommender, texts: Sequence[str]) -> Filter | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vecrec.cli.arguments import Command, add_k, add_stores, add_where, as_stored, settings_of, where_of
+from vecrec.cli.arguments import Command, add_list, as_stored, settings_of, where_of
 from vecrec.cli.output import Output
 from vecrec.config.compose import compose
 from vecrec.recommender.batch import recommend_to_parquet
@@ -24,9 +24,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="Parquet, CSV or JSON lines with a column user_id; all stored users by default",
     )
     parser.add_argument("--include-seen", action="store_true", help="keep the items of their events")
-    add_k(parser)
-    add_where(parser)
-    add_stores(parser)
+    add_list(parser)
 
 
 def _batch(arguments: argparse.Namespace, output: Output) -> int:

@@ -9,9 +9,7 @@ from rich.markup import escape
 from vecrec.cli.arguments import (
     Command,
     add_id_type,
-    add_k,
-    add_stores,
-    add_where,
+    add_list,
     id_of,
     json_object,
     settings_of,
@@ -37,9 +35,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
         "--seen-kind", action="append", metavar="KIND", help="leave out the items of events of this kind, and no others"
     )
     add_id_type(parser)
-    add_k(parser)
-    add_where(parser)
-    add_stores(parser)
+    add_list(parser)
 
 
 def _recommend(arguments: argparse.Namespace, output: Output) -> int:
@@ -66,9 +62,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", help="the item's id")
     parser.add_argument("--include-seen", action="store_true", help="as for recommend")
     add_id_type(parser)
-    add_k(parser)
-    add_where(parser)
-    add_stores(parser)
+    add_list(parser)
 
 
 def _explain(arguments: argparse.Namespace, output: Output) -> int:
@@ -85,9 +79,7 @@ def _explain(arguments: argparse.Namespace, output: Output) -> int:
 def _add_similar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", help="the item's id")
     add_id_type(parser)
-    add_k(parser)
-    add_where(parser)
-    add_stores(parser)
+    add_list(parser)
 
 
 def _similar(arguments: argparse.Namespace, output: Output) -> int:
@@ -104,9 +96,7 @@ def _add_popular(parser: argparse.ArgumentParser) -> None:
         "--half-life", type=float, metavar="SECONDS", help="an event so much older than the latest one counts half"
     )
     parser.add_argument("--segment", metavar="JSON", help="only users whose profile has these values")
-    add_k(parser)
-    add_where(parser)
-    add_stores(parser)
+    add_list(parser)
 
 
 def _popular(arguments: argparse.Namespace, output: Output) -> int:

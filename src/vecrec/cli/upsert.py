@@ -33,10 +33,17 @@ def _add_records(parser: argparse.ArgumentParser, record: str, rows: str) -> Non
 
 def _upsert(arguments: argparse.Namespace, output: Output) -> int:
     _check_given(arguments)
+    side: Literal["items", "users"] = arguments.what
     with compose(settings_of(arguments)) as recommender:
-        written = (_upsert_items if arguments.what == "items" else _upsert_users)(arguments, recommender)
-    output.value({"written": written})
-    output.text(f"{written:,} {arguments.what} written")
+        made, write = (Item, recommender.upsert_items) if side == "items" else (User, recommender.upsert_users)
+        if arguments.file is None:
+            rows: list[Any] = [made(*_one(arguments, side, recommender))]
+        else:
+            data = read_table(arguments.file, side, arguments, recommender)
+            rows = list(data.items() if side == "items" else data.users())
+        write(rows)
+    output.value({"written": len(rows)})
+    output.text(f"{len(rows):,} {side} written")
     return 0
 
 
@@ -67,24 +74,6 @@ def _filled(record: Mapping[str, Any]) -> dict[str, Any]:
 def _check_given(arguments: argparse.Namespace) -> None:
     if (arguments.file is None) == (arguments.id is None) or (arguments.id is None) != (arguments.record is None):
         raise InvalidDataError("the records are missing or given twice", "give an id and --record, or --file")
-
-
-def _upsert_items(arguments: argparse.Namespace, recommender: Recommender) -> int:
-    if arguments.file is None:
-        items = [Item(*_one(arguments, "items", recommender))]
-    else:
-        items = list(read_table(arguments.file, "items", arguments, recommender).items())
-    recommender.upsert_items(items)
-    return len(items)
-
-
-def _upsert_users(arguments: argparse.Namespace, recommender: Recommender) -> int:
-    if arguments.file is None:
-        users = [User(*_one(arguments, "users", recommender))]
-    else:
-        users = list(read_table(arguments.file, "users", arguments, recommender).users())
-    recommender.upsert_users(users)
-    return len(users)
 
 
 def _one(

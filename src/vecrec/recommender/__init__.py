@@ -7,6 +7,7 @@ with ``release_checks``, ``catalogue`` changes the items in both stores, and ``o
 it.
 """
 
+from vecrec.recommender.asynchronous import AsyncRecommender
 from vecrec.recommender.candidate import Candidate
 from vecrec.recommender.explain import Change, Explanation, ScorePart
 from vecrec.recommender.live import LoadedRelease
@@ -17,7 +18,6 @@ from vecrec.recommender.report import Receipt, Report
 from vecrec.recommender.request import RankOptions, RecommendOptions
 
 __all__ = [
-    "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt", "RecommendOptions",
-    "Recommender",
-    "ReleaseChecks", "Report", "ScorePart",
+    "AsyncRecommender", "Candidate", "Change", "Explanation", "LoadedRelease", "RankOptions", "Recall", "Receipt",
+    "RecommendOptions", "Recommender", "ReleaseChecks", "Report", "ScorePart",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from itertools import islice
 from math import inf
 from typing import Any, Generic, TypeVar, cast
 
-from vecrec._internal.budget import BudgetSpentError, budget
+from vecrec._internal.budget import BudgetSpentError, budget, ended_by
 from vecrec.errors import StoreError, VecrecError
 from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
@@ -147,7 +147,8 @@ class Coalescer(ABC, Generic[_V, _R]):
                     group = [mine, *self._choose(mine, others)]
                     taken = set(group)
                     self._waiting = [each for each in self._waiting if each not in taken]
-                self._answer_all(group)
+                with ended_by(None):  # whoever cancels the call that leads does not cancel the others
+                    self._answer_all(group)
         except BaseException as error:
             if not isinstance(error, Exception) and group:  # such as Ctrl-C, which is this thread's alone
                 with self._lock:

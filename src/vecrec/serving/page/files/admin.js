@@ -73,7 +73,7 @@ function shares(lists) {
 }
 
 function release(each) {
-  const facts = [`${each.encoder}, ${each.dim} numbers`, each.reranker && `second stage ${each.reranker}`,
+  const facts = [`${each.encoder}, ${each.dim} dimensions`, each.reranker && `second stage ${each.reranker}`,
     Object.entries(each.counts).map(([name, count]) => `${count.toLocaleString()} ${name}`).join(", ")];
   const checks = Object.entries(each.checks).flatMap(([name, value]) =>
     [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, value === null ? "not measured" : String(Math.round(1e4 * value) / 1e4))]);

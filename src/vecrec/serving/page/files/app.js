@@ -30,7 +30,8 @@ async function begin() {
   useFacets(schema.facets);
   useValues(schema.facets);
   useSchema(schema, fail);
-  use({ title: schema.title_field, image: schema.image_field, price: schema.price_field }, fail);
+  const tags = Object.entries(schema.facets).filter(([, facet]) => facet.values.length).map(([name]) => name);
+  use({ title: schema.title_field, image: schema.image_field, price: schema.price_field, tags }, fail);
   await restore(schema.name);
   showAll();
   followItem();

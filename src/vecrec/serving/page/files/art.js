@@ -3,11 +3,14 @@
 const SVG = "http://www.w3.org/2000/svg";
 const hues = new Map();
 const counts = new Map();
+let sector = 18;
 
 /** Spread the hues evenly over the values that the items have, the most frequent ones first in the schema. */
 export function useValues(facets) {
   hues.clear();
-  const values = Object.values(facets).flatMap((facet) => (facet.values.length ? facet.values.map(String) : []));
+  const values = Object.values(facets).flatMap((facet) => facet.values.map(String));
+  // A catalogue of a few kinds has as many colours as one of many: each kind has a part of the circle to itself.
+  sector = Math.min(90, Math.max(18, 250 / Math.max(1, values.length)));
   values.forEach((value, place) => {
     if (!hues.has(value)) hues.set(value, hue(place * 0.381966)); // neighbours in the list are far apart
     counts.set(value, place);
@@ -27,7 +30,7 @@ export function poster(title, tags, image) {
   const first = hues.get(told[0]) ?? hue((seed % 360) / 360);
   const second = told.length > 1 ? hues.get(told[1]) ?? first : first + 40 + (seed % 50);
   const tile = make("svg", { viewBox: "0 0 120 80", preserveAspectRatio: "xMidYMid slice", "aria-hidden": "true", focusable: "false" });
-  const ground = readable(first + ((seed >>> 3) % 18) - 9, 56);
+  const ground = readable(first + ((seed >>> 3) % sector) - sector / 2, 56);
   tile.append(make("rect", { width: 120, height: 80, fill: css(ground) }));
   const lines = readable(second, 60, ground[2] - 9);
   for (const shape of PATTERNS[(seed >>> 8) % PATTERNS.length](seed)) {

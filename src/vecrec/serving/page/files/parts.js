@@ -4,21 +4,21 @@ import { poster } from "./art.js";
 import { make } from "./make.js";
 import { keyOf, say, show, state, titleOf } from "./state.js";
 
-let fields = { title: "title", image: "", price: "price" };
+let fields = { title: "title", image: "", price: "price", tags: [] };
 let fail = () => {};
 
-/** Which fields show as title, picture and price, and what to do with a problem. */
+/** Which fields show as title, picture, price and tags, and what to do with a problem. */
 export function use(named, onProblem) {
   fields = named;
   fail = onProblem;
 }
 
-/** The record's lists of words, such as genres. */
+/** The record's lists of words, such as genres, and the words that items are filtered by. */
 export function tagsOf(record) {
   const tags = Object.entries(record).flatMap(([name, value]) => {
     if (name === fields.title || name === fields.image) return [];
     if (Array.isArray(value)) return value.filter((each) => typeof each === "string");
-    return /^(genre|category|brand|type|color|colour)$/.test(name) && typeof value === "string" ? [value] : [];
+    return typeof value === "string" && fields.tags.includes(name) ? [value] : [];
   });
   return tags.slice(0, 4);
 }
