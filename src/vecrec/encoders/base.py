@@ -176,7 +176,8 @@ class Encoder(FittedPart):
             self._check_fitted()  # which raises
         checked = sequence_of(users, User)
         for user in checked:
-            self._schema().check_user(user)
+            if user.features:
+                self._schema().check_user(user)
         return self._checked(self._encode_users(checked), len(checked))
 
     def explain_user(self, user: User) -> UserParts:

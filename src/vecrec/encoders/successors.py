@@ -56,8 +56,8 @@ _RATIOS, _FINER = (1.0, 4.0, 16.0, 64.0, 256.0), (0.5, 0.7, 1.4, 2.0)
 _DEPTH = 10
 _MOST_USERS, _MOST_ITEMS = 4_000, 20_000
 """Users that the weight is learnt from, and items that are ranked for them, at most."""
-_CERTAIN = 3
-"""Standard errors that a gain must have; as many as that, since the best of some thirty choices is looked at."""
+_CERTAIN = 2
+"""Standard errors that a gain must have."""
 _FEWEST = 100
 """Users that a weight can be learnt from, at least."""
 _SCORES = 1 << 22
@@ -97,7 +97,7 @@ class Successors:
         """The same with the weight and the decay that serve best beside an encoder.
 
         They are those with the largest mean NDCG@10 of the held-out events. The weight is 0 unless it gains more than
-        three standard errors of the gain, over the same users.
+        two standard errors of the gain, over the same users.
 
         Args:
             encoder: Fitted, on none of the events that are held out.
