@@ -149,7 +149,7 @@ class FeedbackPolicy:
             >>> FeedbackPolicy().taste(User(1, history=[Event(1, 7), Event(1, 8, kind="dislike")])).disliked
             (8,)
         """
-        said = dict.fromkeys(check_ids(disliked, "item id") if disliked else ())
+        said = dict.fromkeys(check_ids(disliked, "item id"))
         signs = self._signs(instance(user, "the user", User).history)
         seen = self._consumed(user.history, signs, consumed)
         if not said and all(sign > 0 for sign in signs):

@@ -40,11 +40,12 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         ShareEncoder.load(tmp_path)
 
 
-def test_it_recommends_what_the_user_has_most_of() -> None:
+def test_it_recommends_what_the_user_has_most_of(tmp_path: Path) -> None:
     items = {"item_id": list(range(30)), "genre": [GENRES[item % 3] for item in range(30)]}
     pairs = [(user, item) for user in range(9) for item in range(user % 3, 15, 3)]
     events = {"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]}
     data = Dataset(events, items=items, schema=Schema(items=(Categorical("genre", filterable=True),)))
-    with Recommender(ShareEncoder(GENRES), MemoryVectorStore(), MemoryMetadataStore(), name="shares") as recommender:
+    stores = MemoryVectorStore(), MemoryMetadataStore()
+    with Recommender(ShareEncoder(GENRES), *stores, name="shares", artifacts=tmp_path) as recommender:
         recommender.fit(data)
         assert {item["genre"] for item in recommender.recommend(1, k=3)} == {"love"}

@@ -161,6 +161,8 @@ def test_a_paused_server_times_out_and_is_used_again(server: RedisServer) -> Non
 
 def test_a_killed_server_is_unavailable_and_comes_back(server: RedisServer) -> None:
     """While it is away the error says so at once; afterwards the same store goes on, with what was acknowledged."""
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("appendfsync", "always")  # else it answers before it writes where the disk is slow
     with RedisMetadataStore(server.url, timeout=2) as store:
         store.put("item", {1: {"n": 1}})
         store.append_events([Event(1, 1, 1.0)])

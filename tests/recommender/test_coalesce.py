@@ -39,10 +39,11 @@ class Gate:
         return self._search(collection, spec, queries, k, where)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
+def until(condition: Callable[[], bool], *made: Future[Recommendations]) -> None:
+    """Wait for a condition that calls bring about; raise where one of them ends before."""
     pause = threading.Event()
     while not condition():
+        assert not any(each.done() and not condition() for each in made), [each.result() for each in made]
         pause.wait(0.001)
 
 
@@ -55,11 +56,11 @@ def crowded(rec: Recommender) -> Iterator[tuple[Gate, Callable[[Ask], Future[Rec
     gate, shared = Gate(rec), rec._pipeline._shared
     assert shared is not None
     with ThreadPoolExecutor(40) as pool:
-        pool.submit(rec.recommend, 0, 3)
-        until(lambda: len(gate.queries) == 1)
+        first = pool.submit(rec.recommend, 0, 3)
+        until(lambda: len(gate.queries) == 1, first)
         shared._turns = 1  # with two, what waits would be shared out between them
-        pool.submit(rec.recommend, 1, 3)
-        until(lambda: len(gate.queries) == 2)
+        second = pool.submit(rec.recommend, 1, 3)
+        until(lambda: len(gate.queries) == 2, second)
 
         def submit(ask: Ask) -> Future[Recommendations]:
             before = len(shared._waiting)

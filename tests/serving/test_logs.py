@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,9 @@ from vecrec.serving.logs import JsonLines, TextLines
 @pytest.fixture
 def log() -> Iterator[Any]:
     """Give the function that attaches a format and returns what is written."""
-    logger, added = logging.getLogger("vecrec.serving"), []
-    level = logger.level
+    logger, access, added = logging.getLogger("vecrec.serving"), logging.getLogger("vecrec.serving.access"), []
+    level, before = logger.level, access.level
+    access.setLevel(logging.NOTSET)  # another test may have switched it off
 
     def attach(lines: logging.Formatter) -> io.StringIO:
         written = io.StringIO()
@@ -33,14 +35,24 @@ def log() -> Iterator[Any]:
 
     yield attach
     logger.setLevel(level)
+    access.setLevel(before)
     for each in added:
         logger.removeHandler(each)
+
+
+def _wait(written: io.StringIO, text: str) -> None:
+    # The line of a request is written when its answer is on its way already.
+    deadline = time.monotonic() + 60
+    while text not in written.getvalue():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_json_lines(client: httpx.Client, log: Any) -> None:
     """One object a line, whatever a message holds; the line of a request has its parts as fields."""
     written = log(JsonLines())
     client.get("/v1/popular", headers={"x-request-id": "order-66"})
+    _wait(written, "/v1/popular")
     logging.getLogger("vecrec.serving").warning('two\nlines and "quotes"')
     try:
         raise ValueError("seen")
@@ -62,6 +74,7 @@ def test_text_lines(client: httpx.Client, log: Any) -> None:
     """The id is there once."""
     written = log(TextLines())
     client.get("/v1/popular", headers={"x-request-id": "order-67"})
+    _wait(written, "/v1/popular")
     line = next(line for line in written.getvalue().splitlines() if "/v1/popular" in line)
     assert line.count("order-67") == 1
     assert "INFO vecrec.serving.access" in line

@@ -17,7 +17,7 @@ _WAITS = 4
 
 _deadline: ContextVar[float | None] = ContextVar("vecrec_deadline", default=None)
 ENDING: ContextVar[threading.Event | None] = ContextVar("vecrec_ending", default=None)
-"""Set where nobody waits for the request any more; see `ended_by`."""
+"""Set where the caller no longer waits for the request; see `ended_by`."""
 
 
 class BudgetSpentError(StoreTimeoutError):

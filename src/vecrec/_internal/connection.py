@@ -86,7 +86,7 @@ class Connection(ABC):
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
         """What the engine answers to one call, under the guard, and in a span where the application traces."""
-        span = engine_span(self.db_system, ask.__name__, arguments) if _TRACE in _loaded else None
+        span = engine_span(self.db_system, getattr(ask, "__name__", "call"), arguments) if _TRACE in _loaded else None
         if span is None:
             with self.guard():
                 return ask(*arguments, **options)

@@ -329,7 +329,7 @@ def ensemble(dim: int = 256, seed: int = 0, *, refit: bool = True) -> CombinedEn
         InvalidDataError: for an argument that cannot be used.
     """
     members = [
-        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings(epochs=5)),
+        TwoTowerEncoder(dim, seed=seed),
         TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent()),
         LinearSequenceEncoder(dim, seed=seed),
         EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
