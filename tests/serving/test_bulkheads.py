@@ -43,7 +43,9 @@ def served(tmp_path: Path) -> Iterator[tuple[httpx.Client, Waiting]]:
     """Give a client of a service, and its vector store."""
     vectors = Waiting()
     vectors.go_on.set()
-    with Recommender(TasteEncoder(), vectors, MemoryMetadataStore(), name="demo", artifacts=tmp_path) as recommender:
+    parts = TasteEncoder(), vectors, MemoryMetadataStore()
+    # Each request is a search of its own, so that each takes a place.
+    with Recommender(*parts, name="demo", artifacts=tmp_path, coalesce=False) as recommender:
         recommender.fit(world())
         with listening(create_app(recommender, settings=Settings(name="demo", max_in_flight=160))) as client:
             yield client, vectors
