@@ -173,12 +173,16 @@ def test_without_a_provider_nothing_is_allocated(monkeypatch: pytest.MonkeyPatch
     def nothing() -> None:
         assert tracing._state is not None
 
-    assert _peak(call) == _peak(nothing), "beside what measuring takes itself"
+    assert _peak(call) <= _peak(nothing), "beside what measuring takes itself"
     assert _peak(lambda: tracing.engine_span("redis", "_get", (*arguments, 2.5))) > _peak(nothing), "it sees a tuple"
 
 
 def _peak(call: Callable[[], object]) -> int:
-    """The most bytes beside those of before while a thousand calls run."""
+    """The most bytes beside those of before while a thousand calls run, apart from what other threads take."""
+    return min(_peak_of_all_threads(call) for _ in range(20))
+
+
+def _peak_of_all_threads(call: Callable[[], object]) -> int:
     coverage = sys.gettrace()
     sys.settrace(None)  # it keeps what it counts
     tracemalloc.start()
