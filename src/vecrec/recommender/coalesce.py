@@ -147,7 +147,7 @@ class Coalescer(ABC, Generic[_V, _R]):
                     group = [mine, *self._choose(mine, others)]
                     taken = set(group)
                     self._waiting = [each for each in self._waiting if each not in taken]
-                with ended_by(None):  # whoever cancels the call that leads does not cancel the others
+                with ended_by(None):  # cancelling the call that leads does not cancel the others
                     self._answer_all(group)
         except BaseException as error:
             if not isinstance(error, Exception) and group:  # such as Ctrl-C, which is this thread's alone

@@ -50,7 +50,7 @@ _PATIENCE = 60.0
 _POLL = 0.02
 _MOMENT = 1.0  # longer than `unfinished` holds the lock
 _SILENCE = 3.0
-"""Seconds of waiting for the catalogue after which the log says for whom."""
+"""Seconds of waiting for the catalogue after which the log names its holder."""
 
 _log = logging.getLogger("vecrec")
 
@@ -107,7 +107,7 @@ class Archive:
         found = sorted(directory.rglob("*"))
         files = [path for path in found if path.is_file()]
         sealed = replace(release, checksums={path.relative_to(directory).as_posix(): checksum(path) for path in files})
-        # Whoever wrote them: what the manifest promises survives a power cut.
+        # Files of any writer: what the manifest promises survives a power cut.
         for path in files:
             sync_file(path)
         for path in (directory, *(path for path in found if path.is_dir())):

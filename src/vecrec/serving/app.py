@@ -83,7 +83,7 @@ def create_app(recommender: Recommender, *, settings: Settings | None = None) ->
     app.state.vecrec = service
     for each in (users.router, items.router, recommendations.router, stages.router, health.router):
         app.include_router(each, dependencies=[Depends(known_query)])
-    runs = any(scope_of_key(key)[0] == "admin" for key in chosen.api_keys)  # without a key nobody may switch releases
+    runs = any(scope_of_key(key)[0] == "admin" for key in chosen.api_keys)  # switching releases needs a key
     if runs:
         app.include_router(admin.router, dependencies=[Depends(known_query)])
     if chosen.page:

@@ -99,7 +99,7 @@ class Directory:
             if self._index is not None:
                 self._late.update(records)
             if len(self._late) > _MOST:
-                self._index, self._late = None, {}  # nobody reads it: the next reader makes it again
+                self._index, self._late = None, {}  # no request reads it: the next one makes it again
 
     def facets(self) -> dict[str, Facet]:
         """The filterable fields with their values."""

@@ -35,15 +35,16 @@ __all__ = ["TwoTowerEncoder"]
 
 
 class TwoTowerEncoder(Encoder):
-    """Users by id, profile and ordered history, items by id and features, in one space; trained by PaddlePaddle.
+    """Users by profile and ordered history, items by id and features, in one space; trained by PaddlePaddle.
 
     Both towers are trained together to predict each event from those before it, among sampled items (a softmax with
     shared negatives, corrected for how they were drawn: Yi et al., 2019). A user's history enters as sums that decay
     at several rates, which keeps its order and costs little, or through gated recurrent layers, which also read the
     time between the events and cost more. Before the first event a beginning is read, and the first events after it are
-    counted, which separates what users begin with from what they continue with: a new user gets the former, a known
-    user without a given history gets neither. Where the order of the events is unknown, they are trained in another
-    order each epoch, each counts in the sums as it does on average over all orders, and histories are read as sets.
+    counted, which separates what users begin with from what they continue with: a new user gets the former. With
+    ``user_ids``, a known user without a given history gets neither. Where the order of the events is unknown, they are
+    trained in another order each epoch, each counts in the sums as it does on average over all orders, and histories
+    are read as sets.
     What can be missing was missing in part of the training, so features alone, or a history alone, give a sensible
     vector. See `TwoTowerSettings` for what can be chosen.
 

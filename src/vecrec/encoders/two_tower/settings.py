@@ -34,7 +34,7 @@ class TwoTowerSettings(Settings):
     """``"softmax"`` learns to rank the next item; ``"rating"`` fits the cosine of the vectors to the events' ratings by
     squared error, as PaddlePaddle's original model does, and ranks worse."""
     decays: tuple[float, ...] = (0.0, 0.6, 0.9)
-    """How much of an event's influence is left after each later one, with a table of item vectors each: 0 sees the last
+    """How much of an event's influence is left after each later one, each with a matrix of its own: 0 sees the last
     event only, .9 about the last twenty. None of them makes the user tower blind to the history."""
     horizon: int = 1
     """How far ahead the event lies, on average, that is predicted: 1 for always the next one. Farther ahead, what users
