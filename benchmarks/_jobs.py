@@ -1,4 +1,4 @@
-"""Several models trained side by side, each in a process of its own."""
+"""Work side by side: models in a process each, requests in a thread each."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def apart(work: Callable[..., T], calls: Iterable[tuple[Any, ...]], jobs: int) -
 
     with ThreadPoolExecutor(jobs) as side_by_side:
         yield from side_by_side.map(one, calls)
+
+
+def in_threads(work: Callable[[int], object], count: int) -> None:
+    """Do the work in so many threads, each with its number; raise what one of them raises."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, range(count)))

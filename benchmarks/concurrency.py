@@ -19,7 +19,6 @@ import json
 import os
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._jobs import in_threads
 from benchmarks._report import report
 from benchmarks.service import processor_seconds
 from benchmarks.serving import USERS, K, dataset, plain_client
@@ -113,11 +113,7 @@ def load(
             served[number] += len(users)
 
     began, spent = time.monotonic(), cpu_seconds(processes)
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work, threads)
     taken = np.concatenate([np.array(each) for each in times])
     p50, p99 = np.percentile(taken, [50, 99])
     rate, cpu = sum(served) / (time.monotonic() - began), (cpu_seconds(processes) - spent) / sum(served)

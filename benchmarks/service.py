@@ -21,7 +21,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._jobs import in_threads
 from benchmarks._report import report
 from benchmarks._timing import interleaved
 from benchmarks.serving import ITEMS, USERS, K, dataset
@@ -198,11 +198,7 @@ def threads(recommender: Recommender, count: int, seconds: int) -> dict[str, flo
             recommender.recommend(int(users.integers(USERS)), K)
             times[number].append(1000 * (time.perf_counter() - began))
 
-    workers = [threading.Thread(target=ask, args=(number,)) for number in range(count)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(ask, count)
     taken = np.concatenate([np.array(each) for each in times])
     p50, p99 = np.percentile(taken, [50, 99])
     return {"p50": float(p50), "p99": float(p99), "requests": len(taken), "seconds": float(seconds), "errors": 0}
