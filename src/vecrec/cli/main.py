@@ -20,6 +20,7 @@ from vecrec.cli import (
     migrate,
     recommend,
     record,
+    refresh,
     releases,
     serve,
     train,
@@ -35,7 +36,8 @@ __all__ = ["main"]
 _COMMANDS = tuple(
     command
     for module in (
-        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate, tune
+        train, refresh, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate,
+        tune,
     )
     for command in module.COMMANDS
 )  # fmt: skip
