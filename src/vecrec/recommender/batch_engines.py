@@ -38,16 +38,30 @@ def _local(job: Job, parts: Sequence[Part], processes: int | None) -> Iterator[t
     except Exception as error:  # whatever the pickling of a caller's object raises
         problem = f"recommender is {shown(job.opener)}, which cannot travel to other processes ({error})"
         raise InvalidDataError(problem, "give a function of a module, or a functools.partial of one") from error
-    count = min(processes or len(os.sched_getaffinity(0)), len(parts))
+    cores = len(os.sched_getaffinity(0))
+    count = min(processes or cores, len(parts))
     # Not by fork, which the clients of some engines do not survive.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as pool:
         try:
-            numbers = {pool.submit(job.write, part): part.number for part in parts}
+            with _products_by_threads(max(1, cores // count)):  # which a process reads when it starts
+                numbers = {pool.submit(job.write, part): part.number for part in parts}
             for done in as_completed(numbers):
                 yield numbers[done], done.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _products_by_threads(number: int) -> Iterator[None]:
+    """Processes that start meanwhile multiply matrices by so many threads, unless the environment says how many."""
+    names = [name for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name not in os.environ]
+    os.environ.update(dict.fromkeys(names, str(number)))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
 
 
 def _end_with_parent() -> None:
@@ -69,10 +83,7 @@ def _ray(job: Job, parts: Sequence[Part], processes: int | None) -> Iterator[tup
         import ray.data
 
     class Actor:
-        """Holds the recommender of its process. The job comes with the class, so that Ray can restart it."""
-
-        def __init__(self) -> None:
-            job.recommender()
+        """Opens the recommender of its process and keeps it. The job comes with the class: Ray can start it again."""
 
         def __call__(self, table: pa.Table) -> pa.Table:
             return _answered(job, table)
