@@ -8,8 +8,8 @@ raw side is that of `benchmarks.concurrency`, 256 users at a time in one process
 pass, the same search, one read of the records. It checks, filters and writes nothing. Implicit reads no store: its
 matrices are in memory, and it multiplies them on all cores.
 
-Processes take seconds to start, those of Ray most. So each engine serves few users and then all, and the rate is that of
-the difference; the whole call stands beside it. Ray and Spark run on as many cores as there are processes.
+Processes take seconds to start, those of Ray most. So each engine serves few users and then all, and the rate is that
+of the difference; the whole call stands beside it. Ray and Spark run on as many cores as there are processes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def engines(settings: Settings, folder: Path, users_per_file: int) -> Iterator[d
     if find_spec("ray"):
         import ray
 
-        ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init("local", num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="error")
         close.append(ray.shutdown)
         found[f"ray, {count}"] = partial(serve, engine="ray", processes=count)
     if find_spec("pyspark"):

@@ -26,7 +26,7 @@ from vecrec.config.compose import compose
 from vecrec.data import Dataset
 from vecrec.data.reading import read_user_ids
 from vecrec.encoders import ContentEncoder
-from vecrec.errors import BatchError, InvalidDataError, NotFittedError
+from vecrec.errors import BatchError, InvalidDataError, MissingDependencyError, NotFittedError
 from vecrec.recommender.batch import recommend_to_parquet
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def ray(_paths: None) -> Iterator[None]:
         import ray
 
         options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-        ray.init(num_cpus=2, object_store_memory=100 << 20, **options)
+        ray.init("local", num_cpus=2, object_store_memory=100 << 20, **options)
         yield
         ray.shutdown()
 
@@ -239,6 +239,18 @@ def test_what_cannot_be_used_is_said_before_anything_is_written(
     with pytest.raises(InvalidDataError, match=match):
         recommend_to_parquet(**given)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("spark", "pyspark")])
+def test_an_engine_that_is_not_installed_comes_with_its_cure(
+    engine: Any, package: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra that brings it."""
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf"pip install .*\[{engine}\]"):
+        recommend_to_parquet(partial(compose, settings), tmp_path, engine=engine)
 
 
 def test_several_processes_need_stores_that_can_be_opened_and_a_function_that_travels(

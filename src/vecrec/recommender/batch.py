@@ -127,7 +127,7 @@ def _run(
     there = job.folder.names()
     rows = {part.number: found for part in parts if part.name in there and (found := job.rows(part)) is not None}
     todo = [part for part in parts if part.number not in rows]
-    total, done, skipped = sum(len(part.users) for part in parts), 0, len(rows)
+    skipped, total = len(rows), sum(len(part.users) for part in parts)
     done = total - sum(len(part.users) for part in todo)
     with showing(progress) as show:
         show(Step("batch", done, total))
