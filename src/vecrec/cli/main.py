@@ -17,6 +17,7 @@ from vecrec.cli import (
     doctor,
     evaluate,
     export,
+    ingest,
     migrate,
     recommend,
     record,
@@ -35,7 +36,8 @@ __all__ = ["main"]
 _COMMANDS = tuple(
     command
     for module in (
-        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate, tune
+        train, recommend, record, ingest, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate,
+        tune,
     )
     for command in module.COMMANDS
 )  # fmt: skip
