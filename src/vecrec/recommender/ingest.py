@@ -39,7 +39,7 @@ class IngestResult:
     recorded: int = 0
     """How many are stored as events, those included that were delivered again."""
     refused: int = 0
-    """How many are no events; they went to the dead letters."""
+    """How many are not events; they went to the dead letters."""
 
     def to_json(self) -> dict[str, int]:
         """The figures as a JSON object."""
@@ -80,7 +80,7 @@ def ingest(
         servers: The address, such as ``nats://localhost:4222``; several are separated by commas.
         stream: The stream, which exists.
         durable: The name under which the server keeps what is acknowledged; made at the first use.
-        dead_letters: A subject of another stream, which gets the messages that are no events. Without one they are
+        dead_letters: A subject of another stream, which gets the messages that are not events. Without one they are
             written to the log, and counted.
         batch: How many messages are stored together.
         ack_seconds: After how many seconds the server delivers again what was not acknowledged, for a new ``durable``.
@@ -194,7 +194,7 @@ def _event(message: Msg) -> Event:
 async def _set_aside(
     context: JetStreamContext, message: Msg, subject: str | None, error: InvalidDataError, result: IngestResult
 ) -> None:
-    """Keep a message that is no event from being delivered again."""
+    """Keep a message that is not an event from being delivered again."""
     number = message.metadata.sequence.stream
     _LOG.warning("message %d of %s is set aside: %s", number, message.metadata.stream, error)
     if subject is not None:
