@@ -16,7 +16,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("servers", metavar="URL", help="such as nats://localhost:4222, several separated by commas")
     parser.add_argument("--stream", required=True, help="a stream of JetStream whose messages are events as JSON")
     parser.add_argument("--durable", default="vecrec", help="what the server keeps the progress under (%(default)s)")
-    parser.add_argument("--dead-letters", metavar="SUBJECT", help="gets messages that are not events; of another stream")
+    parser.add_argument("--dead-letters", metavar="SUBJECT", help="gets what is not an event; of another stream")
     parser.add_argument("--batch", type=int, default=500, help="messages that are stored together (%(default)s)")
     parser.add_argument("--ack-seconds", type=float, default=30.0, help="until a new delivery (%(default)s)")
     parser.add_argument("--until-empty", action="store_true", help="end when every message is acknowledged")
