@@ -17,6 +17,7 @@ from vecrec.cli import (
     doctor,
     evaluate,
     export,
+    ingest,
     migrate,
     recommend,
     record,
@@ -36,8 +37,8 @@ __all__ = ["main"]
 _COMMANDS = tuple(
     command
     for module in (
-        train, refresh, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate,
-        tune,
+        train, refresh, recommend, record, ingest, upsert, evaluate, releases, verify, serve, doctor, export, batch,
+        migrate, tune,
     )
     for command in module.COMMANDS
 )  # fmt: skip
