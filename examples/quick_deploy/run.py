@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     try:
+        if (problem := port_problem(options.port)) is not None:
+            say(problem)
+            return 2
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vecrec-quick-deploy-"))
             parts = ["--name", "movies", "--artifacts", folder]
@@ -66,6 +70,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--metadata-store", choices=("redis", "mariadb", "postgres"), default="redis")
     parser.add_argument("--embedded", action="store_true", help="Milvus Lite and SQLite instead of servers")
     return parser.parse_args(arguments)
+
+
+def port_problem(port: int) -> str | None:
+    """Why the page cannot be served there, said before minutes of training; ``None`` where it can."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError) as error:
+        return f"port {port} cannot be listened on ({error}): give a free one with --port, or end what listens there"
+    return None
 
 
 def start(name: str, stack: contextlib.ExitStack) -> str:

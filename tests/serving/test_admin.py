@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -33,7 +35,9 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recommende
 @pytest.fixture(scope="module")
 def client(recommender: Recommender) -> Iterator[httpx.Client]:
     """Give a client of a service with keys of every scope."""
-    with listening(create_app(recommender, settings=Settings(name="demo", api_keys=_KEYS))) as made:
+    with listening(
+        create_app(recommender, settings=Settings(name="demo", api_keys=_KEYS, recall_seconds=0.05))
+    ) as made:
         yield made
 
 
@@ -116,10 +120,31 @@ def test_minutes_are_told_apart() -> None:
     assert history.minutes() == []
 
 
+def _watched(client: httpx.Client) -> list[Any]:
+    """What the overview says about recall, once searches with and without a filter were repeated."""
+    end = time.monotonic() + 120
+    while len(found := get(client.get("/v1/admin", headers=_ADMIN))["recall"]) < 2:
+        assert time.monotonic() < end
+        for where in ("year>=1900", "year>=2030"):
+            get(client.get("/v1/users/3/recommendations", params={"where": where}, headers=_ADMIN))
+    return list(found)
+
+
+def test_recall_is_in_the_overview(client: httpx.Client) -> None:
+    """By the share of items that pass the filter, with its interval: the memory store searches exactly."""
+    found = _watched(client)
+    assert [each["selectivity"] for each in found] == [1, 0.1]
+    for each in found:
+        assert (each["k"], each["recall"]) == (10, 1)
+        assert 0 < each["low"] < each["high"] <= 1
+        assert each["searches"] >= 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_view_in_a_browser(client: httpx.Client) -> None:
     """It asks for a key, draws charts, looks up a user and an item, compares the stores; axe finds nothing."""
+    _watched(client)
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
     with browser() as chrome:
         page = Page(chrome, f"{client.base_url}/admin")
@@ -130,6 +155,8 @@ def test_the_view_in_a_browser(client: httpx.Client) -> None:
             page.wait(lambda: page.texts("#releases article"))
             page.wait(lambda: page.all("#requests svg"))
             page.wait(lambda: page.all("#lists svg"))
+            page.wait(lambda: len(page.all("#recall meter")) == 2)
+            assert re.match(r"recall@10 1\.000 \(0\.\d{3} to 1\.000\), all items pass", page.texts("#recall li")[0])
             page.all("#look-id")[0].send_keys("3", ENTER)
             page.wait(lambda: "User 3" in page.text("#found"))
             page.wait(lambda: "Because" in page.text("#found"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,3 +141,16 @@ def test_one_command_without_docker_ends_in_a_page(tmp_path: Path) -> None:
         _, errors = started.communicate(timeout=120)
     assert started.returncode in (0, 130), errors
     assert "ready after" in errors
+
+
+def test_a_port_in_use_is_told_before_the_training(tmp_path: Path) -> None:
+    """With what to do; nothing is started, fetched or trained."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, str(_FOLDER / "run.py"), "--port", str(port), "--", "--interactions", "no such file"]
+        found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert found.returncode == 2
+    assert f"port {port} cannot be listened on" in found.stderr
+    assert "--port" in found.stderr
+    assert "starting" not in found.stderr
+    assert found.stdout == ""

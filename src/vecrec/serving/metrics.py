@@ -59,6 +59,8 @@ class Metrics:
             name: Gauge(f"vecrec_recall{end}", what, ("selectivity",), registry=self._registry)
             for name, end, what in _RECALL
         }
+        self.recalls: dict[float, Recall] = {}
+        """How much of the exact result the searches find, by the least share of items that pass."""
         self._repeated = Gauge(
             "vecrec_recall_searches", "Searches that vecrec_recall is made of.", ("selectivity",),
             registry=self._registry,
@@ -108,6 +110,7 @@ class Metrics:
 
     def recall(self, found: Mapping[float, Recall]) -> None:
         """Note how much of the exact result the searches have found, by the least share of items that pass."""
+        self.recalls = dict(found)
         for gauge in (*self._recall.values(), self._repeated):
             gauge.clear()
         for low, each in found.items():

@@ -54,6 +54,17 @@ class NamedItem(BaseModel):
     share: float
 
 
+class RecallOut(BaseModel):
+    """How much of the exact result the searches of this process have found."""
+
+    selectivity: float = Field(description="The least share of the items that pass the filter of these searches.")
+    k: int
+    recall: float = Field(description="The share of the exact best k that was found.")
+    low: float = Field(description="The lower end of its 95 % interval.")
+    high: float = Field(description="The upper end.")
+    searches: int = Field(description="How many searches were repeated exactly.")
+
+
 class OverviewOut(BaseModel):
     """What an operator looks at first."""
 
@@ -66,6 +77,8 @@ class OverviewOut(BaseModel):
     lists: dict[str, int] = Field(description="Lists by what ranked them: `vectors`, `popularity`, `catalogue`.")
     short_lists: int
     missing_records: int
+    recall_seconds: float = Field(description="How often searches are repeated exactly; 0 for never.")
+    recall: list[RecallOut] = Field(description="Those that all items pass first; empty until some were repeated.")
     popular: list[NamedItem]
     rising: list[NamedItem] = Field(description="Popular in the last weeks and not among the popular ones.")
 
@@ -138,6 +151,19 @@ def overview(service: Ours) -> OverviewOut:
         lists=metrics.lists(),
         short_lists=metrics.short_lists(),
         missing_records=metrics.missing_records(),
+        recall_seconds=service.settings.recall_seconds,
+        recall=[
+            RecallOut(
+                selectivity=low,
+                k=each.k,
+                recall=each.recall,
+                low=each.interval[0],
+                high=each.interval[1],
+                searches=each.queries,
+            )
+            for low, each in sorted(metrics.recalls.items(), reverse=True)
+            if each.queries
+        ],
         popular=popular,
         rising=rising,
     )

@@ -27,6 +27,7 @@ function showAll(seen) {
   $("requests").replaceChildren(minutes(seen.minutes));
   $("lists").replaceChildren(shares(seen.lists), make("p", { class: "hint" },
     `${seen.short_lists} were short, ${seen.missing_records} items had no record.`));
+  $("recall").replaceChildren(...recalls(seen));
   $("releases").replaceChildren(...seen.releases.map(release));
   for (const name of ["popular", "rising"]) {
     const rows = seen[name].map((item) => bar(item.title, item.share, () => look("item", item.item_id)));
@@ -70,6 +71,19 @@ function shares(lists) {
     left += width;
   }
   return make("figure", {}, chart, make("figcaption", { class: "hint" }, text));
+}
+
+const PASSING = { 1: "all items pass", 0.1: "a tenth to all pass", 0.01: "a hundredth to a tenth pass", 0: "fewer pass" };
+
+function recalls({ recall, recall_seconds: every }) {
+  if (!every) return [make("li", { class: "hint" }, "Not watched: recall_seconds is 0.")];
+  if (!recall.length) return [make("li", { class: "hint" }, `Searches are repeated exactly every ${every} seconds. None yet.`)];
+  return recall.map((each) => {
+    const [value, low, high] = [each.recall, each.low, each.high].map((share) => share.toFixed(3));
+    const text = `recall@${each.k} ${value} (${low} to ${high}), ${PASSING[each.selectivity]}`;
+    return make("li", {}, make("span", {}, text, make("span", { class: "facts" }, ` ${each.searches} searches`)),
+      make("meter", { min: 0, max: 1, value: each.recall, "aria-label": text }));
+  });
 }
 
 function release(each) {
