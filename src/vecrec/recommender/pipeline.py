@@ -283,7 +283,8 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
     """
     live, request = call.live, call.request
     kinds = None if isinstance(request.exclude_seen, bool) else request.exclude_seen
-    tastes = [as_encoded(live, user, request.disliked, consumed=kinds) for user in users]
+    at = request.moment
+    tastes = [as_encoded(live, user, request.disliked, consumed=kinds, at=at) for user in users]
     bases = [known_of(live, taste.user) for taste in tastes]
     vectors = iter(live.encoder.encode_users([taste.user for taste, base in zip(tastes, bases) if base]))
     queries = []

@@ -527,18 +527,19 @@ class Recommender:
         with budget(request.timeout):
             return self._explainer.explain(whom, check_id(item_id, "item id"), request)
 
-    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id], *, at: Any = "now") -> list[Explanation | None]:
         """What `explain` returns for several items of one list, at the price of one, without rules and changes.
 
         Args:
             user: As for `explain`.
             item_ids: The items.
+            at: As for `recommend`.
 
         Returns:
             In their order, ``None`` for an item that is not in the catalogue.
         """
         whom = user if isinstance(user, User) else check_id(user, "user id")
-        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"))
+        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"), Request.of(1, {"at": at}))
 
     # -- reading
 
@@ -692,7 +693,8 @@ class Recommender:
         from vecrec.evaluation.live import LivePath, evaluate_live
 
         instance(test, "test", Dataset)
-        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
+        # The test's events have moments of their own, so the lists are of none.
+        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen, "at": None})
         seen = request(1).exclude_seen
         kinds = None if isinstance(seen, bool) else seen
 

@@ -49,7 +49,8 @@ class TwoTowerEncoder(Encoder):
     vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
-    give equal vectors, bit for bit. The time of the request is not an input.
+    give equal vectors, bit for bit. Where the events have times, the pause between a user's last event and the request
+    is read too (``User.at``), in steps that double; in half of the training it is unknown, as it may be in a request.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -178,9 +179,10 @@ class TwoTowerEncoder(Encoder):
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
         times = None
-        if self.settings.layers:  # nothing else reads them
+        if self.settings.layers or user.at is not None:  # nothing else reads them
             times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
-        return history_of(preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64), times)
+        rows = preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64)
+        return history_of(rows, times, user.at)
 
     @override
     def _save(self, directory: Path) -> None:
@@ -191,6 +193,7 @@ class TwoTowerEncoder(Encoder):
             "settings": self.settings.to_json(),
             "scale": towers.scale,
             "ordered": towers.ordered,
+            "pauses": towers.pauses.tolist(),
             "curve": [epoch.to_json() for epoch in self._curve],
             **preprocessor.to_json(),
         }
@@ -201,7 +204,9 @@ class TwoTowerEncoder(Encoder):
     def _load(cls, directory: Path) -> Self:
         values, weights = load_parts(directory, cls.name)
         loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
-        towers = Towers(weights, loaded.settings, values["scale"], ordered=values.get("ordered", True))
+        ordered, pauses = values.get("ordered", True), values.get("pauses")
+        steps = None if pauses is None else np.array(pauses, np.int64)
+        towers = Towers(weights, loaded.settings, values["scale"], ordered=ordered, pauses=steps)
         epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
         loaded._take(Preprocessor.from_json(values), towers, epochs)
         return loaded
@@ -225,7 +230,9 @@ class TwoTowerEncoder(Encoder):
         )
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
-        self._print = array_digest([self.name, read, towers.scale, names, preprocessor.to_json()], *arrays)
+        whole = [self.name, read, towers.scale, names, preprocessor.to_json()]
+        whole += [towers.pauses.tolist()] if towers.pauses.any() else []
+        self._print = array_digest(whole, *arrays)
 
     def _parts(self) -> tuple[Preprocessor, Towers]:
         if self._preprocessor is None or self._towers is None:
@@ -247,6 +254,8 @@ def _check_shapes(preprocessor: Preprocessor, towers: Towers, dim: int) -> None:
         "history": preprocessor.items.size,
         "events": preprocessor.items.size,
         "pauses": STEPS,
+        "request_pauses": STEPS,
+        "request_gates": STEPS,
         "user_ids": preprocessor.users.size,
         "positions": towers.settings.positions,
         "gates": towers.settings.positions,
@@ -256,5 +265,7 @@ def _check_shapes(preprocessor: Preprocessor, towers: Towers, dim: int) -> None:
     for name, array in towers.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
             raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit", "the files were changed")
+    if towers.pauses.shape != (STEPS,) or not 0 <= towers.pauses.min() <= towers.pauses.max() < STEPS:
+        raise InvalidDataError("the steps of the pauses do not fit", "the files were changed")
     if towers.dim != dim:
         raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}", "the files were changed")

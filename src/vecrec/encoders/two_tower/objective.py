@@ -75,7 +75,9 @@ class Objective:
 
     def users(self, users: Rows, read: Rows, time_gaps: Rows) -> paddle.Tensor:
         """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
-        return self.network.user_vectors(self._data.users[users], self._profiles[users], read, time_gaps, places=1)
+        pauses = self._data.pauses[time_gaps[-1:]]
+        found = self._data.users[users], self._profiles[users], read, time_gaps, pauses
+        return self.network.user_vectors(*found, places=1)
 
     def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
         if batch.ratings is None or self._data.top_rating is None or bool(np.isnan(batch.ratings).all()):
@@ -101,8 +103,10 @@ class Objective:
         profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
         timeless = rng.random(count) < TIMELESS_SHARE
-        time_gaps = np.where(timeless, UNKNOWN, batch.time_gaps)
-        return self.network.user_vectors(ids, profiles, read, time_gaps, places=len(batch.targets), noise=rng)
+        time_gaps, places = np.where(timeless, UNKNOWN, batch.time_gaps), len(batch.targets)
+        blind = rng.random(count) < settings.unknown_pause
+        pauses = np.where(blind, UNKNOWN, self._data.pauses[batch.time_gaps[-places:]])
+        return self.network.user_vectors(ids, profiles, read, time_gaps, pauses, places=places, noise=rng)
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:

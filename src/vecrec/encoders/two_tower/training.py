@@ -196,7 +196,8 @@ class _Run:
         return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
-        return Towers(folded(weights), self.settings, self.data.top_rating, ordered=self.data.histories.ordered)
+        ordered, pauses = self.data.histories.ordered, self.data.pauses
+        return Towers(folded(weights), self.settings, self.data.top_rating, ordered=ordered, pauses=pauses)
 
 
 def _measured(epoch: Epoch) -> Measured:
