@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_parts_add_up_at_any_time(fitted: TwoTowerEncoder) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"unknown_pause": 1.0}, {"horizon": 3}])
-def test_it_need_not_be_read(settings: dict[str, float]) -> None:
+def test_it_need_not_be_read(settings: dict[str, Any]) -> None:
     encoder = quick(user_ids=False, **settings).fit(returning())
     assert lean(encoder, 1e6 + SOON) == lean(encoder, None) == lean(encoder, 1e6 + LATER)
 
