@@ -93,6 +93,7 @@ def _explain(arguments: argparse.Namespace, output: Output) -> int:
 
 def _add_similar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", help="the item's id")
+    parser.add_argument("--user", help="a stored user who looks: without what they have seen, ordered by taste too")
     add_id_type(parser)
     add_list(parser)
 
@@ -101,7 +102,8 @@ def _similar(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
         where = where_of(recommender, arguments.where)
         item_id = id_of(arguments.item, "items", arguments, recommender)
-        found = recommender.similar_items(item_id, arguments.k, where=where)
+        user = None if arguments.user is None else id_of(arguments.user, "users", arguments, recommender)
+        found = recommender.similar_items(item_id, arguments.k, where=where, user=user)
         output.recommendations(f"Similar to {arguments.item}", found)
     return 0
 

@@ -415,6 +415,7 @@ class Recommender:
         *,
         where: Filter | None = None,
         exclude: Iterable[Id] = (),
+        user: User | Id | None = None,
         rerank: Reranks | Literal[False] | None = False,
         timeout: float | None = None,
     ) -> Recommendations:
@@ -428,6 +429,8 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            user: The id of a stored user, or a user who is not stored, who looks at the item: what they have seen or
+                dislike is left out, and the most similar items are put in order by similarity and by their taste.
             rerank: A second stage for this call, such as `vecrec.rerankers.MMRReranker`; ``None`` for the release's
                 own, which may have learnt from users alone.
             timeout: Seconds that the call may take in all; by default the recommender's own.
@@ -436,7 +439,8 @@ class Recommender:
             ItemNotFoundError: when the item is not in the catalogue.
         """
         options = {"where": where, "exclude": exclude, "rerank": rerank, "timeout": timeout}
-        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
+        whom = user if user is None or isinstance(user, User) else check_id(user, "user id")
+        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options), whom)
 
     def popular(
         self,
