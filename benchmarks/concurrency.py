@@ -46,7 +46,7 @@ Ask = Callable[[Sequence[int]], object]
 class Raw:
     """The engines' own clients, on the data of a recommender."""
 
-    def __init__(self, recommender: Recommender, redis_url: str) -> None:
+    def __init__(self, recommender: Recommender, redis_url: str, n_users: int = USERS) -> None:
         import redis
 
         store: Any = recommender.vector_store
@@ -55,7 +55,7 @@ class Raw:
         self._redis: Any = redis.Redis.from_url(redis_url)
         with recommender.live() as live:
             self._encoder = live.encoder
-        users = list(range(USERS))
+        users = list(range(n_users))
         records, histories = recommender.metadata_store.read_users("user", users)
         self._users = [User(user, records[user], histories[user]) for user in users]
         self._search = self._noted(recommender)

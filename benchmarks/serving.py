@@ -44,7 +44,7 @@ STEPS = ("read user and events", "forward pass", "search", "read records")
 BAR = 1.25
 
 
-def dataset() -> Dataset:
+def dataset(n_users: int = USERS) -> Dataset:
     """Users who like two genres each, and films that are liked unequally."""
     draw = np.random.default_rng(7)
     genres = draw.integers(len(GENRES), size=ITEMS)
@@ -54,11 +54,13 @@ def dataset() -> Dataset:
         for n in range(ITEMS)
     ]
     events = []
-    for user in range(USERS):
+    for user in range(n_users):
         weights = fame * np.where((genres == user % 8) | (genres == user // 8 % 8), 8, 1)
         seen = draw.choice(ITEMS, EVENTS, replace=False, p=weights / weights.sum())
         events += [Event(user, int(item), 9e8 + n * 1000.0, float(1 + n % 5)) for n, item in enumerate(seen)]
-    users = [User(n, {"gender": "FM"[n % 2], "age": 18 + n % 50, "occupation": f"job {n % 21}"}) for n in range(USERS)]
+    users = [
+        User(n, {"gender": "FM"[n % 2], "age": 18 + n % 50, "occupation": f"job {n % 21}"}) for n in range(n_users)
+    ]
     schema = Schema(
         items=(Text("title"), MultiCategorical("genres", filterable=True), Numeric("year", "integer", filterable=True)),
         users=(Categorical("gender"), Numeric("age", "integer"), Categorical("occupation")),

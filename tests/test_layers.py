@@ -16,6 +16,7 @@ ROOT = Path(vecrec.__file__).parent
 OWNERS = {
     "anyio": ("serving",),
     "fastapi": ("serving",),
+    "fsspec": ("_internal/folders.py",),
     "grpc": ("vector_stores/milvus",),
     "matplotlib": ("evaluation/results.py", "evaluation/tune.py", "encoders/two_tower/learning_curve.py"),
     "milvus_lite": ("vector_stores/milvus",),
@@ -27,6 +28,8 @@ OWNERS = {
     "pydantic": ("serving", "filters/json.py"),
     "pymilvus": ("vector_stores/milvus",),
     "pymysql": ("metadata_stores/sql",),
+    "pyspark": ("recommender/batch_engines.py",),
+    "ray": ("recommender/batch_engines.py",),
     "redis": ("metadata_stores/redis",),
     "scipy": ("learning", "encoders/two_tower", "rerankers/rating"),
     "shtab": ("cli/completion.py",),

@@ -8,6 +8,7 @@
     ├── NotFittedError (RuntimeError)          there is no trained encoder or live release yet
     ├── ItemNotFoundError (KeyError)           the item of the call is not in the catalogue
     ├── ReleaseError (RuntimeError)            a release cannot be built, checked, read or switched to
+    ├── BatchError (RuntimeError)              a process of a batch ended early; the finished files stay
     ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message names other sources
     ├── MissingDependencyError (ImportError)   an optional package is not installed or does not load
     └── StoreError (RuntimeError)              a store refused or failed an operation
@@ -23,6 +24,7 @@ an engine keeps the engine's own error as its ``__cause__``.
 from __future__ import annotations
 
 __all__ = [
+    "BatchError",
     "CollectionExistsError",
     "CollectionNotFoundError",
     "DimensionMismatchError",
@@ -100,6 +102,10 @@ class ItemNotFoundError(VecrecError, KeyError):
 
 class ReleaseError(VecrecError, RuntimeError):
     """A release cannot be built, checked, read or switched to. The live release is unchanged."""
+
+
+class BatchError(VecrecError, RuntimeError):
+    """A process of a batch ended early, or its engine failed. The finished files stay, and the next call goes on."""
 
 
 class DownloadError(VecrecError, ConnectionError):

@@ -44,7 +44,7 @@ def test_it_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     with published(tmp_path / "artifacts") as recommender:
 
         def stop(step: Step) -> None:
-            if step.done >= 30:
+            if step.done >= 20:
                 raise _StoppedError
 
         with pytest.raises(_StoppedError):

@@ -51,6 +51,9 @@ class Connection(ABC):
     db_system: str = "other"
     """The engine's name in traces."""
 
+    one_process: bool = False
+    """Whether the data can be used by one process at a time only."""
+
     _breaker: Breaker
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:

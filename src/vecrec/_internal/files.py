@@ -45,7 +45,7 @@ def reading(what: str, cure: str, kind: type[VecrecError] = InvalidDataError) ->
 
 
 @contextlib.contextmanager
-def writing(path: Path, kind: type[VecrecError] = InvalidDataError) -> Iterator[None]:
+def writing(path: Path | str, kind: type[VecrecError] = InvalidDataError) -> Iterator[None]:
     """Turn the errors of a disk that is full, or of a place that is closed, into one of vecrec."""
     try:
         yield

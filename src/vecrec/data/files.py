@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from vecrec._internal.folders import locate
 from vecrec.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
-    from pyarrow import csv
+    from pyarrow import csv, fs
 
 __all__ = ["FileTable", "open_file"]
 
@@ -39,8 +40,9 @@ def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileT
     """A table in a file, or in a directory of Parquet files, before its columns are read.
 
     Args:
-        path: A Parquet file or a directory of them, or a file that ends in ``.csv``, ``.tsv``, ``.jsonl`` or
-            ``.ndjson``, optionally followed by ``.gz``, ``.bz2``, ``.zst`` or ``.lz4``. Text is UTF-8.
+        path: A Parquet file or a directory of them, also by a URI such as ``s3://bucket/log``; or a file that ends in
+            ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson``, optionally followed by ``.gz``, ``.bz2``, ``.zst`` or
+            ``.lz4``. Text is UTF-8.
         what: What messages call it, such as ``"interactions"``.
         as_written: Whether a column of a CSV file stays text where it holds numbers with leading zeros or more digits
             than 64 bits have.
@@ -48,6 +50,9 @@ def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileT
     Raises:
         InvalidDataError: for another suffix, or a file that cannot be read; `FileTable`'s reader raises it too.
     """
+    if "://" in str(path):
+        filesystem, there = locate(str(path), name=what)
+        return _open_parquet(there, what, filesystem)
     file = _existing(path, what)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
@@ -56,7 +61,7 @@ def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileT
     if kind in _LINES:
         return _open_json(file, what)
     if kind in (".parquet", ".pq") or file.is_dir():
-        return _open_parquet(file, what)
+        return _open_parquet(str(file), what)
     problem = f"{what} in {str(path)!r} are not a Parquet (.parquet), CSV (.csv, .tsv) or JSON lines (.jsonl) file"
     raise InvalidDataError(problem, "convert it, or rename it if it is one of these")
 
@@ -71,7 +76,7 @@ def _existing(path: str | Path, what: str) -> Path:
     raise InvalidDataError(f"{what}: there is no file {str(path)[:200]!r}", "give the path of an existing file")
 
 
-def _open_parquet(path: Path, what: str) -> FileTable:
+def _open_parquet(path: str, what: str, filesystem: fs.FileSystem | None = None) -> FileTable:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -79,9 +84,10 @@ def _open_parquet(path: Path, what: str) -> FileTable:
         try:
             # Repeated texts are kept once, as Parquet stores them.
             form = ds.ParquetFileFormat(dictionary_columns=set(ids))  # type: ignore[arg-type, unused-ignore]
-            return ds.dataset(path, schema, format=form, partitioning="hive", exclude_invalid_files=False)
+            options = {"format": form, "partitioning": "hive", "exclude_invalid_files": False}
+            return ds.dataset(path, schema, filesystem=filesystem, **options)
         except (OSError, pa.ArrowException) as error:
-            problem = f"{what} cannot be read from the Parquet file {str(path)!r}: {error}"
+            problem = f"{what} cannot be read from the Parquet file {path!r}: {error}"
             raise InvalidDataError(problem, "give the path of a Parquet file or of a directory of them") from error
 
     def load(names: list[str], ids: Collection[str]) -> pa.Table:
@@ -97,14 +103,14 @@ def _open_parquet(path: Path, what: str) -> FileTable:
             )
             return scanner.to_table()
         except (OSError, pa.ArrowException) as error:
-            problem = f"{what} cannot be read from the Parquet file {str(path)!r}: {error}"
+            problem = f"{what} cannot be read from the Parquet file {path!r}: {error}"
             raise InvalidDataError(problem, "write it again") from error
 
     schema, keys = _common_schema(opened(()), path, what)
     return list(schema.names), load, False
 
 
-def _common_schema(files: ds.Dataset, path: Path, what: str) -> tuple[pa.Schema, set[str]]:
+def _common_schema(files: ds.Dataset, path: str, what: str) -> tuple[pa.Schema, set[str]]:
     """The columns of all files, in types that hold every file's values, and those that directories name."""
     import pyarrow as pa
 
@@ -112,7 +118,7 @@ def _common_schema(files: ds.Dataset, path: Path, what: str) -> tuple[pa.Schema,
         schemas = [fragment.physical_schema for fragment in files.get_fragments()]
         whole = pa.unify_schemas([files.schema, *schemas], promote_options="permissive")
     except (OSError, pa.ArrowException) as error:
-        problem = f"the Parquet files of {what} in {str(path)!r} do not go together: {error}"
+        problem = f"the Parquet files of {what} in {path!r} do not go together: {error}"
         raise InvalidDataError(problem, "write a column in one type in all files") from error
     return whole, set(whole.names).difference(*(schema.names for schema in schemas))
 

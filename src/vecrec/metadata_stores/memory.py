@@ -30,6 +30,7 @@ class MemoryMetadataStore(MetadataStore):
     """
 
     db_system = "memory"
+    one_process = True
 
     def __init__(self, *, max_events_per_user: int = 10_000) -> None:
         """An empty store that keeps the latest ``max_events_per_user`` events of each user."""

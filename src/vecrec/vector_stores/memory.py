@@ -35,6 +35,7 @@ class MemoryVectorStore(VectorStore):
     """Keeps everything in this process and searches exactly. For tests, and for catalogues that need no engine."""
 
     db_system = "memory"
+    one_process = True
 
     def __init__(self) -> None:
         self._data: dict[str, _Collection] = {}

@@ -23,6 +23,7 @@ from vecrec.metadata_stores.base import (
 )
 from vecrec.metadata_stores.sql import statements as sql
 from vecrec.metadata_stores.sql.client import Cursor, Database
+from vecrec.metadata_stores.sql.engine import in_memory
 from vecrec.metadata_stores.sql.layout import Names
 from vecrec.metadata_stores.sql.statements import BATCH, Statements, bounded, one_of, padded
 from vecrec.records import Record, dump_record
@@ -113,6 +114,7 @@ class SQLMetadataStore(MetadataStore):
         self._sql = Statements(self._database.dialect, names)
         self._names = names
         self.db_system = self._database.engine.dialect.name
+        self.one_process = in_memory(self._database.engine.url)
 
     def __repr__(self) -> str:
         return f"<SQLMetadataStore at {self._database.address}, tables {self._names.records} and {self._names.events}>"

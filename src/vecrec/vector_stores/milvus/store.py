@@ -93,6 +93,7 @@ class MilvusVectorStore(VectorStore):
         self._client = Client(address, _token(token), self.timeout)
         self._flush_timeout = number(flush_timeout, "flush_timeout", above=0)
         self._consistency = choice(consistency, "consistency", ("Bounded", "Strong"))
+        self.one_process = self._client.address.lite
         self._catalog = Catalog(self._client)
         self._bulk: dict[str, int] = {}
         self._lock = threading.Lock()
