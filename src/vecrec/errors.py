@@ -108,6 +108,10 @@ class BatchError(VecrecError, RuntimeError):
     """A process of a batch ended early, or its engine failed. The finished files stay, and the next call goes on."""
 
 
+class TrainingError(VecrecError, RuntimeError):
+    """A process that trains together with others ended early. Nothing was learnt but what a checkpoint keeps."""
+
+
 class DownloadError(VecrecError, ConnectionError):
     """A data set cannot be fetched. The cache is unchanged."""
 

@@ -22,6 +22,7 @@ from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import ResolvedSettings, TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
+from vecrec.encoders.two_tower.workers import train_apart
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
@@ -48,9 +49,10 @@ class TwoTowerEncoder(Encoder):
     What can be missing was missing in part of the training, so features alone, or a history alone, give a sensible
     vector. See `TwoTowerSettings` for what can be chosen.
 
-    `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
-    give equal vectors, bit for bit. Where the events have times, the pause between a user's last event and the request
-    is read too (``User.at``), in steps that double; in half of the training it is unknown, as it may be in a request.
+    `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads``,
+    ``workers`` and machine give equal vectors, bit for bit. Where the events have times, the pause between a user's
+    last event and the request is read too (``User.at``), in steps that double; in half of the training it is unknown,
+    as it may be in a request.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -60,6 +62,9 @@ class TwoTowerEncoder(Encoder):
             for one where the data are so few that more would only wait for each other.
         checkpoint: A directory for what an interrupted `fit` can go on from: called again with the same data, settings
             and seed it ends with the same vectors. ``None`` keeps nothing.
+        workers: How many processes of this machine share each step while fitting, each with a copy of the data. On
+            several machines start the program with ``python -m paddle.distributed.launch`` instead, which needs the
+            same data, and for a checkpoint the same directory, everywhere.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -75,6 +80,7 @@ class TwoTowerEncoder(Encoder):
         settings: TwoTowerSettings | Mapping[str, Any] | None = None,
         threads: int | None = None,
         checkpoint: str | Path | None = None,
+        workers: int = 1,
     ) -> None:
         self._dim = dimension(dim, low=2)
         self.seed = integer(seed, "seed", low=0)
@@ -85,6 +91,8 @@ class TwoTowerEncoder(Encoder):
         """Threads for matrix products while fitting."""
         self.checkpoint = None if checkpoint is None else validation.path_of(checkpoint, "checkpoint")
         """Where an interrupted `fit` can go on from."""
+        self.workers = integer(workers, "workers", low=1, high=1024)
+        """How many processes share each step while fitting."""
         self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None
         self._curve: tuple[curve.Epoch, ...] = ()
@@ -133,9 +141,13 @@ class TwoTowerEncoder(Encoder):
         training = _training()
         settings = ResolvedSettings.of_data(self.settings, data.popularity())
         training_data = prepare(data, settings, self.seed)
-        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads])
-        plan = training.Plan(self.dim, self.seed, self.threads, self.checkpoint, key)
-        towers, epochs = training.train(training_data, settings, plan, progress)
+        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads, self.workers])
+        threads = 1 if self.workers > 1 and self.threads is None else self.threads
+        plan = training.Plan(self.dim, self.seed, threads, self.checkpoint, key)
+        if self.workers == 1:
+            towers, epochs = training.train(training_data, settings, plan, progress)
+        else:
+            towers, epochs = train_apart(training_data, settings, plan, self.workers, progress)
         self._take(training_data.preprocessor, towers, tuple(epochs))
 
     @override

@@ -82,6 +82,8 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         self._settings, self._ordered = settings, ordered
         self._decays = np.array(settings.decays, np.float32)
         self._sparse = max(sizes.items, sizes.users) > settings.sparse_above
+        self.sparse = ("item_ids", "user_ids", "events") if self._sparse else ()
+        """The tables whose gradients are of some rows."""
         for name, array in _first_weights(sizes, settings, counts, rng).items():
             zeros = nn.initializer.Constant(0.0)
             parameter = paddle.create_parameter(array.shape, "float32", default_initializer=zeros)
