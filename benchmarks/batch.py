@@ -32,23 +32,29 @@ from benchmarks._report import report
 from benchmarks.concurrency import Raw
 from benchmarks.serving import K, dataset
 from tests.servers import MilvusServer, RedisServer
-from vecrec import ReleaseChecks
+from vecrec import Recommender, ReleaseChecks
 from vecrec._internal.batching import batched
-from vecrec.config import Settings
-from vecrec.config.compose import compose
 from vecrec.data import Dataset
-from vecrec.encoders import TwoTowerEncoder
+from vecrec.encoders import Encoder, TwoTowerEncoder
 from vecrec.encoders.two_tower import TwoTowerSettings
+from vecrec.metadata_stores import RedisMetadataStore
 from vecrec.recommender.batch import recommend_to_parquet
+from vecrec.vector_stores.milvus import MilvusVectorStore
 
 Serve = Callable[[Sequence[int]], object]
 """Serves these users."""
 
 
+def opened(milvus: str, redis: str, home: str, encoder: Encoder | None = None) -> Recommender:
+    """A recommender whose stores are patient, since the processes share the cores with the engines."""
+    stores = MilvusVectorStore(milvus, timeout=60), RedisMetadataStore(redis, timeout=60)
+    return Recommender(encoder, *stores, name="b", artifacts=home, checks=ReleaseChecks(beat_popularity=False))
+
+
 @contextmanager
-def engines(settings: Settings, folder: Path, users_per_file: int) -> Iterator[dict[str, Serve]]:
+def engines(opener: Callable[[], Recommender], folder: Path, users_per_file: int) -> Iterator[dict[str, Serve]]:
     """What is installed, with the clusters running."""
-    opener, count = partial(compose, settings), len(os.sched_getaffinity(0))
+    count = len(os.sched_getaffinity(0))
 
     def serve(users: Sequence[int], **options: Any) -> object:
         there = tempfile.mkdtemp(dir=folder)
@@ -123,12 +129,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data, few = dataset(options.users), 2 * options.users_per_file
     with tempfile.TemporaryDirectory() as home, MilvusServer() as milvus, RedisServer() as redis:
-        settings = Settings(name="b", artifacts=home, vector_store=milvus.url, metadata_store=redis.url)
-        encoder = TwoTowerEncoder(dim=256, seed=7, settings=TwoTowerSettings(epochs=1))
-        with compose(settings, encoder, checks=ReleaseChecks(beat_popularity=False)) as recommender:
+        opener = partial(opened, milvus.url, redis.url, home)
+        with opener(TwoTowerEncoder(dim=256, seed=7, settings=TwoTowerSettings(epochs=1))) as recommender:
             recommender.fit(data)
             raw = Raw(recommender, redis.url, options.users)
-            with engines(settings, Path(home), options.users_per_file) as sides:
+            with engines(opener, Path(home), options.users_per_file) as sides:
                 sides["raw batches, 1"] = lambda users: [raw(part) for part in batched(users, 256)]
                 if find_spec("implicit"):
                     sides["implicit, in memory"] = implicit_als(data)

@@ -20,6 +20,7 @@ OWNERS = {
     "grpc": ("vector_stores/milvus",),
     "matplotlib": ("evaluation/results.py", "evaluation/tune.py", "encoders/two_tower/learning_curve.py"),
     "milvus_lite": ("vector_stores/milvus",),
+    "nats": ("recommender/ingest.py",),
     "opentelemetry": ("_internal/tracing.py",),
     "optuna": ("evaluation/tune.py",),
     "paddle": ("learning", "encoders/two_tower", "rerankers/rating"),

@@ -62,6 +62,21 @@ def test_releases_publish_and_rollback(tmp_path: Path, run: Run) -> None:
     assert run("repair", "--full", "--json", at=tmp_path).json == {"repaired": []}
 
 
+def test_refresh(tmp_path: Path, run: Run) -> None:
+    """A release more where something was recorded; before, the live one goes on."""
+    log, items = write_catalogue(tmp_path)
+    run("train", "--interactions", log, "--items", items, "--encoder", "content", "--dim", 8, at=tmp_path)
+    first = run("releases", "--json", at=tmp_path).json[0]
+    same = run("refresh", at=tmp_path)
+    assert "Nothing is new" in text_of(same)
+    assert [each["id"] for each in run("releases", "--json", at=tmp_path).json] == [first["id"]]
+    assert run("record", "new", "3", at=tmp_path).status == 0
+    second = run("refresh", "--json", at=tmp_path).json
+    assert (second["id"] != first["id"], second["fingerprint"]) == (True, first["fingerprint"])
+    assert run("refresh", "--since", "2000-01-01", "--json", at=tmp_path).json["id"] != second["id"]
+    assert run("refresh", "--since", "yesterday", at=tmp_path).status == 2
+
+
 def test_a_second_stage_is_trained_and_kept(tmp_path: Path, run: Run) -> None:
     """It serves, is named, and stays with what is published later."""
     log, items = write_catalogue(tmp_path)

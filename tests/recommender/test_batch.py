@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -86,9 +87,10 @@ def ray(_paths: None) -> Iterator[None]:
         import ray
 
         options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-        ray.init("local", num_cpus=2, object_store_memory=100 << 20, **options)
-        yield
-        ray.shutdown()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:  # of a short path, for its sockets
+            ray.init("local", num_cpus=2, object_store_memory=100 << 20, _temp_dir=home, **options)
+            yield
+            ray.shutdown()
 
 
 @pytest.fixture(scope="module")

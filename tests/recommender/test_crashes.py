@@ -105,11 +105,15 @@ def _publish(rec: Recommender) -> None:
     rec.publish()
 
 
+def _refresh(rec: Recommender) -> None:
+    rec.refresh(since=0)
+
+
 def _rollback(rec: Recommender) -> None:
     rec.rollback()
 
 
-OPERATIONS: list[Callable[[Recommender], None]] = [_upsert, _update, _delete, _fit, _publish, _rollback]
+OPERATIONS: list[Callable[[Recommender], None]] = [_upsert, _update, _delete, _fit, _publish, _refresh, _rollback]
 
 
 def _sabotage(scene: Scene, operation: Callable[[Recommender], None], saboteur: Saboteur) -> bool:

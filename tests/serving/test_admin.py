@@ -67,6 +67,19 @@ def test_switch_verify_and_repair(client: httpx.Client, recommender: Recommender
     assert get(client.post("/v1/admin/verify", headers=_ADMIN))["agree"]
 
 
+def test_refresh(client: httpx.Client, recommender: Recommender) -> None:
+    """A new release of the same encoder, then nothing new; a time that is not valid is refused."""
+    recommender.record([Event(f"fresh {user}", 58) for user in range(5)])
+    before = recommender.releases()[0]
+    made = get(client.post("/v1/admin/refresh", json={}, headers=_ADMIN))
+    assert (made["new"], made["release"]["id"]) == (True, recommender.releases()[0].id)
+    assert recommender.releases()[1].id == before.id
+    again = get(client.post("/v1/admin/refresh", json={}, headers=_ADMIN))
+    assert again == {"new": False, "release": made["release"]}
+    assert get(client.post("/v1/admin/refresh", json={"since": "1970-01-01"}, headers=_ADMIN))["new"]
+    problem(client.post("/v1/admin/refresh", json={"since": "yesterday"}, headers=_ADMIN), 422)
+
+
 @pytest.mark.parametrize("key", ["r", "w"])
 def test_it_needs_an_admin_key(client: httpx.Client, key: str) -> None:
     """Neither a key to read nor one to write opens it, and without any key there is no such path."""

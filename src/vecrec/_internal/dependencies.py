@@ -17,7 +17,7 @@ PACKAGES: Mapping[str, str] = {
     "numpy": "", "pyarrow": "", "pymilvus": "milvus", "milvus-lite": "milvus", "redis": "redis",
     "SQLAlchemy": "sql", "PyMySQL": "mysql", "psycopg": "postgres", "paddlepaddle": "paddle", "fastapi": "serve",
     "uvicorn": "serve", "matplotlib": "plot", "optuna": "tune", "shtab": "completion",
-    "ray": "ray", "pyspark": "spark", "fsspec": "fsspec",
+    "ray": "ray", "pyspark": "spark", "fsspec": "fsspec", "nats-py": "nats",
 }  # fmt: skip
 """The packages that vecrec can use, each with the extra that brings it; empty for those that it always needs."""
 

@@ -17,9 +17,11 @@ from vecrec.cli import (
     doctor,
     evaluate,
     export,
+    ingest,
     migrate,
     recommend,
     record,
+    refresh,
     releases,
     serve,
     train,
@@ -35,7 +37,8 @@ __all__ = ["main"]
 _COMMANDS = tuple(
     command
     for module in (
-        train, recommend, record, upsert, evaluate, releases, verify, serve, doctor, export, batch, migrate, tune
+        train, refresh, recommend, record, ingest, upsert, evaluate, releases, verify, serve, doctor, export, batch,
+        migrate, tune,
     )
     for command in module.COMMANDS
 )  # fmt: skip

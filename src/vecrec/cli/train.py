@@ -23,7 +23,7 @@ from vecrec.registry import find_part
 from vecrec.releases import Release
 from vecrec.rerankers.base import Reranker
 
-__all__ = ["COMMANDS", "add_encoder", "encoder_named", "encoder_of", "show_release"]
+__all__ = ["COMMANDS", "add_checks", "add_encoder", "checks_of", "encoder_named", "encoder_of", "show_release"]
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,7 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--encoder", default="two_tower", help="the name that it is registered under (%(default)s)")
     group.add_argument("--dim", type=int, default=256, help="the length of the vectors (%(default)s)")
     group.add_argument("--seed", type=int, default=7, help="equal seeds give equal vectors (%(default)s)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that train the towers together (1)")
     group.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE",
         help="another argument of the encoder, its value as JSON; may be repeated",
@@ -41,6 +42,8 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
     options = dict(map(_option, arguments.option))
+    if arguments.workers is not None:
+        options["workers"] = arguments.workers
     return encoder_named(arguments.encoder, dim=options.pop("dim", arguments.dim), seed=arguments.seed, **options)
 
 
@@ -121,14 +124,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--drop-field", action="append", default=[], metavar="NAME",
         help="a filterable field of the live release that the new one may lack; may be repeated",
     )  # fmt: skip
-    _add_checks(parser)
+    add_checks(parser)
     add_stores(parser)
 
 
 def _train(arguments: argparse.Namespace, output: Output) -> int:
     settings, encoder, reranker = settings_of(arguments), encoder_of(arguments), _reranker_of(arguments)
     given = None if arguments.from_stores else dataset_of(arguments, progress=output.progress)
-    limits, checks = _checks_of(arguments)
+    limits, checks = checks_of(arguments)
     with ExitStack() as stack:
         recommender = stack.enter_context(compose(settings, encoder, reranker, checks=limits))
         times = {name: written_seconds(text) for name in ("since", "until") if (text := getattr(arguments, name))}
@@ -145,7 +148,8 @@ def _train(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _add_checks(parser: argparse.ArgumentParser) -> None:
+def add_checks(parser: argparse.ArgumentParser) -> None:
+    """Add what a release must pass."""
     group = parser.add_argument_group("checks before it goes live")
     group.add_argument("--no-beat-popularity", action="store_true", help="also where popularity finds clearly more")
     group.add_argument("--no-beat-live", action="store_true", help="also where it is clearly worse than the live one")
@@ -157,7 +161,7 @@ def _add_checks(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _checks_of(arguments: argparse.Namespace) -> tuple[ReleaseChecks, list[Check]]:
+def checks_of(arguments: argparse.Namespace) -> tuple[ReleaseChecks, list[Check]]:
     """The limits of vecrec's own checks, and the caller's."""
     given = {"index_recall": arguments.index_recall, "sampled_users": arguments.sampled_users}
     limits = ReleaseChecks(
@@ -185,13 +189,13 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
         "--trained", action="store_true",
         help="go on from what the last training has made and could not bring live, instead of the live encoder",
     )  # fmt: skip
-    _add_checks(parser)
+    add_checks(parser)
     parser.add_argument("--allow-empty", action="store_true", help="let a release without items replace one with items")
     add_stores(parser)
 
 
 def _publish(arguments: argparse.Namespace, output: Output) -> int:
-    limits, checks = _checks_of(arguments)
+    limits, checks = checks_of(arguments)
     with compose(settings_of(arguments), checks=limits) as recommender:
         release = recommender.publish(
             allow_empty=arguments.allow_empty, trained=arguments.trained, checks=checks, progress=output.progress

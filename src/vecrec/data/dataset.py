@@ -297,6 +297,20 @@ class Dataset:
         events = self._events_between(int(self.user_offsets[code]), int(self.user_offsets[code + 1])) if whole else ()
         return User(self.user_ids[code], self.user_records[code] or {}, events)
 
+    def user_before(self, event: int, most: int) -> User:
+        """A user as before one event, with the profile and the latest events until then.
+
+        Args:
+            event: The row of the event.
+            most: How many events, at most.
+        """
+        event, most = integer(event, "event", low=0, high=self.n_events - 1), integer(most, "most", low=0)
+        code = int(self.user_codes[event])
+        start = max(int(self.user_offsets[code]), event - most)
+        return User.unchecked(
+            self.user_ids[code], self.user_records[code] or {}, tuple(self._events_between(start, event))
+        )
+
     def items(self) -> Iterator[Item]:
         """Every item, by code."""
         return map(self.item, range(self.n_items))

@@ -96,8 +96,8 @@ class Successors:
     def weighed(self, encoder: Encoder, before: Dataset, held_out: Dataset) -> Self:
         """The same with the weight and the decay that serve best beside an encoder.
 
-        They are those with the largest mean NDCG@10 of the held-out events. The weight is 0 unless it gains more than
-        two standard errors of the gain, over the same users.
+        They are those with the largest mean NDCG@10 of the held-out events. They stay as they are, of newly counted
+        lists at a weight of 0, unless the gain is more than two of its standard errors, over the same users.
 
         Args:
             encoder: Fitted, on none of the events that are held out.
@@ -111,10 +111,12 @@ class Successors:
         gains = trial.gains([(decay, ratio) for decay in decays for ratio in _RATIOS])
         decay, ratio = max(gains, key=lambda choice: float(gains[choice].mean()))
         gains |= trial.gains([(decay, ratio * factor) for factor in _FINER])
+        held = self.decay, self.weight / max(trial.spread, 1e-12)
+        gains |= trial.gains(list(dict.fromkeys([held, (self.decay, 0.0)])))
         decay, ratio = best = max(gains, key=lambda choice: float(gains[choice].mean()))
-        better = gains[best] - trial.gains([(decay, 0.0)])[decay, 0.0]
+        better = gains[best] - gains[held]
         if len(better) < 2 or better.mean() <= _CERTAIN * better.std(ddof=1) / math.sqrt(len(better)):
-            return replace(self, weight=0.0)
+            return self
         return replace(self, decay=decay, weight=ratio * trial.spread, center=trial.center)
 
     # -- scores
@@ -244,10 +246,15 @@ def _sums(
     return found, np.bincount(inverse, weights, len(found)).astype(np.float64)
 
 
-def hold_out(data: Dataset) -> tuple[Dataset, Dataset] | None:
+def hold_out(data: Dataset, since: float | None = None) -> tuple[Dataset, Dataset] | None:
     """Split the last event of some users off, to learn the weight on what the encoder has not learnt from.
 
     They are at most a tenth of the users with three positive events or more, and at most 4,000.
+
+    Args:
+        data: Events.
+        since: The moment up to which an encoder has learnt already: then any user with a later event may be one of
+            them.
 
     Returns:
         The data set without these events, and with these events only; ``None`` where they would be too few.
@@ -255,9 +262,12 @@ def hold_out(data: Dataset) -> tuple[Dataset, Dataset] | None:
     rows = np.flatnonzero(data.is_positive & data.is_target)
     users, last = np.unique(data.user_codes[rows][::-1], return_index=True)
     rows = rows[::-1][last][np.bincount(data.user_codes[rows], minlength=data.n_users)[users] >= 3]
-    rows = rows[evenly_spaced(len(rows), min(_MOST_USERS, len(rows) // 10))] if len(rows) >= 10 * _FEWEST else rows[:0]
-    if not len(rows):
+    if since is not None:
+        rows = rows[data.times[rows] > since] if data.times is not None else rows[:0]
+    most = min(_MOST_USERS, len(rows) // 10 if since is None else len(rows))
+    if most < _FEWEST:
         return None
+    rows = rows[evenly_spaced(len(rows), most)]
     held_out = np.zeros(data.n_events, np.bool_)
     held_out[rows] = True
     return data.select_events(~held_out), data.select_events(held_out)
@@ -304,8 +314,7 @@ class _Pairs:
                 here = events[there]
                 keys.append((self._codes[here] - first) * n_items + self._codes[here + step])
                 counts.append(self._counted(here + step, share * (_SKIP ** (lag - 1) if self._ordered else 1.0)))
-        cells, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-        sums = np.bincount(inverse, np.concatenate(counts), len(cells)).astype(np.float64)
+        cells, sums = _summed(np.concatenate(keys), np.concatenate(counts), (last - first) * n_items)
         bounds = np.searchsorted(cells, np.arange(last - first + 1) * n_items)
         for number, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist())):
             yield first + number, cells[start:end] - number * n_items, sums[start:end]
@@ -313,6 +322,18 @@ class _Pairs:
     def _counted(self, events: NDArray[np.int64], share: float) -> NDArray[np.float64]:
         worth = self._worth[events] * share
         return worth if self._weights is None else worth * self._weights[events]
+
+
+def _summed(
+    keys: NDArray[np.int64], counts: NDArray[np.float64], n_cells: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The keys that occur, ascending, and the sum of the counts of each: by a table, or by a sort where it is large."""
+    if n_cells <= 2 * _PAIRS:
+        table, times = np.bincount(keys, counts, n_cells), np.bincount(keys, minlength=n_cells)
+        cells = np.flatnonzero(times).astype(np.int64)
+        return cells, table[cells].astype(np.float64)
+    cells, inverse = np.unique(keys, return_inverse=True)
+    return cells, np.bincount(inverse, counts, len(cells)).astype(np.float64)
 
 
 class _Trial:

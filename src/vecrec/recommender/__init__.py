@@ -4,7 +4,8 @@
 ``dislikes``, by the release that ``live`` follows, and ``explain`` says why. ``publish`` makes releases and checks them
 with ``release_checks``, ``catalogue`` changes the items in both stores, and ``ownership`` says whose these are.
 ``loading`` brings in a data set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of
-it; ``batch_job`` is what each process of a batch does, and ``batch_engines`` starts these.
+it; ``batch_job`` is what each process of a batch does, and ``batch_engines`` starts these. ``ingest``
+records the events of a stream.
 """
 
 from vecrec.recommender.asynchronous import AsyncRecommender

@@ -87,6 +87,7 @@ class AsyncRecommender:
 
     fit = _awaited(Recommender.fit)
     publish = _awaited(Recommender.publish)
+    refresh = _awaited(Recommender.refresh)
     releases = _awaited(Recommender.releases)
     rollback = _awaited(Recommender.rollback)
     recommend = _awaited(Recommender.recommend)

@@ -12,7 +12,6 @@ from itertools import islice
 import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
-from vecrec.encoders.base import Encoder
 from vecrec.errors import ReleaseError, VecrecError
 from vecrec.ids import Id, are_texts
 from vecrec.progress import Progress, Step
@@ -104,7 +103,7 @@ class Builder:
         with self._archive.catalogue_lock():
             self._sweep()
         release_id = self._archive.new_id()
-        generation = self._begin(release_id, encoder)
+        generation = self._begin(release_id, plan.parts)
         try:
             second = self._second(release_id, reranker)
             live = self._build(release_id, generation, second, plan)
@@ -116,12 +115,13 @@ class Builder:
         plan.progress(Step("check", 1, 1, f"release {release_id} is live"))
         return live
 
-    def _begin(self, release_id: str, encoder: Encoder) -> Generation:
-        directory = self._archive.directory(release_id)
+    def _begin(self, release_id: str, parts: Parts) -> Generation:
+        directory, encoder = self._archive.directory(release_id), parts.encoder
         encoder.save(directory / "encoder")
+        parts.folded.save(directory)
         # What serves is what was saved, and not the object that the next fit will change.
         loaded = type(encoder).load(directory / "encoder")
-        return Generation(self._archive.collection(release_id), loaded)
+        return Generation(self._archive.collection(release_id), loaded, folded=parts.folded)
 
     def _second(self, release_id: str, reranker: Reranker | None) -> Reranker | None:
         if reranker is None:
@@ -163,6 +163,7 @@ class Builder:
             sample.policy,
             neighbours,
             successors,
+            folded=generation.folded,
             seen=indexed.seen,
         )
         own = run_checks(plan.checks, Candidate(built, self._pipeline))
@@ -243,15 +244,15 @@ class Builder:
     def _golden(self, generation: Generation, records: Mapping[Id, Record]) -> Golden:
         items = [generation.schema.drop_invalid_features(Item(key, record)) for key, record in records.items()]
         golden = Golden.of(generation.encoder, items)
-        held = self._vectors.fetch(generation.collection, list(records))
-        for item, vector in zip(golden.items, golden.item_vectors):
-            entry = held.get(item.id) if item.id is not None else None
+        held, rows = self._vectors.fetch(generation.collection, list(records)), generation.encode(records)
+        for key, vector in zip(rows.ids, rows.vectors):
+            entry = held.get(key)
             if (
                 entry is not None
                 and entry.vector is not None
                 and not np.allclose(entry.vector, vector, rtol=1e-3, atol=1e-3)
             ):
-                raise ReleaseError(f"the vector store holds another vector of item {item.id!r} than was written")
+                raise ReleaseError(f"the vector store holds another vector of item {key!r} than was written")
         return golden
 
     def _catch_up(self, generation: Generation) -> list[Id]:
@@ -283,6 +284,7 @@ class Builder:
             feedback=sample.policy.to_json(),
             undated=sample.undated or self._undated(),
             learnt_until=sample.learnt_until,
+            counted_until=sample.counted_until,
         )
 
     def _undated(self) -> str:

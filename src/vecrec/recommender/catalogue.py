@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vecrec._internal.batching import batched
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.fold_in import FoldedItems
 from vecrec.errors import InvalidDataError, ItemNotFoundError, ReleaseError, StoreError
 from vecrec.filters import FieldType, Filter, FilterType
 from vecrec.ids import Id
@@ -74,6 +75,8 @@ class Generation:
 
     collection: str
     encoder: Encoder
+    folded: FoldedItems = field(default_factory=FoldedItems, kw_only=True)
+    """What events say of items that the encoder has not learnt."""
     schema: Schema = field(init=False)
     """The features that the encoder reads."""
     filter_fields: Mapping[str, FilterType] = field(init=False)
@@ -107,6 +110,7 @@ class Generation:
         vectors = {key: vector for key, vector in (known or {}).items() if vector is not None}
         missing = [item for item in items if item.id not in vectors]
         made: Any = self.encoder.encode_items(missing) if missing or not vectors else []
+        made = self.folded.join([item.id for item in missing if item.id is not None], made)
         if vectors:
             vectors |= {item.id: vector for item, vector in zip(missing, made) if item.id is not None}
             made = np.stack([vectors[key] for key in records])

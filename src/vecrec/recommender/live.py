@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from vecrec._internal.files import reading
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.fold_in import FoldedItems
 from vecrec.encoders.successors import Successors
 from vecrec.errors import (
     CollectionNotFoundError,
@@ -238,7 +239,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         seen = SeenValues.load(directory / "values.json")
         popularity = Popularity.load(directory / "popularity.json")
         neighbours = Neighbours.load(directory, "neighbour")
-        successors = Successors.load(directory)
+        successors, folded = Successors.load(directory), FoldedItems.load(directory)
         reranker = None if reranker_class is None else reranker_class.load(directory / "reranker")
         feedback = given.feedback or FeedbackPolicy.from_json(release.feedback)
     if reranker is not None and reranker.fingerprint != release.reranker_fingerprint:
@@ -248,7 +249,7 @@ def load_release(archive: Archive, release_id: str, given: Given) -> LoadedRelea
         )
     return LoadedRelease(
         release.collection, encoder, release, popularity, reranker, feedback, neighbours, successors,
-        seen=seen, golden_deviation=deviation,
+        folded=folded, seen=seen, golden_deviation=deviation,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.fold_in import FoldedItems
 from vecrec.encoders.successors import Successors
 from vecrec.encoders.successors import hold_out as successors_hold_out
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
@@ -24,7 +25,7 @@ from vecrec.recommender.catalogue import (
 from vecrec.recommender.edits import DeletedEvents, Forgotten
 from vecrec.recommender.held_out import LEAST, hold_out
 from vecrec.recommender.live import Given, LiveRelease, LoadedRelease
-from vecrec.recommender.loading import load_dataset
+from vecrec.recommender.loading import load_dataset, read_dataset
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.release_checks import (
     Held,
@@ -165,20 +166,64 @@ class Lifecycle:
             if not allow_empty:
                 self._refuse_to_empty()
             sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._checks.sampled_users)
-            live = self._archive.live()[0]
-            if live is not None:
-                held = self._archive.manifest(live)
-                same = held.fingerprint == encoder.fingerprint
-                sample = replace(sample, learnt_until=held.learnt_until if same else None)
-            parts = Parts(encoder, reranker, self._live_successors(encoder))
+            parts = Parts(encoder, reranker, Successors.none())
+            live = None if self._archive.live()[0] is None else self._live.current()
+            if live is not None and live.release.fingerprint == encoder.fingerprint:
+                parts = Parts(encoder, reranker, live.successors, live.folded)
+                known = live.release
+                sample = replace(sample, learnt_until=known.learnt_until, counted_until=known.counted_until)
             return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
 
-    def _live_successors(self, encoder: Encoder) -> Successors:
-        """The live release's, as far as the encoder is the same."""
-        if self._archive.live()[0] is None:
-            return Successors.none()
-        live = self._live.current()
-        return live.successors if live.release.fingerprint == encoder.fingerprint else Successors.none()
+    def refresh(self, since: float | None, progress: Progress, *, checks: Sequence[Check] = ()) -> Release:
+        """Build a release of the live encoder with what the stored events say now, and make it live."""
+        with self._archive.build_lock():
+            live = self._live.current()
+            self._claim()
+            self._refuse_to_empty()
+            policy, release = self._policy(), live.release
+            data = self._stored(release, policy, release.learned_until() if since is None else since, progress)
+            if data is None:
+                return release
+            held, counted = self._hold_out(data, policy)
+            learnt = release.learned_until() if release.learnt_until is None else release.learnt_until
+            parts = self._counted_again(live, counted, learnt, progress)
+            sample = replace(
+                ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, self._checks.sampled_users, held),
+                data_digest=release.data_digest, learnt_until=learnt, counted_until=data.as_of,
+            )  # fmt: skip
+            return self._build(Plan(parts, sample, self._rival(sample), checks, progress), of_trained=False)
+
+    def _counted_again(self, live: LoadedRelease, data: Dataset, learnt: float, progress: Progress) -> Parts:
+        """The parts of a release with what events say now of successors and of items that the encoder has not learnt.
+
+        What the successors count beside the vectors is learnt again where enough users have events since the training:
+        the older the encoder, the more they know beside it.
+        """
+        encoder, found = live.encoder, live.successors
+        progress(Step("successors", 0, 2, "counting what follows what"))
+        parts = successors_hold_out(data, learnt) if self._with_successors else None
+        if parts is not None:
+            before, held_out = parts
+            found = replace(found, lists=Successors.of(before).lists).weighed(encoder, before, held_out)
+        if found.weight:
+            found = replace(found, lists=Successors.of(data).lists)
+        progress(Step("successors", 1, 2, "items that are new to the encoder"))
+        folded = FoldedItems.of(encoder, data)
+        progress(Step("successors", 2, 2, f"weight {found.weight:.3g}, {len(folded.ids):,} new items"))
+        return Parts(encoder, live.reranker, found, folded)
+
+    def _stored(self, live: Release, policy: FeedbackPolicy, since: float, progress: Progress) -> Dataset | None:
+        """What the store holds; ``None`` where none of its events is later than a moment."""
+        from vecrec.data.notices import show_time  # what serves does without the modules of data sets
+
+        progress(Step("events", 0, None, "reading what is stored"))
+        data = read_dataset(self._catalogue, live).with_feedback(policy)
+        fresh = 0 if data.times is None else int(((data.times > since) & (data.times <= data.as_of)).sum())
+        told = f"{f'{fresh:,}' if fresh else 'nothing'} new since {show_time(since)}"
+        progress(Step("events", data.n_events, data.n_events, told))
+        if not fresh:
+            _log.info("%s, so the release %s goes on", told, live.id)
+        return data if fresh else None
 
     def publish_trained(
         self, progress: Progress, *, allow_empty: bool = False, checks: Sequence[Check] = ()
@@ -283,14 +328,16 @@ class Lifecycle:
             _log.warning("the live release's feedback policy cannot be read, the default one serves: %s", error)
             return FeedbackPolicy()
 
-    def _build(self, plan: Plan) -> Release:
+    def _build(self, plan: Plan, *, of_trained: bool = True) -> Release:
+        """Build a release; ``of_trained`` says whether it takes the place of what the last `fit` has kept."""
         try:
             live = self._builder.build(plan)
         except Exception:
             self._settle()
             raise
         self._live.adopt(live)
-        self._trained.discard()
+        if of_trained:
+            self._trained.discard()
         return live.release
 
     def _rival(self, sample: ReleaseSample) -> LoadedRelease | None:

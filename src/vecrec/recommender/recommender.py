@@ -345,6 +345,34 @@ class Recommender:
         with showing(progress) as show:
             return self._lifecycle.publish(self.encoder, self.reranker, show, allow_empty=empty, checks=own)
 
+    def refresh(self, *, since: Any = None, checks: Sequence[Check] = (), progress: ProgressLike = None) -> Release:
+        """Make a release of the live encoder and of what the stores hold now, without training; it goes live.
+
+        What follows each item, similar items and popularity are counted again from all stored events, and every item
+        gets its vector. The encoder, the reranker and what the successors count beside the vectors stay. Users need no
+        refresh: their vectors are made from their events when they ask. It takes seconds where `fit` takes minutes.
+
+        Where nothing is new it makes no release, and says so in a step of the stage ``"events"``.
+
+        Args:
+            since: Events after this time, as any time that `Event` takes, may be new; by default those after the moment
+                up to which the live release has learnt or counted. Give an earlier one where events arrive late.
+            checks: As for `fit`. Where enough users have new events, the latest of some are left out of the counts, and
+                the release is compared with the live one on them.
+            progress: As for `fit`.
+
+        Returns:
+            The live release: the new one, or the same as before where nothing is new.
+
+        Raises:
+            InvalidDataError: for a time that is not valid.
+            NotFittedError: when there is no live release.
+            ReleaseError: as for `fit`.
+        """
+        told, own = None if since is None else moment(since, "since"), checked(checks)
+        with showing(progress) as show:
+            return self._lifecycle.refresh(told, show, checks=own)
+
     def releases(self) -> list[Release]:
         """The live release first, then the one that `rollback` goes back to, if any."""
         return self._archive.releases()

@@ -97,6 +97,8 @@ class ReleaseSample:
     """The order of events without times, as the manifest has it."""
     learnt_until: float | None = None
     """The moment of the data that the encoder was trained on."""
+    counted_until: float | None = None
+    """The moment up to which events were counted since; ``None`` where they were not."""
     since: float | None = None
     """The next items are of events after this moment, and the encoder has not learnt them; ``None`` if it has."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vecrec._internal.files import read_json, write_json
 from vecrec.encoders.base import Encoder
+from vecrec.encoders.fold_in import FoldedItems
 from vecrec.encoders.successors import Successors
 from vecrec.errors import ReleaseError
 from vecrec.feedback import FeedbackPolicy
@@ -46,6 +47,8 @@ class Parts:
     """The second stage, fitted with the encoder; ``None`` for none."""
     successors: Successors
     """What follows what, weighed beside the encoder."""
+    folded: FoldedItems = field(default_factory=FoldedItems)
+    """What events say of items that the encoder has not learnt."""
 
 
 class Trained:

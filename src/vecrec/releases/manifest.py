@@ -66,7 +66,10 @@ class Release:
     undated: str = ""
     """The order in which events without times are stored: ``"rows"`` or ``"unknown"``; empty where there are none."""
     learnt_until: float | None = None
-    """The moment of the data that it was trained on, in seconds since 1970: it has learnt no later event."""
+    """The moment of the data that it was trained on, in seconds since 1970: its encoder has learnt no later event."""
+    counted_until: float | None = None
+    """The moment up to which `vecrec.Recommender.refresh` has counted events, in seconds since 1970; ``None`` where it
+    has not refreshed this encoder."""
     text_ids: Sequence[str] = field(default_factory=list)
     """Of which of ``"items"`` and ``"users"`` every id is a text, so that an id that is written without a type, as in a
     path or on the command line, is one too."""
@@ -74,9 +77,10 @@ class Release:
     """The layout of its directory."""
 
     def learned_until(self) -> float:
-        """The moment after which no event can have been learnt, in seconds since 1970."""
-        if self.learnt_until is not None:
-            return self.learnt_until
+        """The moment after which no event can have been learnt or counted, in seconds since 1970."""
+        known = [moment for moment in (self.learnt_until, self.counted_until) if moment is not None]
+        if known:
+            return max(known)
         return datetime.fromisoformat(self.created_at).timestamp() + 1  # which has whole seconds
 
     def __repr__(self) -> str:

@@ -321,7 +321,12 @@ def _labelled(progress: Progress, label: str) -> Progress:
 
 
 def ensemble(
-    dim: int = 256, seed: int = 0, *, refit: bool = True, objective: Literal["next", "later"] = "next"
+    dim: int = 256,
+    seed: int = 0,
+    *,
+    refit: bool = True,
+    objective: Literal["next", "later"] = "next",
+    workers: int = 1,
 ) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
@@ -335,6 +340,7 @@ def ensemble(
         refit: Whether they are fitted once more with the last events, which takes twice as long; see `CombinedEncoder`.
         objective: ``"later"`` for lists that stay up for weeks: EASE, and the linear encoder with a horizon of 300
             events, weighed on the last fifth of the time.
+        workers: How many processes train each of the towers; see `TwoTowerEncoder`.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -347,8 +353,8 @@ def ensemble(
         ]
         return CombinedEncoder(members, dim=dim, refit=refit, objective=objective)
     members = [
-        TwoTowerEncoder(dim, seed=seed),
-        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent()),
+        TwoTowerEncoder(dim, seed=seed, workers=workers),
+        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent(), workers=workers),
         LinearSequenceEncoder(dim, seed=seed),
         EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
     ]

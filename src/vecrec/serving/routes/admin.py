@@ -11,6 +11,7 @@ from vecrec.errors import VecrecError
 from vecrec.ids import Id
 from vecrec.recommender import Report
 from vecrec.serving.bulkheads import Guarded
+from vecrec.serving.models import Number
 from vecrec.serving.params import Ours
 from vecrec.serving.service import Service
 
@@ -90,6 +91,25 @@ class SwitchIn(BaseModel):
     release: StrictStr | None = Field(None, description="One of those that are listed; the previous one by default.")
 
 
+class RefreshIn(BaseModel):
+    """Which events may be new."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    since: Number | StrictStr | None = Field(
+        None,
+        description="Seconds since 1970, or a text such as `2026-11-29T12:00:00Z`; by default, when the live release "
+        "has last learnt or counted events.",
+    )
+
+
+class Refreshed(BaseModel):
+    """What serves after a refresh."""
+
+    new: bool = Field(description="False where nothing was new, so that no release was made.")
+    release: ReleaseOut = Field(description="The live one.")
+
+
 class Repaired(BaseModel):
     """What was mended."""
 
@@ -128,6 +148,14 @@ def switch(body: SwitchIn, service: Ours) -> ReleaseOut:
     """Brings its vectors up to the catalogue of now, then makes it live; the previous one by default."""
     service.recommender.rollback(body.release)
     return _releases(service)[0]
+
+
+@router.post("/refresh", summary="Renew the live release without training")
+def refresh(body: RefreshIn, service: Ours) -> Refreshed:
+    """Counts what follows what and what is popular again, from all events; the answer comes when it is live."""
+    before = {each.id for each in service.recommender.releases()}
+    release = service.recommender.refresh(since=body.since)
+    return Refreshed(new=release.id not in before, release=_releases(service)[0])
 
 
 @router.post("/verify", summary="Compare the two stores")
