@@ -135,7 +135,7 @@ def pausing(seed: int = 0) -> Dataset:
 def test_it_reads_the_time_between_events() -> None:
     """Two histories of the same items, with other time gaps: the half that comes next is another one."""
     data = pausing()
-    fitted = quick(user_ids=False, min_steps=400, **READING).fit(data)
+    fitted = quick(user_ids=False, min_steps=1000, **READING).fit(data)
     vectors = fitted.encode_items([*data.items()])
     upper = np.array([int(str(item_id)) >= 20 for item_id in data.item_ids])
 

@@ -68,7 +68,7 @@ class Objective:
         Args:
             batch: What this process computes of the step.
             rng: What all processes that train together draw from.
-            noise: Where this one's own chance comes from.
+            noise: Where the chance of this process alone comes from.
             counted: How many events of the whole step count.
         """
         if self._settings.loss == "rating":

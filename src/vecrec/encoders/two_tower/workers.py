@@ -142,7 +142,7 @@ def _work(folder: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the process that started this one has: then nobody holds the other end of its input."""
+    """End when the process that started this one has: then its input ends."""
     os.read(0, 1)  # not by sys.stdin, whose lock a thread must not hold when the interpreter ends
     os._exit(1)
 
