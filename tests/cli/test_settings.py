@@ -56,6 +56,7 @@ def test_no_message_shows_a_secret(tmp_path: Path, text: str) -> None:
         ({"max_k": 1.0}, "max_k"),
         ({"body_seconds": float("nan")}, "body_seconds"),
         ({"body_seconds": 0}, "body_seconds"),
+        ({"workers": 0}, "workers"),
         ({"max_header_bytes": 10}, "max_header_bytes"),
         ({"wrong_keys_per_minute": -1}, "wrong_keys_per_minute"),
         ({"trusted_proxies": "10.0.0.1"}, "trusted_proxies"),

@@ -13,6 +13,7 @@ __all__ = ["COMMANDS"]
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="the port to listen on (8000)")
+    parser.add_argument("--workers", type=int, metavar="N", help="how many processes answer (1)")
     parser.add_argument("--access-log", action="store_true", help="log every request")
     add_stores(parser)
 
@@ -20,7 +21,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _serve(arguments: argparse.Namespace, output: Output) -> int:
     from vecrec.serving.run import serve
 
-    serve(settings_of(arguments, host=arguments.host, port=arguments.port), access_log=arguments.access_log)
+    given = {name: getattr(arguments, name) for name in ("host", "port", "workers")}
+    serve(settings_of(arguments, **given), access_log=arguments.access_log)
     return 0
 
 

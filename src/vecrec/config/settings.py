@@ -84,6 +84,8 @@ class Settings:
     """The address to listen on."""
     port: int = 8000
     """The port to listen on; 0 for any that is free."""
+    workers: int = 1
+    """How many processes `vecrec serve` answers with; several need stores that serve several processes."""
     root_path: str = ""
     """The path that a proxy in front strips, such as ``/recommender``."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -185,8 +187,8 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "port": 0, "max_body_bytes": 1,
-    "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
+    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "port": 0, "workers": 1,
+    "max_body_bytes": 1, "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
     "wrong_keys_per_minute": 0, "body_seconds": 0.001, "shutdown_seconds": 0,
 }  # fmt: skip
 

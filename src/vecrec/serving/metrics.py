@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from vecrec import __version__
 from vecrec.recommendations import Recommendations
@@ -29,6 +32,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.labels: dict[str, str] = {}
+        """Labels that every figure has in `text`, such as which of several processes it is of."""
         self.history = RequestHistory()
         """The requests of the last two hours."""
         ProcessCollector(registry=self._registry)
@@ -120,7 +125,20 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
-        return generate_latest(self._registry)
+        return generate_latest(_Labelled(self._registry, self.labels))
+
+
+class _Labelled(Collector):
+    """The figures of a registry with labels that it does not know."""
+
+    def __init__(self, registry: Collector, labels: Mapping[str, str]) -> None:
+        self._registry, self._labels = registry, labels
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            family.samples = [each._replace(labels={**self._labels, **each.labels}) for each in family.samples]
+            yield family
 
 
 def _total(counter: Counter) -> int:

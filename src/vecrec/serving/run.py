@@ -1,4 +1,4 @@
-"""The process that serves until it is told to stop."""
+"""The processes that serve until they are told to stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import ipaddress
 import logging
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -16,10 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
-from vecrec.errors import VecrecError
+from vecrec.errors import InvalidDataError, VecrecError
 from vecrec.serving.app import create_app
 from vecrec.serving.logs import configure
 from vecrec.serving.service import Service
+from vecrec.serving.workers import listen, supervise
 
 __all__ = ["bounded_protocol", "serve"]
 
@@ -29,19 +32,67 @@ _log = logging.getLogger("vecrec.serving")
 def serve(settings: Settings, *, access_log: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight end first.
 
+    With several ``settings.workers``, each is a process with a recommender of its own, and this process watches them.
+    They are fresh processes that import the main module again: a program that calls this does so under
+    ``if __name__ == "__main__":``.
+
     Args:
         settings: Where the parts are and how to behave.
         access_log: Whether to log every request.
+
+    Raises:
+        InvalidDataError: for several workers on a store that serves one process, or on a port that is in use.
+        VecrecError: for parts that cannot be opened.
     """
+    _prepare(settings, access_log)
+    if not settings.api_keys and not _is_loopback(settings.host):
+        _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
+    with _ending_by_sigterm():
+        if settings.workers == 1:
+            _serve(settings)
+            return
+        _check_stores(settings)
+        with listen(settings.host, settings.port) as shared:
+            where = "{}:{}".format(*shared.getsockname()[:2])
+            _log.info("%d workers serve on %s", settings.workers, where)
+            work = partial(_work, settings, access_log)
+            supervise(work, settings.workers, shared, seconds=settings.shutdown_seconds)
+
+
+def _prepare(settings: Settings, access_log: bool) -> None:
     configure(settings.log_format)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it says which builds of it there are not
     # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    if not settings.api_keys and not _is_loopback(settings.host):
-        _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
-    with _ending_by_sigterm(), compose(settings) as recommender:
+
+
+def _check_stores(settings: Settings) -> None:
+    """Open the parts once, so that what is wrong with them is said before anything is started."""
+    with compose(settings) as recommender:
+        for store in (recommender.vector_store, recommender.metadata_store):
+            if store.one_process:
+                problem = f"{store} serves one process at a time, and workers is {settings.workers}"
+                raise InvalidDataError(problem, "serve with one worker, or move to other stores with `vecrec migrate`")
+
+
+def _work(settings: Settings, access_log: bool, number: int, shared: socket.socket, ready: Callable[[], None]) -> None:
+    """What each of several workers does."""
+    _prepare(settings, access_log)
+    with _ending_by_sigterm():
+        _serve(settings, number, shared, ready)
+
+
+def _serve(
+    settings: Settings,
+    number: int | None = None,
+    shared: socket.socket | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    with compose(settings) as recommender:
         app = create_app(recommender, settings=settings)
+        if number is not None:
+            app.state.vecrec.metrics.labels = {"worker": str(number)}
         _warm_up(app.state.vecrec)
         # What is here now stays to the end; looking through it again and again would hold requests up.
         gc.collect()
@@ -59,7 +110,8 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
             forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         )
-        uvicorn.Server(config).run()
+        ready()
+        uvicorn.Server(config).run(None if shared is None else [shared])
 
 
 def _warm_up(service: Service) -> None:
