@@ -4,7 +4,9 @@ Run it as ``python -m benchmarks.quality --protocol P1 --data ml-1m/ --seeds 3 -
 Each model is trained and measured in a process of its own, so that its time and its memory are its own. The table comes
 last, and before it one file of JSON in ``benchmarks/results/`` with all figures, seeds, settings, times and versions.
 
-- P1: leave last out, full ranking. P3: global temporal split, ratings of 3 and more. P4: new items and new users.
+- P1: leave last out, full ranking. P1t: the same, and once more with the time of the target as that of the request,
+  which a service knows and time-blind models are not told.
+- P3: global temporal split, ratings of 3 and more. P4: new items and new users.
 - P5: as P1, on a directory with a text file in which a line is a user and then the items in order of time, such as
   ``Beauty.txt``. ``--attributes`` reads the items' attributes too.
 - P2: leave last out among 99 given negatives; needs ``--ncf DIR`` with ``ml-1m.test.rating`` and
@@ -131,9 +133,11 @@ def _shown(label: str) -> Callable[[Step], None]:
 def tasks(args: argparse.Namespace) -> Iterator[tuple[str, Split, Split, Task]]:
     """What is measured: a name, the split to learn from, the one to choose weights by, and the task."""
     data = _data(args)
-    if args.protocol in ("P1", "P5"):
+    if args.protocol in ("P1", "P1t", "P5"):
         split = splits.leave_last_out(data)
         yield "", split, split, from_split(split, args.part)
+        if args.protocol == "P1t":
+            yield "told the time", split, split, from_split(split, args.part, timed=True)
     elif args.protocol == "P2":
         split, task = _ncf(data, Path(args.data), Path(args.ncf))
         yield "", split, splits.leave_last_out(split.train), task

@@ -9,6 +9,7 @@
     ├── ItemNotFoundError (KeyError)           the item of the call is not in the catalogue
     ├── ReleaseError (RuntimeError)            a release cannot be built, checked, read or switched to
     ├── BatchError (RuntimeError)              a process of a batch ended early; the finished files stay
+    ├── TrainingError (RuntimeError)           a process that trains together with others ended early
     ├── DownloadError (ConnectionError)        a data set cannot be fetched; the message names other sources
     ├── MissingDependencyError (ImportError)   an optional package is not installed or does not load
     └── StoreError (RuntimeError)              a store refused or failed an operation
@@ -37,6 +38,7 @@ __all__ = [
     "StoreError",
     "StoreTimeoutError",
     "StoreUnavailableError",
+    "TrainingError",
     "VecrecError",
     "shown",
 ]
@@ -106,6 +108,10 @@ class ReleaseError(VecrecError, RuntimeError):
 
 class BatchError(VecrecError, RuntimeError):
     """A process of a batch ended early, or its engine failed. The finished files stay, and the next call goes on."""
+
+
+class TrainingError(VecrecError, RuntimeError):
+    """A process that trains together with others ended early. Nothing was learnt but what a checkpoint keeps."""
 
 
 class DownloadError(VecrecError, ConnectionError):

@@ -160,7 +160,7 @@ class FeedbackPolicy:
         bad = [key for key in reversed(latest) if last[key] < 0 and key not in said]
         gone = {*bad, *said}
         kept = [event for event, sign in zip(user.history, signs) if sign > 0 and event.item_id not in gone]
-        return Taste(User(user.id, user.features, kept), (*bad, *said), seen)
+        return Taste(User(user.id, user.features, kept, user.at), (*bad, *said), seen)
 
     def _consumed(
         self, history: Sequence[Event], signs: Sequence[int], consumed: Collection[str] | None

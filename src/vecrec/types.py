@@ -112,11 +112,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user: an id, a profile and a history, each of which may be missing.
+    """A user: an id, a profile and a history, each of which may be missing, at the moment of a request.
 
     Raises:
-        InvalidDataError: for an invalid id, a feature that JSON cannot represent, or a history of other values than
-            events and ids.
+        InvalidDataError: for an invalid id, a feature that JSON cannot represent, a history of other values than
+            events and ids, or a time that is not valid.
 
     Example:
         >>> User(42, {"age": 25}, history=[7, Event(42, 9, rating=4)])
@@ -128,23 +128,30 @@ class User:
     """The profile, such as ``{"gender": "F", "age": 25}``."""
     history: Sequence[Event] = ()
     """The user's events, oldest first. Item ids are accepted and become events without a time."""
+    at: float | None = None
+    """When something is recommended to them, as any time that `Event` takes: encoders may read the pause since the last
+    event. ``None`` where it does not matter. It is not stored."""
 
     def __init__(
         self,
         id: Id | None = None,  # noqa: A002 - the field's own name
         features: Mapping[str, Any] | None = None,
         history: Iterable[Event | Id] = (),
+        at: Any = None,
     ) -> None:
         object.__setattr__(self, "id", None if id is None else check_id(id, "user id"))
         record = check_record({} if features is None else features, f"the features of user {id!r}", convert=True)
         object.__setattr__(self, "features", record)
         object.__setattr__(self, "history", _events(self.id, history))
+        object.__setattr__(self, "at", None if at is None else moment(at, "the time of a request"))
 
     @classmethod
-    def unchecked(cls, user_id: Id | None, features: Mapping[str, JSON], history: Sequence[Event]) -> User:
+    def unchecked(
+        cls, user_id: Id | None, features: Mapping[str, JSON], history: Sequence[Event], at: float | None = None
+    ) -> User:
         """Create a user without checks, from values that were checked when they were stored."""
         user = object.__new__(cls)
-        for put, value in zip(_USER_SLOTS, (user_id, features, history)):
+        for put, value in zip(_USER_SLOTS, (user_id, features, history, at)):
             put(user, value)
         return user
 

@@ -38,6 +38,11 @@ def test_similar(run: Run) -> None:
     found = run("similar", "4", "-k", "5", "--json").json
     assert {each["metadata"]["genre"] for each in found["items"]} == {"western"}
     assert 4 not in {each["item_id"] for each in found["items"]}
+    personal = run("similar", "4", "-k", "50", "--user", "3", "--json").json
+    seen = {event["item_id"] for event in run("history", "3", "--json").json["events"]}
+    assert personal["user_id"] == 3
+    assert seen
+    assert not seen & {each["item_id"] for each in personal["items"]}
     missing = run("similar", "no-such", "--json")
     assert missing.status == 1
     assert json.loads(missing.err)["error"]["type"] == "ItemNotFoundError"

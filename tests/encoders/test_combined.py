@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.evaluation.walks import walks
-from vecrec import Item, User
+from vecrec import Event, Item, User
 from vecrec.data import Dataset, splits
 from vecrec.encoders import (
     CombinedEncoder,
@@ -113,6 +114,27 @@ def test_without_refit_the_members_are_fitted_once_and_never_see_the_last_events
     assert combined.weights == again.weights
     with pytest.raises(InvalidDataError, match="refit is 1: give True or False"):
         CombinedEncoder([PopularityEncoder(), ContentEncoder(dim=4)], refit=1)  # type: ignore[arg-type]
+
+
+def test_weights_for_what_is_liked_later_are_learnt_on_the_last_fifth_of_the_time(data: Dataset) -> None:
+    """Where the walk goes on counts less then, and the colour of the ring more."""
+
+    def made(objective: Any, refit: bool = True) -> CombinedEncoder:
+        members = [LinearSequenceEncoder(dim=16), ContentEncoder(dim=8)]
+        return CombinedEncoder(members, objective=objective, refit=refit)
+
+    following, lasting = made("next").fit(data).weights, made("later").fit(data).weights
+    assert lasting[1] / lasting[0] > following[1] / following[0]
+    alone = LinearSequenceEncoder(16).fit(splits.temporal(data, 0.8).train)
+    assert made("later", refit=False).fit(data).members[0].fingerprint == alone.fingerprint
+    timeless = Dataset([Event(each.user_id, each.item_id) for each in data.events()])
+    with pytest.raises(InvalidDataError, match="times"):
+        made("later").fit(timeless)
+    with pytest.raises(InvalidDataError, match="objective is 'soon'"):
+        made("soon")
+    with pytest.raises(InvalidDataError, match="objective is 'soon'"):
+        ensemble(objective="soon")  # type: ignore[arg-type]
+    assert ensemble(dim=8, objective="later").fit(walks(30)).dim == 8
 
 
 @pytest.mark.parametrize("refit", [True, False])

@@ -64,7 +64,7 @@ def arguments(directory: Path, protocol: str, part: str = "test") -> Namespace:
 @pytest.mark.parametrize("name", ["popularity", "linear", "content", "linear+popularity"])
 def test_every_protocol_measures_every_encoder(directory: Path, protocol: str, name: str) -> None:
     runs = quality.measure(name, 0, arguments(directory, protocol))
-    assert len(runs) == (9 if protocol == "P4" else 1)
+    assert len(runs) == {"P4": 9, "P1t": 2}.get(protocol, 1)
     for run in runs:
         assert all(0 <= run["metrics"][metric] <= 1 for metric in METRICS[protocol])
         assert run["counts"]["users"] > 0

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.recommender.tastes import SCHEMA, TasteEncoder, world
-from vecrec import Event, Item, Recommender
+from vecrec import Event, Item, Recommender, User
 from vecrec.encoders.item_lists import MOST
-from vecrec.errors import ReleaseError
+from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.ids import Id
 from vecrec.recommender import neighbours as module
 from vecrec.recommender.neighbours import Neighbours
@@ -109,3 +109,35 @@ def test_neighbours_of_a_data_set_are_those_of_the_store(rec: Recommender) -> No
         ours, theirs = Neighbours.of_dataset(world()), live.neighbours
     for item in range(48):
         assert ours.near(item) == pytest.approx(theirs.near(item))
+
+
+def test_for_a_user_it_is_ordered_by_their_taste_too(rec: Recommender) -> None:
+    """Two crime films with a share of another taste are alike to a crime film; each user finds theirs first."""
+    for key, taste in ((900, "love"), (901, "war")):
+        rec.upsert_items([Item(key, {"title": f"Crime and {taste}", "tastes": ["crime", taste], "year": 1990})])
+    rec.upsert_items([Item(902, {"title": "Crime", "tastes": ["crime"], "year": 1990})])
+    lover, warrior = (User(None, {}, [taste, taste + 4, taste + 8]) for taste in (1, 3))
+    anybody = rec.similar_items(902, 62)
+    loving, fighting = (rec.similar_items(902, 62, user=user).item_ids for user in (lover, warrior))
+    assert loving.index(900) < loving.index(901)
+    assert fighting.index(901) < fighting.index(900)
+    assert {*anybody.item_ids} == {*loving, 1, 5, 9} == {*fighting, 3, 7, 11}
+    assert loving[:2] != anybody.item_ids[:2] or fighting[:2] != anybody.item_ids[:2]
+
+
+def test_what_the_user_has_seen_or_dislikes_is_not_similar_to_anything(rec: Recommender) -> None:
+    seen = {event.item_id for event in rec.history(0)}
+    rec.record(Event(0, 48, kind="dislike"))
+    found = rec.similar_items(0, 60, user=0)
+    assert found.user_id == 0
+    assert found.based_on[0] == "item"
+    assert len(found) + len(seen | {0, 48}) == 60
+    assert not {*found.item_ids} & {*seen, 0, 48}
+
+
+def test_a_user_about_whom_nothing_is_known_changes_nothing(rec: Recommender) -> None:
+    assert rec.similar_items(0, 9, user="nobody").item_ids == rec.similar_items(0, 9).item_ids
+    with pytest.raises(InvalidDataError):
+        rec.similar_items(0, 9, user=True)
+    with pytest.raises(InvalidDataError, match="taste"):
+        rec.similar_items(0, 9, user=User(None, {"taste": 7}))

@@ -104,6 +104,11 @@ def test_similar_items(client: httpx.Client, recommender: Recommender) -> None:
     expected = recommender.similar_items(4, 3, where=field("tastes").contains("crime"))
     assert _ids(answer) == [each.item_id for each in expected]
     problem(client.get("/v1/items/no-such/similar"), 404)
+    personal = get(client.get("/v1/items/4/similar", params={"k": 50, "user": "8"}))
+    assert _ids(personal) == recommender.similar_items(4, 50, user=8).item_ids
+    assert personal["user_id"] == 8
+    assert not {*_ids(personal)} & {event.item_id for event in recommender.history(8)}
+    problem(client.get("/v1/items/4/similar", params={"user": ""}), 422)
 
 
 def test_a_short_list_says_why(client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from rich.markup import escape
 
+from vecrec._internal.times import written_seconds
 from vecrec.cli.arguments import (
     Command,
     add_id_type,
@@ -34,8 +35,19 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     seen.add_argument(
         "--seen-kind", action="append", metavar="KIND", help="leave out the items of events of this kind, and no others"
     )
+    _add_at(parser)
     add_id_type(parser)
     add_list(parser)
+
+
+def _add_at(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--at", metavar="TIME", default="now", help="when they ask: seconds since 1970 or an ISO text; now by default"
+    )
+
+
+def _at(arguments: argparse.Namespace) -> float | str:
+    return arguments.at if arguments.at == "now" else written_seconds(arguments.at)
 
 
 def _recommend(arguments: argparse.Namespace, output: Output) -> int:
@@ -49,18 +61,20 @@ def _recommend(arguments: argparse.Namespace, output: Output) -> int:
 
 def _found(recommender: Recommender, arguments: argparse.Namespace) -> Recommendations:
     where, seen = where_of(recommender, arguments.where), arguments.seen_kind or not arguments.include_seen
+    at = _at(arguments)
     if arguments.user is not None:
         user_id = id_of(arguments.user, "users", arguments, recommender)
-        return recommender.recommend(user_id, arguments.k, where=where, exclude_seen=seen)
+        return recommender.recommend(user_id, arguments.k, where=where, exclude_seen=seen, at=at)
     liked = [id_of(each, "items", arguments, recommender) for each in arguments.liked]
     user = User(None, json_object(arguments.profile, "--profile"), liked)
-    return recommender.recommend_for(user, arguments.k, where=where, exclude_seen=seen)
+    return recommender.recommend_for(user, arguments.k, where=where, exclude_seen=seen, at=at)
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user", help="a stored user's id")
     parser.add_argument("item", help="the item's id")
     parser.add_argument("--include-seen", action="store_true", help="as for recommend")
+    _add_at(parser)
     add_id_type(parser)
     add_list(parser)
 
@@ -70,7 +84,8 @@ def _explain(arguments: argparse.Namespace, output: Output) -> int:
         where, seen = where_of(recommender, arguments.where), not arguments.include_seen
         user = id_of(arguments.user, "users", arguments, recommender)
         item = id_of(arguments.item, "items", arguments, recommender)
-        found = recommender.explain(user, item, arguments.k, where=where, exclude_seen=seen)
+        at = _at(arguments)
+        found = recommender.explain(user, item, arguments.k, where=where, exclude_seen=seen, at=at)
     output.value(found.to_dict())
     output.text(escape(str(found)))
     return 0
@@ -78,6 +93,7 @@ def _explain(arguments: argparse.Namespace, output: Output) -> int:
 
 def _add_similar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", help="the item's id")
+    parser.add_argument("--user", help="a stored user who looks: without what they have seen, ordered by taste too")
     add_id_type(parser)
     add_list(parser)
 
@@ -86,7 +102,8 @@ def _similar(arguments: argparse.Namespace, output: Output) -> int:
     with compose(settings_of(arguments)) as recommender:
         where = where_of(recommender, arguments.where)
         item_id = id_of(arguments.item, "items", arguments, recommender)
-        found = recommender.similar_items(item_id, arguments.k, where=where)
+        user = None if arguments.user is None else id_of(arguments.user, "users", arguments, recommender)
+        found = recommender.similar_items(item_id, arguments.k, where=where, user=user)
         output.recommendations(f"Similar to {arguments.item}", found)
     return 0
 

@@ -32,6 +32,7 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--encoder", default="two_tower", help="the name that it is registered under (%(default)s)")
     group.add_argument("--dim", type=int, default=256, help="the length of the vectors (%(default)s)")
     group.add_argument("--seed", type=int, default=7, help="equal seeds give equal vectors (%(default)s)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that train the towers together (1)")
     group.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE",
         help="another argument of the encoder, its value as JSON; may be repeated",
@@ -41,6 +42,8 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
     options = dict(map(_option, arguments.option))
+    if arguments.workers is not None:
+        options["workers"] = arguments.workers
     return encoder_named(arguments.encoder, dim=options.pop("dim", arguments.dim), seed=arguments.seed, **options)
 
 

@@ -133,7 +133,7 @@ def _with(user: User, parts: set[Part], earlier: set[int], told: set[int]) -> Us
         left_out |= earlier
     features = {name: value for name, value in user.features.items() if Part("feature", feature=name) in parts}
     history = tuple(event for place, event in enumerate(user.history) if place not in left_out)
-    return User.unchecked(user.id if Part("user") in parts else None, features, history)
+    return User.unchecked(user.id if Part("user") in parts else None, features, history, user.at)
 
 
 def named(parts: UserParts, source: str) -> UserParts:

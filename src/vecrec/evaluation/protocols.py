@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.validation import boolean_mask, choice, instance, integer, mapping
+from vecrec._internal.validation import boolean_mask, choice, flag, instance, integer, mapping
 from vecrec.data import Dataset, Split
 from vecrec.errors import InvalidDataError
 from vecrec.feedback import FeedbackPolicy
@@ -43,6 +43,9 @@ class Task:
     exclude_seen: bool | Collection[str] = True
     """Whether seen items are left out of the ranking; ``False`` where people come back to the same item, or the kinds
     of events whose items are left out. Disliked items always are."""
+    timed: bool = False
+    """Whether users come at the time of their first target, which an encoder may read (``User.at``), as a service knows
+    when it is asked. Figures of such a task are not to be mixed with those of one without."""
 
     def __post_init__(self) -> None:
         for name in ("history", "targets", "seen"):
@@ -74,10 +77,17 @@ class Task:
     def visitors(self, codes: Sequence[int]) -> list[User]:
         """The users as a recommender reads them: id, profile and a history of positive events."""
         policy = self.history.feedback or FeedbackPolicy()
-        return [policy.taste(self.history.user(code, history=True)).user for code in codes]
+        users = [policy.taste(self.history.user(code, history=True)).user for code in codes]
+        times = self.targets.times if self.timed else None
+        if times is None:
+            return users
+        first = times[self.targets.user_offsets[list(codes)]].tolist()
+        return [replace(user, at=at) for user, at in zip(users, first)]
 
 
-def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_] | None = None) -> Task:
+def from_split(
+    split: Split, part: str = "test", *, candidates: NDArray[np.bool_] | None = None, timed: bool = False
+) -> Task:
     """The task of a split of events: protocol P1 for `vecrec.data.splits.leave_last_out`, P3 for ``temporal``.
 
     The history is everything before the part. What a user has seen is left out of the ranking. A target that training
@@ -88,6 +98,7 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
         part: ``"test"``, or ``"validation"``, by which settings are chosen.
         candidates: Which items to rank, shape (n_items,); all that have an event in any part where it is not given, as
             published tables do, so that items without any event do not make the ranking harder.
+        timed: Whether users come at the time of their first target; see `Task`.
 
     Raises:
         InvalidDataError: for another part, or a split that holds items or users out, which `cold_items` and
@@ -106,6 +117,7 @@ def from_split(split: Split, part: str = "test", *, candidates: NDArray[np.bool_
         candidates=_met(split) if candidates is None else boolean_mask(candidates, "candidates", split.train.n_items),
         findable=split.train.popularity() > 0,
         seen=history,
+        timed=flag(timed, "timed"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vecrec._internal.batching import batched
 from vecrec._internal.folders import Folder, locate
+from vecrec._internal.times import moment
 from vecrec._internal.validation import choice, flag, instance, integer
 from vecrec.errors import InvalidDataError, shown
 from vecrec.filters import Filter
@@ -58,6 +59,7 @@ def recommend_to_parquet(
     *,
     where: Filter | None = None,
     exclude_seen: bool = True,
+    at: Any = None,
     users_per_file: int | None = None,
     engine: Literal["local", "ray", "spark"] = "local",
     processes: int | None = None,
@@ -85,6 +87,8 @@ def recommend_to_parquet(
         k: How many for each.
         where: A condition on the items.
         exclude_seen: Leave out the items of their events.
+        at: When the users will look at their lists, as any time that `Event` takes; by default the lists do not depend
+            on it.
         users_per_file: How many users one file holds; by default a 64th of them, at least 500 and at most 10,000.
         engine: Who runs the processes: this machine, Ray (the extra ``ray``) or Spark (the extra ``spark``). Those of
             another machine need the same stores and artifacts at the same addresses and paths.
@@ -102,16 +106,18 @@ def recommend_to_parquet(
     folder = Folder(*locate(directory, filesystem, "directory"))
     k, exclude_seen = integer(k, "k", low=1), flag(exclude_seen, "exclude_seen")
     _check_engine(recommender, engine, processes)
+    when = None if at is None else moment(at, "at")
     if where is not None:
         instance(where, "where", Filter)
     with _opened(recommender) as planner:
         ids = list(dict.fromkeys(check_ids(user_ids, "user id"))) if user_ids is not None else _all_users(planner)
         alone = _is_alone(recommender, planner, engine, processes)
-        settings = {"k": k, "where": None if where is None else str(where), "exclude_seen": exclude_seen}
+        condition = None if where is None else str(where)
+        settings = {"k": k, "where": condition, "exclude_seen": exclude_seen, "at": when}
         plan = _plan(planner, folder, ids, settings, users_per_file)
         parts = [Part(number, users) for number, users in enumerate(batched(ids, plan["users_per_file"]))]
         opener = recommender if callable(recommender) else lambda: planner
-        job = Job(opener, folder, plan, k, where, exclude_seen)
+        job = Job(opener, folder, plan, k, where, exclude_seen, when)
         if alone:
             return _run(job, parts, lambda todo: ((each.number, job.write(each, planner)) for each in todo), progress)
     return _run(job, parts, lambda todo: ENGINES[engine](job, todo, processes), progress)

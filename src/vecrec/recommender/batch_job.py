@@ -57,6 +57,8 @@ class Job:
     """A condition on the items."""
     exclude_seen: bool
     """Whether the items of their events are left out."""
+    at: float | None
+    """When the users are recommended to; ``None`` for lists that do not depend on it."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     """By which a process knows whether its recommender is this job's."""
 
@@ -83,7 +85,9 @@ class Job:
         schema, rows = self._schema(), 0
         with self.folder.replace(part.name) as file, pq.ParquetWriter(file, schema) as writer:
             for ids in batched(part.users, _AT_A_TIME):
-                found = recommender.recommend_many(ids, self.k, where=self.where, exclude_seen=self.exclude_seen)
+                found = recommender.recommend_many(
+                    ids, self.k, where=self.where, exclude_seen=self.exclude_seen, at=self.at
+                )
                 table = self._table(found, schema)
                 writer.write_table(table)
                 rows += len(table)

@@ -166,22 +166,24 @@ class Explainer:
         """Explain one item, with rules and changes."""
         return self._live.ask(partial(self._explain, user=user, item_id=item_id, request=request))
 
-    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id], request: Request) -> list[Explanation | None]:
         """Explain the scores of several items."""
-        return self._live.ask(partial(self._explain_many, user=user, item_ids=item_ids))
+        return self._live.ask(partial(self._explain_many, user=user, item_ids=item_ids, at=request.moment))
 
     def _explain(self, live: LoadedRelease, user: User | Id, item_id: Id, request: Request) -> Explanation:
         whom = self._read(live, user)
         kinds = None if isinstance(request.exclude_seen, bool) else request.exclude_seen
-        taste = as_encoded(live, whom, request.disliked, consumed=kinds)
+        taste = as_encoded(live, whom, request.disliked, consumed=kinds, at=request.moment)
         found = self._of_items(live, taste, [item_id])[0]
         if found is None:
             raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
         rules = self._rules(live, taste, item_id, request)
         return replace(found, rules=rules, changes=() if rules else self._changes(live, whom, taste, item_id, request))
 
-    def _explain_many(self, live: LoadedRelease, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
-        return self._of_items(live, as_encoded(live, self._read(live, user)), item_ids)
+    def _explain_many(
+        self, live: LoadedRelease, user: User | Id, item_ids: Sequence[Id], at: float | None
+    ) -> list[Explanation | None]:
+        return self._of_items(live, as_encoded(live, self._read(live, user), at=at), item_ids)
 
     def _read(self, live: LoadedRelease, user: User | Id) -> User:
         if not isinstance(user, User):

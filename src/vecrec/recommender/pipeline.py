@@ -130,9 +130,10 @@ class Pipeline:
                 live.schema.check_user(who)
         return self.for_users(live, users, request)
 
-    def similar(self, item_id: Id, request: Request) -> Recommendations:
-        """The items that are similar to an item."""
-        return self._ask(partial(self._similar, item_id=item_id, request=request), request, "similar_items")
+    def similar(self, item_id: Id, request: Request, user: User | Id | None = None) -> Recommendations:
+        """The items that are similar to an item, for anybody or for a user, stored or not."""
+        asked = partial(self._similar, item_id=item_id, request=request, user=user)
+        return self._ask(asked, request, "similar_items")
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
@@ -173,12 +174,8 @@ class Pipeline:
     # -- other requests, of the same steps
 
     def _rank(self, live: LoadedRelease, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
-        if isinstance(user, User):
-            live.schema.check_user(user)
-        else:
-            user = stored_users(self._metadata, [user], self._max_history)[0]
         call = self._call(live, request)
-        query = _queries(call, [user])[0]
+        query = _queries(call, [self._whom(live, user)])[0]
         held, excluded = call.fetch(ids), request.excluded(query.user.id)
         vectors = {key: held[key] for key in ids if key in held and key not in excluded}
         if query.vector is None:
@@ -199,6 +196,13 @@ class Pipeline:
         absent = f"{len(query.found)} of {len(ids)}: the others {' or '.join(reasons)}"
         return replace(found, shortfall=absent) if len(query.found) < len(ids) else found
 
+    def _whom(self, live: LoadedRelease, user: User | Id) -> User:
+        """A user as they were given, or as they are stored."""
+        if not isinstance(user, User):
+            return stored_users(self._metadata, [user], self._max_history)[0]
+        live.schema.check_user(user)
+        return user
+
     def _popular(
         self, live: LoadedRelease, popularity: Popularity | None, request: Request, notes: tuple[str, ...]
     ) -> Recommendations:
@@ -211,14 +215,15 @@ class Pipeline:
         _rerank(call, [query])
         return self._answers(call, [query])[0]
 
-    def _similar(self, live: LoadedRelease, item_id: Id, request: Request) -> Recommendations:
+    def _similar(self, live: LoadedRelease, item_id: Id, request: Request, user: User | Id | None) -> Recommendations:
         call = self._call(live, request)
-        query = similar.query_of(call, item_id)
+        whom = None if user is None else _queries(call, [self._whom(live, user)])[0]
+        query, taste = similar.query_of(call, item_id, whom), None if whom is None else whom.vector
 
         def find(call: Call, queries: Sequence[Query]) -> None:
             query.more = True
             while query.more and len(query.found) < query.wanted:
-                similar.gather(call, query, item_id)
+                similar.gather(call, query, item_id, taste)
                 _look_up(call, queries)
                 call.limit *= _GROWTH
 
@@ -283,7 +288,8 @@ def _queries(call: Call, users: Sequence[User]) -> list[Query]:
     """
     live, request = call.live, call.request
     kinds = None if isinstance(request.exclude_seen, bool) else request.exclude_seen
-    tastes = [as_encoded(live, user, request.disliked, consumed=kinds) for user in users]
+    at = request.moment
+    tastes = [as_encoded(live, user, request.disliked, consumed=kinds, at=at) for user in users]
     bases = [known_of(live, taste.user) for taste in tastes]
     vectors = iter(live.encoder.encode_users([taste.user for taste, base in zip(tastes, bases) if base]))
     queries = []

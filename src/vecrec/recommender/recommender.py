@@ -443,6 +443,7 @@ class Recommender:
         *,
         where: Filter | None = None,
         exclude: Iterable[Id] = (),
+        user: User | Id | None = None,
         rerank: Reranks | Literal[False] | None = False,
         timeout: float | None = None,
     ) -> Recommendations:
@@ -456,6 +457,8 @@ class Recommender:
             k: How many items.
             where: A condition on the items.
             exclude: More items to leave out.
+            user: The id of a stored user, or a user who is not stored, who looks at the item: what they have seen or
+                dislike is left out, and the most similar items are put in order by similarity and by their taste.
             rerank: A second stage for this call, such as `vecrec.rerankers.MMRReranker`; ``None`` for the release's
                 own, which may have learnt from users alone.
             timeout: Seconds that the call may take in all; by default the recommender's own.
@@ -464,7 +467,8 @@ class Recommender:
             ItemNotFoundError: when the item is not in the catalogue.
         """
         options = {"where": where, "exclude": exclude, "rerank": rerank, "timeout": timeout}
-        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options))
+        whom = user if user is None or isinstance(user, User) else check_id(user, "user id")
+        return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options), whom)
 
     def popular(
         self,
@@ -555,18 +559,19 @@ class Recommender:
         with budget(request.timeout):
             return self._explainer.explain(whom, check_id(item_id, "item id"), request)
 
-    def explain_many(self, user: User | Id, item_ids: Sequence[Id]) -> list[Explanation | None]:
+    def explain_many(self, user: User | Id, item_ids: Sequence[Id], *, at: Any = "now") -> list[Explanation | None]:
         """What `explain` returns for several items of one list, at the price of one, without rules and changes.
 
         Args:
             user: As for `explain`.
             item_ids: The items.
+            at: As for `recommend`.
 
         Returns:
             In their order, ``None`` for an item that is not in the catalogue.
         """
         whom = user if isinstance(user, User) else check_id(user, "user id")
-        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"))
+        return self._explainer.explain_many(whom, check_ids(item_ids, "item id"), Request.of(1, {"at": at}))
 
     # -- reading
 
@@ -720,7 +725,8 @@ class Recommender:
         from vecrec.evaluation.live import LivePath, evaluate_live
 
         instance(test, "test", Dataset)
-        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen})
+        # The test's events have moments of their own, so the lists are of none.
+        request = partial(Request.of, options={"where": where, "exclude_seen": exclude_seen, "at": None})
         seen = request(1).exclude_seen
         kinds = None if isinstance(seen, bool) else seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, TypedDict
 
 from vecrec._internal.budget import share
+from vecrec._internal.times import moment
 from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError, StoreUnavailableError, shown
 from vecrec.feedback import seen_kinds
@@ -46,6 +48,10 @@ class RankOptions(TypedDict, total=False):
     timeout: float | None
     """Seconds that the call may take in all, from which every call to a store takes its part; by default the
     recommender's own."""
+    at: Any
+    """When the user is recommended to: ``"now"`` by default, or any time that `Event` takes. An encoder that knows how
+    long users pause reads the time since the last event. ``None`` for lists that do not depend on it. A `User` with an
+    ``at`` of their own keeps it."""
 
 
 class RecommendOptions(RankOptions, total=False):
@@ -72,6 +78,8 @@ class Request:
     """Whether items similar to a disliked one rank lower."""
     timeout: float | None = None
     """Seconds that the call may take; ``None`` for the recommender's own."""
+    at: float | Literal["now"] | None = "now"
+    """When the users are recommended to; ``None`` where it does not matter."""
 
     @classmethod
     def of(cls, k: Any, options: Mapping[str, Any]) -> Self:
@@ -106,6 +114,11 @@ class Request:
         )
 
     @property
+    def moment(self) -> float | None:
+        """When the users are recommended to, in seconds since 1970."""
+        return time.time() if self.at == "now" else self.at
+
+    @property
     def plain(self) -> Self:
         """The same in the order of the vectors: no second stage, and disliked items only left out."""
         return replace(self, rerank=False, demote=False)
@@ -130,7 +143,7 @@ class Request:
         return self.rerank
 
 
-_COMPARED = ("k", "exclude_seen", "exclude", "disliked", "demote", "timeout")
+_COMPARED = ("k", "exclude_seen", "exclude", "disliked", "demote", "timeout", "at")
 
 VECTORS = 0.75
 """How much of the time that is left a call to the vector store may take: popularity needs the rest."""
@@ -252,6 +265,10 @@ def _rerank(value: Any) -> Reranks | Literal[False] | None:
     return value
 
 
+def _at(value: Any) -> float | Literal["now"] | None:
+    return value if value is None or value == "now" else moment(value, "at")
+
+
 def check_timeout(value: Any) -> float | None:
     """Seconds, or ``None`` for the default.
 
@@ -263,5 +280,5 @@ def check_timeout(value: Any) -> float | None:
 
 _CHECKS = {
     "where": _where, "exclude_seen": seen_kinds, "exclude": _exclude, "disliked": _disliked, "rerank": _rerank,
-    "timeout": check_timeout,
+    "timeout": check_timeout, "at": _at,
 }  # fmt: skip

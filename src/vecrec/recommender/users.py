@@ -120,7 +120,12 @@ def delete_events(metadata: MetadataStore, user_id: Id, item_ids: Sequence[Id] |
 
 
 def as_encoded(
-    live: LoadedRelease, user: User, disliked: Iterable[Id] = (), *, consumed: Collection[str] | None = None
+    live: LoadedRelease,
+    user: User,
+    disliked: Iterable[Id] = (),
+    *,
+    consumed: Collection[str] | None = None,
+    at: float | None = None,
 ) -> Taste:
     """A user as the encoder of a release reads them, apart from what they dislike.
 
@@ -131,7 +136,10 @@ def as_encoded(
         user: As stored or as posted, with the whole history.
         disliked: More items that they dislike, whatever the events say.
         consumed: Kinds of events whose items count as consumed, instead of the policy's.
+        at: When they are recommended to, unless the user says it; ``None`` where it does not matter.
     """
+    if at is not None and user.at is None:
+        user = User.unchecked(user.id, user.features, user.history, at)
     fitting = live.schema.drop_invalid_features(user) if user.features else user
     return live.feedback.taste(fitting, disliked, consumed=consumed)
 

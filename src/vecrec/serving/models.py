@@ -37,6 +37,14 @@ RecordIn: TypeAlias = Annotated[
 ChangeIn: TypeAlias = Annotated[Features, Body(examples=[{"price": 9.9, "stock": 3, "sale": None}])]
 Number: TypeAlias = StrictFloat | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 Ids: TypeAlias = list[IdIn]
+At: TypeAlias = Annotated[
+    Number | StrictStr | None,
+    Field(
+        description="When the user asks: `now`, seconds since 1970, or a text such as `2026-11-29T12:00:00Z`; some "
+        "encoders read the pause since the last event. `null` for a list that does not depend on it.",
+        examples=["now"],
+    ),
+]
 
 _PROFILE = {"gender": "F", "age": 25, "occupation": 12}
 _MOVIE = {"title": "Toy Story", "genres": ["Animation", "Comedy"], "year": 1995}
@@ -238,6 +246,7 @@ class RecommendIn(WhoIn):
     )
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
+    at: At = "now"
     explain: bool = Field(False, description="Say for each item why it is there, where one reason stands out.")
 
 
@@ -250,6 +259,7 @@ class BatchIn(_In):
     exclude_seen: bool = Field(True, description="Leave out the items of their events.")
     exclude: Ids = Field(default_factory=list, description="More items to leave out.")
     rerank: bool = Field(True, description="Use the release's second stage, where it has one.")
+    at: At = "now"
 
 
 class ExplainIn(RecommendIn):

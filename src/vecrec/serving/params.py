@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
 
+from vecrec._internal.times import written_seconds
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id, check_id, written_integer
 from vecrec.serving.service import Service
 
 __all__ = [
+    "At",
     "Conditions",
     "Cursor",
     "HalfLife",
@@ -29,6 +31,7 @@ __all__ = [
     "cursor_after",
     "json_object",
     "known_query",
+    "moment_of",
     "path_id",
     "place_of",
 ]
@@ -66,6 +69,11 @@ OnlyKinds: TypeAlias = Annotated[list[str], Query(max_length=100, description="O
 
 Cursor: TypeAlias = Annotated[
     str | None, Query(min_length=1, max_length=2_000, description="Of the page before; without it, the first page.")
+]
+
+At: TypeAlias = Annotated[
+    str,
+    Query(max_length=50, description="When the user asks: `now`, seconds since 1970 or ISO text.", examples=["now"]),
 ]
 
 HalfLife: TypeAlias = Annotated[
@@ -142,6 +150,15 @@ def place_of(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
     if not fits or any(isinstance(value, bool) or not isinstance(value, kind) for value, kind in zip(place, types)):
         raise InvalidDataError(f"{cursor[:100]!r} is not a cursor of this listing", "give that of an earlier answer")
     return list(place)
+
+
+def moment_of(at: str) -> float | str:
+    """What a query says of the time of a request: ``"now"``, or seconds since 1970.
+
+    Raises:
+        InvalidDataError: for a text that is not a time.
+    """
+    return at if at == "now" else written_seconds(at)
 
 
 def path_id(text: str, kind: IdType, side: Literal["items", "users"], service: Service) -> Id:

@@ -44,7 +44,7 @@ def test_the_softmax_loss_is_its_formula() -> None:
     users, items = random(7, 5), random(9, 5, seed=1)
     places, negatives = np.array([0, 1, 2, 3, 3, 8, 4]), np.array([1, 3, 5, 6])
     correction, weights = random(4, seed=2), np.array([1, 0.5, 1, 2, 1, 0, 0.1], np.float32)
-    loss = softmax_loss(tensor(users), tensor(items), places, negatives, correction, weights=weights)
+    loss = softmax_loss(tensor(users), tensor(items), places, negatives, correction, weights=weights, counted=6)
     assert float(loss) == pytest.approx(
         plain_loss(users, items, places, negatives, correction, weights=weights), rel=1e-5
     )
@@ -56,7 +56,7 @@ def test_the_softmax_loss_has_the_right_gradients() -> None:
     places, negatives = np.array([0, 2, 5, 2]), np.array([1, 2, 4])
     correction, weights = random(3, seed=2), np.array([1, 2, 0.5, 0], np.float32)
     left, right = tensor(users), tensor(items)
-    (2 * softmax_loss(left, right, places, negatives, correction, weights=weights)).backward()
+    (2 * softmax_loss(left, right, places, negatives, correction, weights=weights, counted=3)).backward()
 
     def loss(users: Array, items: Array) -> float:
         return 2 * plain_loss(users, items, places, negatives, correction, weights=weights)
@@ -111,7 +111,7 @@ def test_the_rating_loss_is_its_formula() -> None:
     """The mean of (rating - scale * cosine) squared over the rated events."""
     users, items = random(4, 3), random(5, 3, seed=1)
     places, ratings = np.array([0, 4, 2, 2]), np.array([5, 1, np.nan, 3], np.float32)
-    loss = float(rating_loss(tensor(users), tensor(items), places, ratings, 5.0))
+    loss = float(rating_loss(tensor(users), tensor(items), places, ratings, 5.0, counted=3))
     cosine = [u @ items[p] / np.linalg.norm(u) / np.linalg.norm(items[p]) for u, p in zip(users, places)]
     assert loss == pytest.approx(np.nanmean((ratings - 5 * np.array(cosine)) ** 2), rel=1e-5)
 

@@ -52,6 +52,8 @@ def shaken(training_data: TrainingData, settings: ResolvedSettings, dim: int = 1
         {"layers": 1, "width": 6},
         {"layers": 2, "width": 5, "hidden": 8, "history": 7},
         {"layers": 3, "width": 4, "decays": ()},
+        {"unknown_pause": 1.0},
+        {"positions": 0, "decays": (0.0, 0.7), "hidden": 0},
     ],
 )
 @pytest.mark.parametrize("ordered", [True, False])
@@ -59,9 +61,14 @@ def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any], ordered: b
     """Both towers, for every user and item, to 1e-5."""
     settings = ResolvedSettings(**{**QUICK, **changes})
     training_data = prepare(checkerboard(), settings, 0)
-    training_data = replace(training_data, histories=replace(training_data.histories, ordered=ordered))
+    training_data = replace(
+        training_data,
+        histories=replace(training_data.histories, ordered=ordered),
+        pauses=np.roll(np.arange(STEPS), 1),
+    )
     objective = shaken(training_data, settings)
-    towers = Towers(folded(objective.network.weights()), settings, ordered=ordered)
+    weights = folded(objective.network.weights())
+    towers = Towers(weights, settings, ordered=ordered, pauses=training_data.pauses)
     rows = np.arange(training_data.preprocessor.items.size)
     found = towers.items(rows, training_data.item_features)
     np.testing.assert_allclose(found, objective.items(rows).numpy(), atol=CLOSE, rtol=CLOSE)
@@ -71,13 +78,17 @@ def test_numpy_gives_what_paddlepaddle_gives(changes: dict[str, Any], ordered: b
         training_data.histories.items[a:b]
         for a, b in zip(training_data.histories.offsets, training_data.histories.offsets[1:])
     ]
-    histories = [History(items, rng.integers(0, STEPS, len(items))) for items in [*past[:-1], past[-1][:0]]]
+    histories = [
+        History(items, rng.integers(0, STEPS, len(items)), int(rng.integers(0, STEPS)))
+        for items in [*past[:-1], past[-1][:0]]
+    ]
     read, time_gaps = np.zeros((21, N_USERS), np.int64), np.zeros((21, N_USERS), np.int64)
     for number, history in enumerate(histories):
         latest = with_start_token(
             history, settings.history, known=bool(training_data.users[number] > Vocabulary.UNKNOWN)
         )
-        read[20 - len(latest.items) : 20, number], time_gaps[20 - len(latest.items) : 20, number] = latest
+        read[20 - len(latest.items) : 20, number] = latest.items
+        time_gaps[20 - len(latest.items) : 20, number], time_gaps[20, number] = latest.time_gaps, latest.pause
     everybody = np.arange(N_USERS)
     wanted = objective.users(everybody, read, time_gaps).numpy()
     found = towers.users(training_data.users, training_data.profiles.rows(everybody), histories)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from vecrec._internal.sampling import evenly_spaced
 from vecrec._internal.storage import array_digest, load_parts, save_parts
-from vecrec._internal.validation import dimension, flag, number
+from vecrec._internal.validation import choice, dimension, flag, number
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.encoders.combined.weights import learn_weights
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from vecrec.progress import Progress, ProgressLike
 
 __all__ = ["CombinedEncoder", "ensemble"]
+
+_EARLIER = 0.8
+"""How much of the events, the earlier ones, the members learn from when weights for later ones are learnt."""
 
 _MOST_USERS = 20_000
 """Users, at most, whose vectors the maps into fewer dimensions are learnt from."""
@@ -63,10 +66,11 @@ class CombinedEncoder(Encoder):
         refit: Whether the members are fitted once more, with the last events, when the weights are learnt. Without it
             training takes half as long, and the last event of each user teaches the members nothing, though it is read
             in the histories: little is lost where the users have dozens of events.
+        objective: ``"next"`` learns the weights on the last event of each user. ``"later"`` learns them for lists that
+            stay up for weeks: on all events of the last fifth of the time, which the members have not seen.
 
     Raises:
-        InvalidDataError: for fewer than two members, the same one twice, or a dimension, weights or ``refit`` that do
-            not fit.
+        InvalidDataError: for fewer than two members, the same one twice, or an argument that does not fit.
     """
 
     name: ClassVar[str] = "combined"
@@ -78,6 +82,7 @@ class CombinedEncoder(Encoder):
         weights: Sequence[float] | None = None,
         *,
         refit: bool = True,
+        objective: Literal["next", "later"] = "next",
     ) -> None:
         self.members = _check_members(members)
         total = sum(member.dim for member in self.members)
@@ -87,6 +92,8 @@ class CombinedEncoder(Encoder):
             raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}", "give no more than that")
         self.refit = flag(refit, "refit")
         """Whether the members are fitted once more when the weights are learnt."""
+        self.objective = choice(objective, "objective", ("next", "later"))
+        """What the weights are learnt for."""
         self._given = None if weights is None else _check_weights(weights, len(self.members))
         self._weights: tuple[float, ...] | None = None
         self._reduction: Reduction | None = None
@@ -171,11 +178,11 @@ class CombinedEncoder(Encoder):
         self._reduction = self._reduced(data, progress)
 
     def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...] | None:
-        """The weights, from members fitted without the last events; ``None`` where no user has two events."""
+        """The weights, from members fitted without the last events; ``None`` where nothing can be held out."""
         from vecrec.data import splits
 
-        split = splits.leave_last_out(data)
-        if split.before_test.n_events == 0:
+        split = splits.leave_last_out(data) if self.objective == "next" else splits.temporal(data, _EARLIER)
+        if not split.before_test.n_events or not split.test.n_events:
             return None
         for member in self.members:
             member.fit(split.before_test, progress=_labelled(progress, f"{member.name} for the weights"))
@@ -313,7 +320,14 @@ def _labelled(progress: Progress, label: str) -> Progress:
     return lambda step: progress(Step(f"{label}: {step.stage}", step.done, step.total, step.detail))
 
 
-def ensemble(dim: int = 256, seed: int = 0, *, refit: bool = True) -> CombinedEncoder:
+def ensemble(
+    dim: int = 256,
+    seed: int = 0,
+    *,
+    refit: bool = True,
+    objective: Literal["next", "later"] = "next",
+    workers: int = 1,
+) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
     Towers that read the history as decaying sums, towers that read it by recurrent layers, the linear encoder of
@@ -324,13 +338,23 @@ def ensemble(dim: int = 256, seed: int = 0, *, refit: bool = True) -> CombinedEn
         dim: The length of every vector, at least 2.
         seed: Where all chance comes from, from 0.
         refit: Whether they are fitted once more with the last events, which takes twice as long; see `CombinedEncoder`.
+        objective: ``"later"`` for lists that stay up for weeks: EASE, and the linear encoder with a horizon of 300
+            events, weighed on the last fifth of the time.
+        workers: How many processes train each of the towers; see `TwoTowerEncoder`.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
     """
+    if choice(objective, "objective", ("next", "later")) == "later":
+        lasting = {"horizon": 300, "decays": (0.99,), "window": 400, "rounds": 0}
+        members: list[Encoder] = [
+            EASEEncoder(dim, seed=seed),
+            LinearSequenceEncoder(dim, seed=seed, settings=lasting),
+        ]
+        return CombinedEncoder(members, dim=dim, refit=refit, objective=objective)
     members = [
-        TwoTowerEncoder(dim, seed=seed),
-        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent()),
+        TwoTowerEncoder(dim, seed=seed, workers=workers),
+        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent(), workers=workers),
         LinearSequenceEncoder(dim, seed=seed),
         EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
     ]

@@ -22,6 +22,7 @@ from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.settings import ResolvedSettings, TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
+from vecrec.encoders.two_tower.workers import train_apart
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
@@ -48,8 +49,10 @@ class TwoTowerEncoder(Encoder):
     What can be missing was missing in part of the training, so features alone, or a history alone, give a sensible
     vector. See `TwoTowerSettings` for what can be chosen.
 
-    `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads`` and machine
-    give equal vectors, bit for bit. The time of the request is not an input.
+    `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads``,
+    ``workers`` and machine give equal vectors, bit for bit. Where the events have times, the pause between a user's
+    last event and the request is read too (``User.at``), in steps that double; in half of the training it is unknown,
+    as it may be in a request.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -59,6 +62,9 @@ class TwoTowerEncoder(Encoder):
             for one where the data are so few that more would only wait for each other.
         checkpoint: A directory for what an interrupted `fit` can go on from: called again with the same data, settings
             and seed it ends with the same vectors. ``None`` keeps nothing.
+        workers: How many processes of this machine share each step while fitting, each with a copy of the data. On
+            several machines start the program with ``python -m paddle.distributed.launch`` instead, which needs the
+            same data, and for a checkpoint the same directory, everywhere.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -74,6 +80,7 @@ class TwoTowerEncoder(Encoder):
         settings: TwoTowerSettings | Mapping[str, Any] | None = None,
         threads: int | None = None,
         checkpoint: str | Path | None = None,
+        workers: int = 1,
     ) -> None:
         self._dim = dimension(dim, low=2)
         self.seed = integer(seed, "seed", low=0)
@@ -84,6 +91,8 @@ class TwoTowerEncoder(Encoder):
         """Threads for matrix products while fitting."""
         self.checkpoint = None if checkpoint is None else validation.path_of(checkpoint, "checkpoint")
         """Where an interrupted `fit` can go on from."""
+        self.workers = integer(workers, "workers", low=1, high=1024)
+        """How many processes share each step while fitting."""
         self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None
         self._curve: tuple[curve.Epoch, ...] = ()
@@ -132,9 +141,13 @@ class TwoTowerEncoder(Encoder):
         training = _training()
         settings = ResolvedSettings.of_data(self.settings, data.popularity())
         training_data = prepare(data, settings, self.seed)
-        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads])
-        plan = training.Plan(self.dim, self.seed, self.threads, self.checkpoint, key)
-        towers, epochs = training.train(training_data, settings, plan, progress)
+        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads, self.workers])
+        threads = 1 if self.workers > 1 and self.threads is None else self.threads
+        plan = training.Plan(self.dim, self.seed, threads, self.checkpoint, key)
+        if self.workers == 1:
+            towers, epochs = training.train(training_data, settings, plan, progress)
+        else:
+            towers, epochs = train_apart(training_data, settings, plan, self.workers, progress)
         self._take(training_data.preprocessor, towers, tuple(epochs))
 
     @override
@@ -178,9 +191,10 @@ class TwoTowerEncoder(Encoder):
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
         times = None
-        if self.settings.layers:  # nothing else reads them
+        if self.settings.layers or user.at is not None:  # nothing else reads them
             times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
-        return history_of(preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64), times)
+        rows = preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64)
+        return history_of(rows, times, user.at)
 
     @override
     def _save(self, directory: Path) -> None:
@@ -191,6 +205,7 @@ class TwoTowerEncoder(Encoder):
             "settings": self.settings.to_json(),
             "scale": towers.scale,
             "ordered": towers.ordered,
+            "pauses": towers.pauses.tolist(),
             "curve": [epoch.to_json() for epoch in self._curve],
             **preprocessor.to_json(),
         }
@@ -201,7 +216,9 @@ class TwoTowerEncoder(Encoder):
     def _load(cls, directory: Path) -> Self:
         values, weights = load_parts(directory, cls.name)
         loaded = cls(values["dim"], seed=values["seed"], settings=TwoTowerSettings.from_json(values["settings"]))
-        towers = Towers(weights, loaded.settings, values["scale"], ordered=values.get("ordered", True))
+        ordered, pauses = values.get("ordered", True), values.get("pauses")
+        steps = None if pauses is None else np.array(pauses, np.int64)
+        towers = Towers(weights, loaded.settings, values["scale"], ordered=ordered, pauses=steps)
         epochs = tuple(curve.Epoch.from_json(value) for value in values["curve"])
         loaded._take(Preprocessor.from_json(values), towers, epochs)
         return loaded
@@ -225,7 +242,9 @@ class TwoTowerEncoder(Encoder):
         )
         names = sorted(towers.weights)
         arrays = [towers.weights[name] for name in names]
-        self._print = array_digest([self.name, read, towers.scale, names, preprocessor.to_json()], *arrays)
+        whole = [self.name, read, towers.scale, names, preprocessor.to_json()]
+        whole += [towers.pauses.tolist()] if towers.pauses.any() else []
+        self._print = array_digest(whole, *arrays)
 
     def _parts(self) -> tuple[Preprocessor, Towers]:
         if self._preprocessor is None or self._towers is None:
@@ -247,6 +266,8 @@ def _check_shapes(preprocessor: Preprocessor, towers: Towers, dim: int) -> None:
         "history": preprocessor.items.size,
         "events": preprocessor.items.size,
         "pauses": STEPS,
+        "request_pauses": STEPS,
+        "request_gates": STEPS,
         "user_ids": preprocessor.users.size,
         "positions": towers.settings.positions,
         "gates": towers.settings.positions,
@@ -256,5 +277,7 @@ def _check_shapes(preprocessor: Preprocessor, towers: Towers, dim: int) -> None:
     for name, array in towers.weights.items():
         if len(array) != rows.get(name, len(array)) or not np.isfinite(array).all():
             raise InvalidDataError(f"the weights {name!r} of shape {array.shape} do not fit", "the files were changed")
+    if towers.pauses.shape != (STEPS,) or not 0 <= towers.pauses.min() <= towers.pauses.max() < STEPS:
+        raise InvalidDataError("the steps of the pauses do not fit", "the files were changed")
     if towers.dim != dim:
         raise InvalidDataError(f"the weights make vectors of {towers.dim} numbers, not {dim}", "the files were changed")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.settings import TwoTowerSettings
-from vecrec.encoders.two_tower.time_gaps import START_TOKEN, History, with_start_token
+from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS, History, with_start_token
 from vecrec.learning.algebra import normalised, sigmoid
 from vecrec.learning.preprocessor import SparseRows
 
@@ -38,6 +38,7 @@ class Towers:
         settings: Of the encoder.
         scale: What a cosine of 1 stands for in a model of ratings; ``None`` for the plain inner product.
         ordered: Whether histories are in the order in which their events happened; else they are sets.
+        pauses: What stands for each step of a pause; see `vecrec.encoders.two_tower.time_gaps.steps_like`.
     """
 
     def __init__(
@@ -47,14 +48,20 @@ class Towers:
         scale: float | None = None,
         *,
         ordered: bool = True,
+        pauses: Rows | None = None,
     ) -> None:
         self.weights = dict(weights)
+        self.pauses = np.zeros(STEPS, np.int64) if pauses is None else pauses
         self.settings = settings
         self.scale = scale
         self.ordered = ordered
         self._constant = weights["user_constant"][0]
         self._positions = weights.get("positions", np.zeros((0, 0), np.float32))
         self._blocks = _blocks(weights, settings)
+        self._gates, self._request_gates = (
+            weights.get(name, np.ones((rows, len(self._blocks)), np.float32))
+            for name, rows in (("gates", len(self._positions)), ("request_gates", STEPS))
+        )
         self._layers = [[weights[f"{name}_{layer}"] for name in LAYER] for layer in range(settings.layers)]
 
     @property
@@ -86,7 +93,7 @@ class Towers:
         trained = (ids != Vocabulary.UNKNOWN).tolist()
         read = [with_start_token(past, self.settings.history, known=known) for past, known in zip(histories, trained)]
         for vector, history in zip(sums, read):
-            self._add_history(vector, history.items)
+            self._add_history(vector, history)
         if self._layers:
             self._read(sums, read)
         if "hidden_in" in self.weights:
@@ -119,7 +126,7 @@ class Towers:
         places = np.arange(len(rows) - len(read.items), len(rows))
         if started:
             places[0] = 0
-        self._add_terms(sums, places, read.items)
+        self._add_terms(sums, places, read)
         if "hidden_in" in self.weights:
             scale = normalised(sums.sum(axis=0, keepdims=True))[0]
             inner = (sums * scale) @ self.weights["hidden_in"]
@@ -129,23 +136,28 @@ class Towers:
             rows *= np.float32(math.sqrt(self.scale) / max(float(np.linalg.norm(rows.sum(axis=0))), 1e-12))
         return rows[0], rows[1], rows[2 : 2 + len(profile)], rows[2 + len(profile) :]
 
-    def _add_terms(self, sums: Array, places: Rows, items: Rows) -> None:
+    def _add_terms(self, sums: Array, places: Rows, history: History) -> None:
         """Add what each event adds to a user's vector, to the row of its place."""
-        count, gates = len(items) - 1, None
-        if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
-            sums[0] += self._positions[count]
-            gates = self.weights.get("gates")
+        items, gates = history.items, self._open(sums[0], history)
         for block, (table, fading) in enumerate(self._blocks):
             events = items[-len(fading) :]
             if len(events):
                 terms = fading[len(fading) - len(events) :, None] * table[events]
-                np.add.at(sums, places[-len(events) :], terms if gates is None else terms * gates[count, block])
+                np.add.at(sums, places[-len(events) :], terms * gates[block])
 
-    def _add_history(self, vector: Array, items: Rows) -> None:
-        count, gates = len(items) - 1, None
-        if 0 <= count < len(self._positions) and items[0] == START_TOKEN:
+    def _open(self, vector: Array, history: History) -> Array:
+        """Add what the number of events and the pause say; returns how much each sum counts, shape (blocks,)."""
+        count, pause = len(history.items) - 1, self.pauses[history.pause]
+        gates: Array = self._request_gates[pause]
+        if "request_pauses" in self.weights:
+            vector += self.weights["request_pauses"][pause]
+        if 0 <= count < len(self._positions) and history.items[0] == START_TOKEN:
             vector += self._positions[count]
-            gates = self.weights.get("gates")
+            gates = gates * self._gates[count]
+        return gates
+
+    def _add_history(self, vector: Array, history: History) -> None:
+        items, gates = history.items, self._open(vector, history)
         alike = None if self.ordered else mean_fading(self.settings.decays, np.array(len(items)))
         for block, (table, fading) in enumerate(self._blocks):
             events = items if alike is not None else items[-len(fading) :]
@@ -154,7 +166,7 @@ class Towers:
                     past = fading[len(fading) - len(events) :] @ table[events]
                 else:
                     past = alike[block] * table[events].sum(axis=0)
-                vector += past if gates is None else past * gates[count, block]
+                vector += past * gates[block]
 
     def _read(self, vectors: Array, histories: Sequence[History]) -> None:
         """Add what the recurrent layers make of the histories."""

@@ -54,7 +54,8 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
     the sum of a constant, the id's, the profile's and, for each rate of decay, the decayed sum of the vectors which
     that rate's table has for the items read, and of what recurrent layers made of them; a hidden layer may correct it.
     A beginning is read before the first item, and the first items read after it are counted: each count has a vector
-    of its own and a gate for each sum, so that what people begin with can be told from what they go on with.
+    of its own and a gate for each sum, so that what people begin with can be told from what they go on with. So has
+    each length of the pause before the request: who goes on at once goes on with something else than who comes back.
     Its last number is 1, so the inner product contains the bias.
 
     Each rate's table is the items' own vectors taken through a matrix, since few events teach one table more than four;
@@ -81,6 +82,8 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         self._settings, self._ordered = settings, ordered
         self._decays = np.array(settings.decays, np.float32)
         self._sparse = max(sizes.items, sizes.users) > settings.sparse_above
+        self.sparse = ("item_ids", "user_ids", "events") if self._sparse else ()
+        """The tables whose gradients are of some rows."""
         for name, array in _first_weights(sizes, settings, counts, rng).items():
             zeros = nn.initializer.Constant(0.0)
             parameter = paddle.create_parameter(array.shape, "float32", default_initializer=zeros)
@@ -101,6 +104,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         profiles: csr_matrix,
         read: Rows,
         time_gaps: Rows,
+        pauses: Rows,
         *,
         places: int,
         noise: np.random.Generator | None = None,
@@ -112,12 +116,13 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             profiles: Their features, n rows.
             read: Rows of the item table, shape (length, n), 0 for none; length >= places.
             time_gaps: The steps of the time gaps before them, shape (length, n).
+            pauses: The steps of the pauses before the requests, shape (places, n).
             places: How many; what stands at the last of them is not seen.
             noise: Where dropout comes from; ``None`` for none.
         """
         vectors = Repeated.apply(self._base(ids, profiles), places)
         if len(self._decays) or self._settings.layers:
-            vectors = vectors + self._past(read, places)
+            vectors = vectors + self._past(read, pauses)
         if self._settings.layers:
             vectors = vectors + self._read(read, time_gaps, places, noise)
         if self._settings.hidden:
@@ -145,17 +150,24 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             base = base + SparseProduct.apply(self.user_features, profiles)
         return base
 
-    def _past(self, read: Rows, places: int) -> paddle.Tensor:
-        """What the decaying sums of the history and the number of its events say, shape (places * n, dim - 1)."""
-        length, count = read.shape
+    def _past(self, read: Rows, pauses: Rows) -> paddle.Tensor:
+        """What the decaying sums of the history, the number of its events and the pause say, (places * n, dim - 1)."""
+        (length, count), places = read.shape, len(pauses)
         positions, blocks = self._settings.positions, len(self._decays)
         counts = _counts(read, places, positions)
         past = paddle.zeros([places * count, self.user_constant.shape[1]])
         if positions:
             past = past + SparseProduct.apply(self.positions, _one_hot(counts.ravel(), positions))
+        if self._settings.reads_pauses:
+            past = past + paddle.index_select(self.request_pauses, paddle.to_tensor(pauses.ravel()))
         if blocks:
             events = self._history(read).reshape([length, count, blocks, -1])
             gates = self.gates if positions else None
+            if self._settings.reads_pauses:
+                alike = paddle.ones([1, blocks])
+                counted = alike if gates is None else paddle.concat([gates, alike])
+                gates = (counted.unsqueeze(1) * self.request_gates.unsqueeze(0)).reshape([-1, blocks])
+                counts = counts * STEPS + pauses
             decays, scales = self._decays, None
             if not self._ordered:
                 decays, scales = np.ones_like(decays), mean_fading(self._settings.decays, _numbers(read, places))
@@ -252,6 +264,9 @@ def _first_weights(
     if blocks or settings.layers:
         weights["positions"] = np.zeros((settings.positions, free), np.float32)
         weights["gates"] = np.ones((settings.positions, blocks), np.float32)
+        if settings.reads_pauses:
+            weights["request_pauses"] = np.zeros((STEPS, free), np.float32)
+            weights["request_gates"] = np.ones((STEPS, blocks), np.float32)
     if settings.layers:
         weights |= _first_layers(sizes, settings, rng)
     if settings.hidden:

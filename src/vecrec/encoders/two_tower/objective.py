@@ -54,20 +54,34 @@ class Objective:
         self.network = TwoTowers(sizes, settings, data.worth, rng, ordered=data.histories.ordered)
         """The towers in training."""
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
-        """The loss of a step, a scalar; ``None`` where it has nothing to learn from."""
+    def counted(self, batch: Batch) -> int:
+        """How many events of a step the mean is taken over."""
         if self._settings.loss == "rating":
-            return self._rating_loss(batch, rng)
+            return 0 if batch.ratings is None else int(np.count_nonzero(~np.isnan(batch.ratings)))
+        return int(np.count_nonzero(batch.weights))
+
+    def loss(
+        self, batch: Batch, rng: np.random.Generator, noise: np.random.Generator, counted: int
+    ) -> paddle.Tensor | None:
+        """The loss of a step, a scalar; ``None`` where it has nothing to learn from.
+
+        Args:
+            batch: What this process computes of the step.
+            rng: What all processes that train together draw from.
+            noise: Where the chance of this process alone comes from.
+            counted: How many events of the whole step count.
+        """
+        if self._settings.loss == "rating":
+            return self._rating_loss(batch, noise, counted)
+        negatives, correction = self._negatives.draw(rng) if counted else (None, None)
         weights = batch.weights.ravel()
-        if not weights.any():
+        if negatives is None or correction is None or not weights.any():
             return None
-        negatives, correction = self._negatives.draw(rng)
         targets = batch.targets.ravel()
         rows = np.union1d(negatives, targets[targets > 0])
         places, others = np.searchsorted(rows, np.maximum(targets, rows[0])), np.searchsorted(rows, negatives)
-        return softmax_loss(
-            self._noisy_users(batch, rng), self._noisy_items(rows, rng), places, others, correction, weights=weights
-        )
+        users, items = self._noisy_users(batch, noise), self._noisy_items(rows, noise)
+        return softmax_loss(users, items, places, others, correction, weights=weights, counted=counted)
 
     def items(self, rows: Rows) -> paddle.Tensor:
         """The vectors of rows of the item table, nothing hidden, shape (n, dim)."""
@@ -75,14 +89,17 @@ class Objective:
 
     def users(self, users: Rows, read: Rows, time_gaps: Rows) -> paddle.Tensor:
         """The vectors of users of the data set before the last place of what was read, nothing hidden, (n, dim)."""
-        return self.network.user_vectors(self._data.users[users], self._profiles[users], read, time_gaps, places=1)
+        pauses = self._data.pauses[time_gaps[-1:]]
+        found = self._data.users[users], self._profiles[users], read, time_gaps, pauses
+        return self.network.user_vectors(*found, places=1)
 
-    def _rating_loss(self, batch: Batch, rng: np.random.Generator) -> paddle.Tensor | None:
-        if batch.ratings is None or self._data.top_rating is None or bool(np.isnan(batch.ratings).all()):
+    def _rating_loss(self, batch: Batch, rng: np.random.Generator, counted: int) -> paddle.Tensor | None:
+        if batch.ratings is None or self._data.top_rating is None or not self.counted(batch):
             return None
         rows, places = np.unique(batch.targets.ravel(), return_inverse=True)
         users, items = self._noisy_users(batch, rng), self._noisy_items(rows, rng)
-        return rating_loss(users, items, places.ravel(), batch.ratings.ravel(), self._data.top_rating)
+        ratings, scale = batch.ratings.ravel(), self._data.top_rating
+        return rating_loss(users, items, places.ravel(), ratings, scale, counted=counted)
 
     def _noisy_items(self, rows: Rows, rng: np.random.Generator) -> paddle.Tensor:
         hidden = rng.random(len(rows)) < self._settings.unknown_items
@@ -101,8 +118,10 @@ class Objective:
         profiles = self._profiles[np.where(blank, self._profiles.shape[0] - 1, batch.users)]
         read = np.where(forgetful, Vocabulary.PADDING, batch.read)
         timeless = rng.random(count) < TIMELESS_SHARE
-        time_gaps = np.where(timeless, UNKNOWN, batch.time_gaps)
-        return self.network.user_vectors(ids, profiles, read, time_gaps, places=len(batch.targets), noise=rng)
+        time_gaps, places = np.where(timeless, UNKNOWN, batch.time_gaps), len(batch.targets)
+        blind = rng.random(count) < settings.unknown_pause
+        pauses = np.where(blind, UNKNOWN, self._data.pauses[batch.time_gaps[-places:]])
+        return self.network.user_vectors(ids, profiles, read, time_gaps, pauses, places=places, noise=rng)
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
@@ -117,6 +136,7 @@ def softmax_loss(
     correction: NDArray[np.float32],
     *,
     weights: NDArray[np.float32],
+    counted: int,
 ) -> paddle.Tensor:
     """The mean cross-entropy of the next item against negatives that all events of the step share, a scalar.
 
@@ -128,8 +148,8 @@ def softmax_loss(
         correction: Of each negative's score, shape (k,); see `Negatives.draw`.
         weights: How much each event counts, 0 for padding, shape (n,). The mean is over the events that count; with
             weights whose mean over all steps is 1, a step of heavy events counts more than one of light ones.
+        counted: How many events of the step count, here and in other processes.
     """
-    counted = max(1, int(np.count_nonzero(weights)))
     weights = weights / np.float32(counted)
     targets = paddle.index_select(items, paddle.to_tensor(places))
     others = paddle.index_select(items, paddle.to_tensor(negatives))
@@ -137,7 +157,13 @@ def softmax_loss(
 
 
 def rating_loss(
-    users: paddle.Tensor, items: paddle.Tensor, places: Rows, ratings: NDArray[np.float32], scale: float
+    users: paddle.Tensor,
+    items: paddle.Tensor,
+    places: Rows,
+    ratings: NDArray[np.float32],
+    scale: float,
+    *,
+    counted: int,
 ) -> paddle.Tensor:
     """The mean squared difference between ratings and ``scale`` times the cosine, a scalar.
 
@@ -149,9 +175,10 @@ def rating_loss(
         places: Where each event's item is among them, shape (n,).
         ratings: Of each event, NaN for none; shape (n,).
         scale: What a cosine of 1 stands for.
+        counted: How many events of the step have a rating, here and in other processes.
     """
     rated = np.flatnonzero(~np.isnan(ratings))
     user = paddle.index_select(users, paddle.to_tensor(rated))
     item = paddle.index_select(items, paddle.to_tensor(places[rated]))
     predicted = scale * paddle.nn.functional.cosine_similarity(user, item, axis=1)
-    return ((predicted - paddle.to_tensor(ratings[rated])) ** 2).mean()
+    return ((predicted - paddle.to_tensor(ratings[rated])) ** 2).sum() / counted

@@ -59,6 +59,18 @@ class Batch:
     weights: NDArray[np.float32]
     """How much each counts, shape (places, n), 0 where there is nothing to predict."""
 
+    def users_from(self, first: int, step: int) -> Batch:
+        """The pieces of every so many users."""
+        some = slice(first, None, step)
+        return Batch(
+            self.users[some],
+            self.read[:, some],
+            self.time_gaps[:, some],
+            self.targets[:, some],
+            None if self.ratings is None else self.ratings[:, some],
+            self.weights[:, some],
+        )
+
 
 class Sampler:
     """Cuts histories into pieces and puts those of about the same length together, so that little is padding.

@@ -80,6 +80,9 @@ class TwoTowerSettings(Settings):
     """Share of the users that a training step sees without their id; a tenth as often, also without the profile."""
     unknown_history: float = 0.02
     """Share of the users that a training step sees without their history."""
+    unknown_pause: float = 0.5
+    """Share of the users that a training step sees without the pause before the event that it predicts; 1 for towers
+    that never read the time of the request."""
     validation_users: int = 10_000
     """Users, at most, whose last event is kept from training to choose the best epoch by; 0 trains on everything."""
     sparse_above: int = 10_000
@@ -93,6 +96,11 @@ class TwoTowerSettings(Settings):
             self._check(name, partial(integer, low=least))
         for name, (low, high) in _RANGES.items():
             self._check(name, partial(number, low=low, high=high))
+
+    @property
+    def reads_pauses(self) -> bool:
+        """Whether the pause before the request is read; what lies farther ahead than the next event has another."""
+        return self.unknown_pause < 1 and self.horizon == 1
 
     def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
         value = getattr(self, name)
@@ -167,6 +175,7 @@ _RANGES = {
     "unknown_items": (0.0, 0.95),
     "unknown_users": (0.0, 1.0),
     "unknown_history": (0.0, 1.0),
+    "unknown_pause": (0.0, 1.0),
 }
 
 

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from vecrec.data import Vocabulary
 
-__all__ = ["START_TOKEN", "STEPS", "UNKNOWN", "History", "history_of", "set_of", "time_gap_steps", "with_start_token"]
+__all__ = [
+    "START_TOKEN", "STEPS", "UNKNOWN", "History", "history_of", "set_of", "steps_like", "time_gap_steps",
+    "with_start_token",
+]  # fmt: skip
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -23,6 +26,10 @@ STEPS = 33
 """How many steps there are: the last one is for gaps of 68 years and more."""
 
 
+_ENOUGH = 100
+"""Examples of a step from which something is learnt about it."""
+
+
 class History(NamedTuple):
     """What one user did, oldest first."""
 
@@ -30,6 +37,8 @@ class History(NamedTuple):
     """Rows of the item table, shape (n,)."""
     time_gaps: Rows
     """The step of the time gap before each event, shape (n,)."""
+    pause: int = UNKNOWN
+    """The step of the time gap between the last event and the request."""
 
 
 def time_gap_steps(times: NDArray[np.float64]) -> Rows:
@@ -46,11 +55,33 @@ def time_gap_steps(times: NDArray[np.float64]) -> Rows:
     return steps
 
 
-def history_of(items: Rows, times: NDArray[np.float64] | None) -> History:
-    """A history without the items that have no row, whose gaps are those between the others, if there are times."""
+def steps_like(steps: Rows) -> Rows:
+    """What stands for each step, shape (STEPS,): the nearest one with enough examples; unknown where none has them.
+
+    Args:
+        steps: The examples, shape (n,).
+    """
+    enough = 1 + np.flatnonzero(np.bincount(steps, minlength=STEPS)[1:] >= _ENOUGH)
+    nearest = np.full(STEPS, UNKNOWN)
+    if len(enough):
+        nearest[1:] = enough[np.abs(np.arange(1, STEPS)[:, None] - enough).argmin(axis=1)]
+    return nearest
+
+
+def history_of(items: Rows, times: NDArray[np.float64] | None, at: float | None = None) -> History:
+    """A history without the items that have no row, whose gaps are those between the others, if there are times.
+
+    Args:
+        items: Rows of the item table, shape (n,).
+        times: In seconds, oldest first, NaN where unknown, shape (n,).
+        at: The time of the request, if it is known.
+    """
     known = items > 1
     items = items[known]
-    return History(items, np.full(len(items), UNKNOWN) if times is None else time_gap_steps(times[known]))
+    if times is None:
+        return History(items, np.full(len(items), UNKNOWN))
+    steps = time_gap_steps(np.append(times[known], np.nan if at is None else at))
+    return History(items, steps[:-1], int(steps[-1]))
 
 
 def set_of(items: Rows) -> History:
@@ -71,7 +102,7 @@ def with_start_token(history: History, longest: int, *, known: bool) -> History:
         known: Whether the user is in the training data, and so has events even if none is given.
     """
     if not longest:
-        return History(history.items[:0], history.time_gaps[:0])
+        return History(history.items[:0], history.time_gaps[:0], history.pause)
     if len(history.items) > longest or (known and not len(history.items)):
-        return History(history.items[-longest:], history.time_gaps[-longest:])
-    return History(np.append(START_TOKEN, history.items), np.append(UNKNOWN, history.time_gaps))
+        return History(history.items[-longest:], history.time_gaps[-longest:], history.pause)
+    return History(np.append(START_TOKEN, history.items), np.append(UNKNOWN, history.time_gaps), history.pause)

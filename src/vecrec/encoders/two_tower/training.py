@@ -20,6 +20,7 @@ from vecrec.encoders.two_tower.inference import Towers
 from vecrec.encoders.two_tower.learning_curve import Epoch
 from vecrec.encoders.two_tower.network import folded
 from vecrec.encoders.two_tower.objective import Objective
+from vecrec.encoders.two_tower.ranks import Ranks
 from vecrec.encoders.two_tower.sampling import Batch, Sampler
 from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.training_data import TrainingData, Validation
@@ -137,7 +138,7 @@ class _Run:
         self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
         self.total = self.sampler.steps * self.passes * settings.epochs
         self.objective = Objective(data, settings, plan.dim, np.random.default_rng((plan.seed, 0)))
-        self.network = self.objective.network
+        self.network, self.ranks = self.objective.network, Ranks.joined()
         self.optimizer = paddle.optimizer.Adam(
             settings.learning_rate, beta2=0.98, parameters=self.network.parameters(), lazy_mode=True
         )
@@ -148,16 +149,20 @@ class _Run:
         state = checkpoint.load(*kept) or checkpoint.State()
         while state.epoch < self.settings.epochs and state.epoch - state.best_epoch < self.settings.patience:
             self._run_epoch(state)
-            checkpoint.save(*kept, state)
+            if not self.ranks.rank:
+                checkpoint.save(*kept, state)
         self.progress(Step("train", self.total, self.total, f"{state.curve[state.best_epoch - 1]}"))
         checkpoint.remove(self.plan.checkpoint)
         return self._towers(state.best), state.curve
 
     def _run_epoch(self, state: checkpoint.State) -> None:
         started = time.perf_counter()
-        losses = [self._step(step, batch, rng, state) for step, batch, rng in self._batches(state.epoch)]
+        # Chance depends on the epoch and not on how training got there, so that it can be resumed.
+        rng = np.random.default_rng((self.plan.seed, 2, state.epoch))
+        chance = rng, np.random.default_rng((self.plan.seed, 4, state.epoch, self.ranks.rank))
+        losses = [self._step(step, batch, chance, state) for step, batch in self._batches(state.epoch, rng)]
         weights = self.network.weights()
-        measured = measure(self._towers(weights), self.data)
+        measured = self._measure(weights)
         state.epoch += 1
         best = state.curve[state.best_epoch - 1] if state.best_epoch else None
         if measured is None or best is None or measured.better_than(_measured(best)):
@@ -168,26 +173,38 @@ class _Run:
             better = -measured.rmse if measured.rmse is not None else measured.reciprocal_rank
             self.progress(Step("train", min(done, self.total), self.total, f"{state.curve[-1]}", better))
 
-    def _batches(self, epoch: int) -> Iterator[tuple[int, Batch, np.random.Generator]]:
-        # Chance depends on the epoch and not on how training got there, so that it can be resumed.
-        rng = np.random.default_rng((self.plan.seed, 2, epoch))
+    def _batches(self, epoch: int, rng: np.random.Generator) -> Iterator[tuple[int, Batch]]:
         step = epoch * self.passes * self.sampler.steps
         for _ in range(self.passes):
             for batch in self.sampler.epoch(rng):
-                yield step, batch, rng
+                yield step, batch
                 step += 1
 
-    def _step(self, step: int, batch: Batch, rng: np.random.Generator, state: checkpoint.State) -> float | None:
-        loss = self.objective.loss(batch, rng)
+    def _step(
+        self, step: int, batch: Batch, chance: tuple[np.random.Generator, np.random.Generator], state: checkpoint.State
+    ) -> float | None:
+        mine = self.objective.loss(self.ranks.share(batch), *chance, self.objective.counted(batch))
+        if mine is not None:
+            mine.backward()
+        loss = self.ranks.add_up(self.network, None if mine is None else float(mine))
         if loss is None:
             return None
         self.optimizer.set_lr(self._rate(step))
-        loss.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
-        last = f"{state.curve[-1]}" if state.curve else f"loss {float(loss):.3f}"
+        last = f"{state.curve[-1]}" if state.curve else f"loss {loss:.3f}"
         self.progress(Step("train", min(step + 1, self.total), self.total, last))
-        return float(loss)
+        return loss
+
+    def _measure(self, weights: dict[str, np.ndarray]) -> Measured | None:
+        if self.data.validation is None:
+            return None
+        found = None if self.ranks.rank else measure(self._towers(weights), self.data)
+        told = [0.0, 0.0, math.nan]
+        if found is not None:
+            told = [found.recall, found.reciprocal_rank, math.nan if found.rmse is None else found.rmse]
+        recall, reciprocal_rank, rmse = self.ranks.agree(told)
+        return Measured(recall, reciprocal_rank, None if math.isnan(rmse) else rmse)
 
     def _rate(self, step: int) -> float:
         """Up in a straight line, then down along a cosine."""
@@ -196,7 +213,8 @@ class _Run:
         return self.settings.learning_rate * rise * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _towers(self, weights: dict[str, np.ndarray]) -> Towers:
-        return Towers(folded(weights), self.settings, self.data.top_rating, ordered=self.data.histories.ordered)
+        ordered, pauses = self.data.histories.ordered, self.data.pauses
+        return Towers(folded(weights), self.settings, self.data.top_rating, ordered=ordered, pauses=pauses)
 
 
 def _measured(epoch: Epoch) -> Measured:

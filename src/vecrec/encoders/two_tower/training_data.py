@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import ResolvedSettings
-from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, set_of, time_gap_steps
+from vecrec.encoders.two_tower.time_gaps import UNKNOWN, History, history_of, set_of, steps_like, time_gap_steps
 from vecrec.errors import InvalidDataError
 from vecrec.learning.events import event_weights, horizon_offsets, without_repeats
 from vecrec.learning.preprocessor import FeatureSpace, Preprocessor, SparseRows
@@ -54,6 +54,8 @@ class TrainingData:
     """How many events each row of the item table has."""
     worth: NDArray[np.float64]
     """How much the events of each row of the item table count as ones to predict."""
+    pauses: Rows
+    """What stands for each step of a pause before a request: the nearest one with enough examples."""
     top_rating: float | None
     """The largest rating by its size, which a cosine of 1 stands for; ``None`` where the loss needs none."""
     validation: Validation | None
@@ -77,13 +79,14 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
     rows = preprocessor.items.indexes(data.item_ids).astype(np.int64)
     user_rows = preprocessor.users.indexes(data.user_ids).astype(np.int64)
     profiles = preprocessor.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
+    time_gaps = _time_gaps(train)
     left_out = horizon_offsets(settings.horizon if ordered else 1, len(held_out), np.random.default_rng((seed, 3)))
     return TrainingData(
         preprocessor,
         Histories(
             rows[train.item_codes],
             train.ratings,
-            _time_gaps(train),
+            time_gaps,
             train.user_offsets,
             weights,
             ordered,
@@ -93,6 +96,7 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
         preprocessor.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
         np.bincount(rows[train.item_codes], minlength=preprocessor.items.size),
         np.bincount(rows[train.item_codes], weights, preprocessor.items.size).astype(np.float64),
+        steps_like(time_gaps),
         _top_rating(train.ratings) if settings.loss == "rating" else None,
         _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
     )

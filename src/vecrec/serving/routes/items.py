@@ -146,14 +146,20 @@ def similar_items(
     k: K = 10,
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     exclude: Annotated[list[str], Query(max_length=100, description="More items to leave out.")] = [],  # noqa: B006
+    user: Annotated[
+        str | None, Query(min_length=1, description="Who looks: without what they saw, ordered by taste too.")
+    ] = None,
     id_type: IdType = "auto",
 ) -> ListOut:
-    """The items that the same users choose, then those with the nearest vectors."""
-    key, out = (
-        path_id(item_id, id_type, "items", service),
-        [path_id(each, id_type, "items", service) for each in exclude],
+    """The items that the same users choose, then those with the nearest vectors; for a user, by their taste too."""
+    key, *out = (path_id(each, id_type, "items", service) for each in (item_id, *exclude))
+    found = service.recommender.similar_items(
+        key,
+        service.check_k(k),
+        where=service.conditions(where),
+        exclude=out,
+        user=None if user is None else path_id(user, id_type, "users", service),
     )
-    found = service.recommender.similar_items(key, service.check_k(k), where=service.conditions(where), exclude=out)
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))
 

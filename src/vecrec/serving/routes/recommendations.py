@@ -26,6 +26,7 @@ from vecrec.serving.models import (
     explanation_out,
 )
 from vecrec.serving.params import (
+    At,
     Conditions,
     HalfLife,
     IdType,
@@ -36,6 +37,7 @@ from vecrec.serving.params import (
     Segment,
     UserPath,
     json_object,
+    moment_of,
     path_id,
 )
 from vecrec.serving.service import Service
@@ -60,12 +62,14 @@ def recommend_to_user(
     seen_kind: Kinds = [],  # noqa: B006 - FastAPI copies it
     explain: bool = False,
     rerank: bool = True,
+    at: At = "now",
     id_type: IdType = "auto",
 ) -> ListOut:
     """From their record and events; an unknown user gets popular items."""
     key = path_id(user_id, id_type, "users", service)
     seen: bool | list[str] = seen_kind if exclude_seen and seen_kind else exclude_seen
-    who = RecommendIn(user_id=key, k=service.check_k(k), where=None, exclude_seen=seen, explain=explain, rerank=rerank)
+    options: dict[str, Any] = {"exclude_seen": seen, "explain": explain, "rerank": rerank, "at": moment_of(at)}
+    who = RecommendIn(user_id=key, k=service.check_k(k), where=None, **options)
     return _answer(service, who, service.conditions(where), request)
 
 
@@ -111,8 +115,8 @@ def recommend_batch(body: BatchIn, request: Request, service: Ours) -> ListsOut:
     service.check_k(body.k)
     service.check_batch(body.user_ids, "user_ids")
     service.check_batch(body.exclude, "exclude")
-    options: dict[str, Any] = {"exclude_seen": body.exclude_seen, "rerank": None if body.rerank else False}
-    where = compile_where(body.where)
+    rerank, where = None if body.rerank else False, compile_where(body.where)
+    options: dict[str, Any] = {"exclude_seen": body.exclude_seen, "rerank": rerank, "at": body.at}
     found = service.recommender.recommend_many(body.user_ids, body.k, where=where, exclude=body.exclude, **options)
     for each, key in zip(found, body.user_ids):
         service.served(each, key, where)
@@ -137,11 +141,14 @@ def explain_to_user(
     k: K = 10,
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     exclude_seen: bool = True,
+    at: At = "now",
     id_type: IdType = "auto",
 ) -> ExplanationOut:
     """Parts by event, feature and encoder that add up to the score, rules that keep it out, what later steps did."""
     key, item = path_id(user_id, id_type, "users", service), path_id(item_id, id_type, "items", service)
-    options: dict[str, Any] = {"where": service.conditions(where), "exclude_seen": exclude_seen}
+    options: dict[str, Any] = {
+        "where": service.conditions(where), "exclude_seen": exclude_seen, "at": moment_of(at)
+    }  # fmt: skip
     found = service.recommender.explain(key, item, service.check_k(k), **options)
     return explanation_out(service.titled(found), request_id(request))
 
@@ -161,6 +168,7 @@ def _options(who: RecommendIn, where: Filter | None) -> dict[str, Any]:
         "exclude_seen": who.exclude_seen,
         "exclude": who.exclude,
         "rerank": None if who.rerank else False,
+        "at": who.at,
     }
 
 
@@ -173,15 +181,15 @@ def _answer(service: Service, who: RecommendIn, where: Filter | None, request: R
         user = service.user(who)
         found = service.recommender.recommend_for(user, who.k, **_options(who, where))
     service.served(found, user, where)
-    because = _because(service, found, user) if who.explain else ()
+    because = _because(service, found, user, who.at) if who.explain else ()
     return ListOut.of(found, request_id(request), because, service.unknown_features(who.features))
 
 
-def _because(service: Service, found: Recommendations, user: User | Id) -> Sequence[Because | None]:
+def _because(service: Service, found: Recommendations, user: User | Id, at: Any) -> Sequence[Because | None]:
     if not found or found.served_by != "vectors":
         return ()
     try:
-        explained = service.recommender.explain_many(user, found.item_ids)
+        explained = service.recommender.explain_many(user, found.item_ids, at=at)
     except StoreUnavailableError:
         return ()  # the list is whole without its reasons
     return [None if each is None else because_out(service.titled(each)) for each in explained]
