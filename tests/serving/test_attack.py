@@ -380,7 +380,7 @@ def test_an_open_service_on_all_addresses_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a key, or on the loopback, there is nothing to say."""
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
     monkeypatch.setattr("gc.freeze", lambda: None)
     for host, keys, said in (("0.0.0.0", (), True), ("::", (), True), ("0.0.0.0", ("k",), False), ("::1", (), False)):
         caplog.clear()

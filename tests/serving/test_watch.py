@@ -78,6 +78,18 @@ def test_recall_of_live_searches_is_in_the_metrics(rec: Recommender) -> None:
     assert "vecrec-recall" in rec.vector_store.threads  # type: ignore[attr-defined]
 
 
+def test_a_switch_shows_in_the_metrics_at_once_and_no_recall_is_told_of_no_search(rec: Recommender) -> None:
+    """Without anything having asked for the health."""
+    with listening(create_app(rec, settings=Settings(name="demo", recall_seconds=0.01))) as client:
+        before = [*_values(client, "vecrec_live_release")]
+        after = rec.publish().id
+        assert before != [*_values(client, "vecrec_live_release")] == [(after,)]
+        for _ in range(50):
+            get(client.get("/v1/users/3/recommendations", params={"where": "year>=3000"}))
+        _ask_until_measured(client)
+        assert all(_values(client, "vecrec_recall_searches").values())
+
+
 def test_it_costs_nothing_where_it_is_off(rec: Recommender) -> None:
     before = rec.vector_store.passes  # type: ignore[attr-defined]
     with listening(create_app(rec, settings=Settings(name="demo", recall_seconds=0))) as client:

@@ -108,7 +108,6 @@ def ingest(
 
 async def _ingest(recommender: Recommender, servers: str, options: _Options, show: Progress) -> IngestResult:
     import nats
-    from nats.errors import TimeoutError as NothingError
 
     patience = {"connect_timeout": 5, "reconnect_time_wait": 0.5, "max_reconnect_attempts": 5}
     client = await nats.connect(servers.split(","), error_cb=_note, **patience)
@@ -120,7 +119,7 @@ async def _ingest(recommender: Recommender, servers: str, options: _Options, sho
         while True:
             try:
                 found = await messages.fetch(options.batch, timeout=_WAIT)
-            except NothingError:
+            except asyncio.TimeoutError:  # also the client's own, which is one
                 info = await messages.consumer_info()
                 if options.until_empty and not info.num_pending and not info.num_ack_pending:
                     return result

@@ -266,7 +266,9 @@ def _rerank(value: Any) -> Reranks | Literal[False] | None:
 
 
 def _at(value: Any) -> float | Literal["now"] | None:
-    return value if value is None or value == "now" else moment(value, "at")
+    if isinstance(value, str) and value == "now":
+        return "now"
+    return None if value is None else moment(value, "at")
 
 
 def check_timeout(value: Any) -> float | None:

@@ -110,6 +110,7 @@ class Metrics:
 
     def recall(self, found: Mapping[float, Recall]) -> None:
         """Note how much of the exact result the searches have found, by the least share of items that pass."""
+        found = {low: each for low, each in found.items() if each.queries}
         self.recalls = dict(found)
         for gauge in (*self._recall.values(), self._repeated):
             gauge.clear()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request, Response
 
+from vecrec.errors import VecrecError
 from vecrec.serving.errors import kind_of, problem, request_id
 from vecrec.serving.metrics import CONTENT_TYPE_LATEST
 from vecrec.serving.middleware import shows_admin_key
@@ -42,4 +45,6 @@ def is_ready(request: Request, service: Ours) -> HealthOut | Response:
 @router.get("/metrics", summary="Counts for Prometheus", response_class=Response)
 def read_metrics(service: Ours) -> Response:
     """In Prometheus's text format."""
+    with suppress(VecrecError), service.recommender.live() as live:  # a switch shows here before anything else asks
+        service.metrics.release(live)
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
