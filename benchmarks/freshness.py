@@ -62,7 +62,8 @@ class Stream:
         found = []
         for row in rows[np.linspace(0, len(rows) - 1, EVENTS).astype(int)].tolist():
             item = self.data.item_ids[self.data.item_codes[row]]
-            served = recommender.recommend_for(self.data.user_before(row, 10_000), 10).item_ids
+            user, at = self.data.user_before(row, 10_000), float(self.times[row])
+            served = recommender.recommend_for(user, 10, at=at).item_ids
             found.append(1 / math.log2(served.index(item) + 2) if item in served else 0.0)
         return np.array(found)
 

@@ -52,8 +52,9 @@ def test_the_pause_decides(fitted: TwoTowerEncoder) -> None:
 
 
 def test_a_pause_that_nobody_made_counts_as_the_nearest_one(fitted: TwoTowerEncoder) -> None:
-    """Such as years, where the data are of some weeks; or a clock that is behind the last event."""
-    assert lean(fitted, 1e6 + 1e9) == lean(fitted, 1e6 + LATER)
+    """Or a clock that is behind the last event. Of years the data of some days say nothing: they count as unknown."""
+    assert lean(fitted, 1e6 + 1.5 * LATER) == lean(fitted, 1e6 + LATER) == lean(fitted, 1e6 + LATER / 9)
+    assert lean(fitted, 1e6 + 1e9) == lean(fitted, None)
     assert lean(fitted, 1e6 - 1e3) == lean(fitted, 1e6 + SOON)
     assert lean(fitted, 1e6 + LATER, last=None) == lean(fitted, None)
 
@@ -92,7 +93,8 @@ def test_without_times_there_is_nothing_to_learn() -> None:
 
 def test_steps_with_too_few_examples_are_those_of_their_neighbours() -> None:
     steps = np.repeat([UNKNOWN, 1, 4, 9, 20], [500, 100, 99, 100, 300])
-    assert steps_like(steps).tolist() == [0, *[1] * 5, *[9] * 9, *[20] * (STEPS - 15)]
+    assert steps_like(steps).tolist() == [0, *[1] * 5, *[9] * 9, *[20] * 7, *[0] * (STEPS - 22)]
+    assert steps_like(np.repeat(STEPS - 1, 100))[-1] == STEPS - 1
     assert not steps_like(np.zeros(1000, np.int64)).any()
     assert history_of(np.array([5, 1]), np.array([0.0, 3.0]), 7.0).pause == 4  # since the last item that is known
 

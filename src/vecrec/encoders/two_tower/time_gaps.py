@@ -29,6 +29,9 @@ STEPS = 33
 _ENOUGH = 100
 """Examples of a step from which something is learnt about it."""
 
+_BEYOND = 1
+"""Steps after the longest one with examples that still count as it: up to four times as long."""
+
 
 class History(NamedTuple):
     """What one user did, oldest first."""
@@ -56,7 +59,10 @@ def time_gap_steps(times: NDArray[np.float64]) -> Rows:
 
 
 def steps_like(steps: Rows) -> Rows:
-    """What stands for each step, shape (STEPS,): the nearest one with enough examples; unknown where none has them.
+    """What stands for each step, shape (STEPS,): the nearest one with enough examples.
+
+    Unknown stands for all where none has them, and for what is far longer than the longest one that has: of years after
+    the last event, a log of weeks says nothing.
 
     Args:
         steps: The examples, shape (n,).
@@ -64,7 +70,8 @@ def steps_like(steps: Rows) -> Rows:
     enough = 1 + np.flatnonzero(np.bincount(steps, minlength=STEPS)[1:] >= _ENOUGH)
     nearest = np.full(STEPS, UNKNOWN)
     if len(enough):
-        nearest[1:] = enough[np.abs(np.arange(1, STEPS)[:, None] - enough).argmin(axis=1)]
+        reach = enough[-1] + _BEYOND
+        nearest[1 : reach + 1] = enough[np.abs(np.arange(1, STEPS)[:reach, None] - enough).argmin(axis=1)]
     return nearest
 
 
