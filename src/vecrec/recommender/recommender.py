@@ -349,7 +349,8 @@ class Recommender:
         """Make a release of the live encoder and of what the stores hold now, without training; it goes live.
 
         What follows each item, similar items and popularity are counted again from all stored events, and every item
-        gets its vector. The encoder, the reranker and what the successors count beside the vectors stay. Users need no
+        gets its vector. The encoder and the reranker stay. What the successors count beside the vectors is learnt again
+        where 100 users or more have events since the training, and changes only for a certain gain. Users need no
         refresh: their vectors are made from their events when they ask. It takes seconds where `fit` takes minutes.
 
         Where nothing is new it makes no release, and says so in a step of the stage ``"events"``.

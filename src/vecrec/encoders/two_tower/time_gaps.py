@@ -30,7 +30,7 @@ _ENOUGH = 100
 """Examples of a step from which something is learnt about it."""
 
 _BEYOND = 1
-"""Steps after the longest one with examples that still count as it: up to four times as long."""
+"""Steps after the longest one with examples that still count as it."""
 
 
 class History(NamedTuple):

@@ -55,7 +55,7 @@ class TrainingData:
     worth: NDArray[np.float64]
     """How much the events of each row of the item table count as ones to predict."""
     pauses: Rows
-    """What stands for each step of a pause before a request: the nearest one with enough examples."""
+    """What stands for each step of a pause before a request; see `vecrec.encoders.two_tower.time_gaps.steps_like`."""
     top_rating: float | None
     """The largest rating by its size, which a cosine of 1 stands for; ``None`` where the loss needs none."""
     validation: Validation | None

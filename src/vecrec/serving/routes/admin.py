@@ -162,7 +162,6 @@ def overview(service: Ours) -> OverviewOut:
                 searches=each.queries,
             )
             for low, each in sorted(metrics.recalls.items(), reverse=True)
-            if each.queries
         ],
         popular=popular,
         rising=rising,

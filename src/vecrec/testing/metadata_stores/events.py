@@ -210,7 +210,7 @@ class EventTests(MetadataStoreKit):
         ]
         for only in cases:
             store.append_events(events)
-            store.delete_events([users[0], users[1], "nobody"], **only)
+            store.delete_events([users[0], users[1], "stranger"], **only)
             wanted = {user: [e for e in events if e.user_id == user and not _matches(e, only)] for user in users[:2]}
             wanted[users[2]] = [event for event in events if event.user_id == users[2]]
             found = store.recent_events(users[:3])
@@ -245,12 +245,12 @@ class EventTests(MetadataStoreKit):
         """One call gives what the two give, for users with a record, with events, with both and with neither."""
         store.put(kind, {user: {"n": n} for n, user in enumerate(users[:3])})
         store.append_events([Event(user, n, float(n)) for user in users[2:6] for n in range(4)])
-        asked = [users[5], users[0], "nobody", users[2], users[0]]
+        asked = [users[5], users[0], "stranger", users[2], users[0]]
         for limit in (None, 1, 2, 100):
             records, events = store.read_users(kind, asked, limit)
             assert same(records, store.get(kind, asked))
             assert events == store.recent_events(asked, limit)
-            assert same([*records, *events], [users[0], users[2], users[5], users[0], "nobody", users[2]])
+            assert same([*records, *events], [users[0], users[2], users[5], users[0], "stranger", users[2]])
         assert store.read_users(kind, []) == ({}, {})
 
     @pytest.mark.parametrize("batch_size", [1, 3, 1000])
