@@ -41,22 +41,21 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
         access_log: Whether to log every request.
 
     Raises:
-        InvalidDataError: for several workers on a store that serves one process, or on a port that is in use.
+        InvalidDataError: for a port that is in use, or several workers on a store that serves one process.
         VecrecError: for parts that cannot be opened.
     """
     _prepare(settings, access_log)
     if not settings.api_keys and not _is_loopback(settings.host):
         _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
-    with _ending_by_sigterm():
+    # The port comes first: one that is in use is said before anything is loaded.
+    with _ending_by_sigterm(), listen(settings.host, settings.port) as shared:
         if settings.workers == 1:
-            _serve(settings)
+            _serve(settings, shared)
             return
         _check_stores(settings)
-        with listen(settings.host, settings.port) as shared:
-            where = "{}:{}".format(*shared.getsockname()[:2])
-            _log.info("%d workers serve on %s", settings.workers, where)
-            work = partial(_work, settings, access_log)
-            supervise(work, settings.workers, shared, seconds=settings.shutdown_seconds)
+        _log.info("%d workers serve on %s port %d", settings.workers, *shared.getsockname()[:2])
+        work = partial(_work, settings, access_log)
+        supervise(work, settings.workers, shared, seconds=settings.shutdown_seconds)
 
 
 def _prepare(settings: Settings, access_log: bool) -> None:
@@ -79,13 +78,13 @@ def _work(settings: Settings, access_log: bool, number: int, shared: socket.sock
     """What each of several workers does."""
     _prepare(settings, access_log)
     with _ending_by_sigterm():
-        _serve(settings, number, shared, ready)
+        _serve(settings, shared, number, ready)
 
 
 def _serve(
     settings: Settings,
+    shared: socket.socket,
     number: int | None = None,
-    shared: socket.socket | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     with compose(settings) as recommender:
@@ -110,7 +109,9 @@ def _serve(
             timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         )
         ready()
-        uvicorn.Server(config).run(None if shared is None else [shared])
+        if number is None:
+            _log.info("serving on %s port %d (Ctrl-C ends it)", *shared.getsockname()[:2])
+        uvicorn.Server(config).run([shared])
 
 
 def _warm_up(service: Service) -> None:
