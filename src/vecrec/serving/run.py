@@ -69,7 +69,6 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
 def _prepare(settings: Settings, access_log: bool) -> None:
     configure(settings.log_format)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it says which builds of it there are not
     # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
