@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from typing_extensions import ParamSpec, Self
 
 from vecrec._internal.budget import ENDING, BudgetSpentError, BusyError, budget
+from vecrec._internal.tables import html_facts
 from vecrec._internal.tracing import MODULE as _TRACE
 from vecrec._internal.tracing import engine_span
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
@@ -66,6 +67,11 @@ class Connection(ABC):
         super().__init_subclass__(**options)
         if "ping" in vars(cls):
             cls.ping = _closing(cls.ping)  # type: ignore[assignment, method-assign]
+
+    def _repr_html_(self) -> str:
+        timeout = "the engine's own" if self.timeout is None else f"{self.timeout:g} seconds"
+        processes = "one at a time" if self.one_process else "several"
+        return html_facts({"store": repr(self), "timeout of a request": timeout, "processes": processes})
 
     @abstractmethod
     def ping(self) -> None:
