@@ -111,7 +111,7 @@ class _Poor(_Counting):
 def test_searches_that_find_too_little_are_widened(
     enough: int | None, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Step by step, and no further than needed; the log, the metrics and the doctor say so; a new release begins new."""
+    """Step by step, and no further than needed; the log, the metrics and the doctor say so. A release begins again."""
     store = _Poor()
     store.enough = enough
     settings = Settings(name="demo", recall_seconds=0.01)
@@ -143,7 +143,7 @@ def test_an_index_that_cannot_do_better_is_said_once(rec: Recommender, caplog: p
         _ask_until(client, lambda: _values(client, "vecrec_recall_searches").get(("1",), 0) > 40)
         assert _values(client, "vecrec_search_effort")[()] == 1
     assert caplog.text.count("cannot be searched better") == 1
-    with pytest.raises(InvalidDataError, match="recall_target is 1.5"):
+    with pytest.raises(InvalidDataError, match="recall_target is 1"):
         Settings(recall_target=1.5)
 
 

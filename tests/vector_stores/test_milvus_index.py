@@ -87,7 +87,7 @@ def test_a_wider_search_of_a_server_finds_more(index: Index, milvus_uri: str) ->
         assert made.widen(name, None)
         assert _found(made, name, queries, exact) == 1.0
         assert made.widen(name, 1)
-        assert _found(made, name, queries, exact) == usual
+        assert _found(made, name, queries, exact) < wider
         made.drop(name)
 
 
