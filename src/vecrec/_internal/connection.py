@@ -104,7 +104,7 @@ class Connection(ABC):
         return not self._breaker.is_open
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """What the engine answers to one call, under the guard, and in a span and timed where it asks for that."""
+        """What the engine answers to one call, under the guard; traced and timed where the application asks for it."""
         observed = _TRACE in _loaded or _METRICS in _loaded
         span = engine_span(self.db_system, getattr(ask, "__name__", "call"), arguments) if observed else None
         if span is None:

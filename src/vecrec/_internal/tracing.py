@@ -22,7 +22,6 @@ __all__ = ["METRICS", "MODULE", "engine_span", "request_span", "serving_span", "
 MODULE = "opentelemetry.trace"
 """Where this is not among the loaded modules, nothing is traced."""
 
-
 _REQUEST_ID = "vecrec.request_id"
 _EVENTS = "events"
 """The collection of calls that name none, which are about users' events."""
