@@ -1,8 +1,8 @@
 """Search by text: where the item that a user chose next stands among those with its words.
 
 Run it as ``python -m benchmarks.search --data ml-1m/``. The last event of each user is held out. A sample of users
-searches for words of that item: one of the title, a genre, or one of both. It prints the mean of 1 / rank of the item (the mean
-reciprocal rank) in the lists of `Recommender.search` without the user, where popularity orders, and with the user.
+searches for words of that item: one of the title, a genre, or one of both. It prints the mean of 1 / rank of the item
+(the mean reciprocal rank) in the lists of `Recommender.search`, without the user, where popularity orders, and with.
 """
 
 from __future__ import annotations
