@@ -9,13 +9,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from vecrec._internal.connection import Connection
 from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError, VecrecError
@@ -25,6 +27,12 @@ from vecrec.serving.service import Service
 from vecrec.serving.workers import listen, supervise
 
 __all__ = ["bounded_protocol", "serve"]
+
+_PATIENCE = 1.0
+"""Seconds for the first question to the metadata store, before anything is known about it."""
+_CONNECTING = 1.0
+"""Seconds that the stores are waited for once everything else is ready; one that needs longer is used from then on."""
+_LOOK = 0.01
 
 _log = logging.getLogger("vecrec.serving")
 
@@ -61,14 +69,13 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
 def _prepare(settings: Settings, access_log: bool) -> None:
     configure(settings.log_format)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it says which builds of it there are not
     # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def _check_stores(settings: Settings) -> None:
     """Open the parts once, so that what is wrong with them is said before anything is started."""
-    with compose(settings) as recommender:
+    with compose(settings, patience=_PATIENCE) as recommender:
         for store in (recommender.vector_store, recommender.metadata_store):
             if store.one_process:
                 problem = f"{store} serves one process at a time, and workers is {settings.workers}"
@@ -88,14 +95,18 @@ def _serve(
     number: int | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    with compose(settings) as recommender:
+    with compose(settings, patience=_PATIENCE) as recommender:
+        stores = [each for each in (recommender.vector_store, recommender.metadata_store) if not each.one_process]
+        for store in stores:
+            store.connect()  # while the release is loaded
         app = create_app(recommender, settings=settings)
         if number is not None:
             app.state.vecrec.metrics.labels = {"worker": str(number)}
-        _warm_up(app.state.vecrec)
+        _warm_up(app.state.vecrec, stores)
         # What is here now stays to the end; looking through it again and again would hold requests up.
         gc.collect()
         gc.freeze()
+        gc.enable()
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -115,13 +126,16 @@ def _serve(
         uvicorn.Server(config).run([shared])
 
 
-def _warm_up(service: Service) -> None:
-    """Load the live release and ask the stores before the first request. The service starts whatever fails."""
+def _warm_up(service: Service, stores: Sequence[Connection]) -> None:
+    """Load the live release and wait a moment for the stores. The service starts whatever fails."""
     try:
         with service.recommender.live() as live:
             _log.info("release %s of %s serves", live.release.id, live.release.name)
     except VecrecError as error:
         _log.warning("not ready: %s", error)
+    until = time.monotonic() + _CONNECTING
+    while time.monotonic() < until and not all(store.answers for store in stores):
+        time.sleep(_LOOK)
     for part, problem in service.health.parts().items():
         if problem is not None:
             _log.warning("%s: %s", part, problem)
