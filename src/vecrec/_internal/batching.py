@@ -24,9 +24,10 @@ def batched(values: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def slices(count: int, size: int = EVENTS_AT_A_TIME) -> Iterator[slice]:
-    """``count`` places in slices of ``size``, the last one shorter."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def slices(count: int, size: int | None = None) -> Iterator[slice]:
+    """``count`` places in slices of ``size``, the last one shorter; of `EVENTS_AT_A_TIME` by default."""
+    step = EVENTS_AT_A_TIME if size is None else size
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def user_batches(offsets: NDArray[Any], size: int | None = None) -> Iterator[slice]:
