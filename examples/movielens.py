@@ -132,7 +132,7 @@ def recommend(recommender: Recommender, data: Dataset) -> dict[str, Any]:
         f"User {KNOWN_USER}": recommender.recommend(KNOWN_USER),
         f"User {KNOWN_USER}, comedies since 1990": recommender.recommend(KNOWN_USER, where=comedies),
         f"A newcomer: {person}": recommender.recommend_for(User(features=NEWCOMER)),
-        f"Somebody who liked {names(recommender, liked)}": recommender.recommend_for(User(history=liked)),
+        f"A visitor who liked {names(recommender, liked)}": recommender.recommend_for(User(history=liked)),
         f"Similar to {names(recommender, liked[:1])}": recommender.similar_items(liked[0]),
     }
     for title, found in answers.items():
@@ -157,7 +157,7 @@ def show(title: str, found: Recommendations) -> None:
         genres = ", ".join(map(str, movie.get("genres") or []))  # type: ignore[arg-type]
         table.add_row(str(movie.rank), f"{movie.score:.2f}", str(movie["title"]), str(movie.get("year", "")), genres)
     console.print(table)
-    console.print(f"[dim]served by {found.served_by}, based on {' and '.join(found.based_on) or 'nobody'}[/]\n")
+    console.print(f"[dim]served by {found.served_by}, based on {' and '.join(found.based_on) or 'nothing'}[/]\n")
 
 
 def show_costs(report: dict[str, Any]) -> None:

@@ -182,6 +182,40 @@ def _found(store: Slow) -> bool:
         return False
 
 
+def test_a_store_that_is_being_connected_keeps_no_call_waiting(hung: Hung) -> None:
+    """The test would take ten minutes without it."""
+    with contextlib.closing(MilvusVectorStore(f"http://127.0.0.1:{hung.port}", timeout=600.0)) as store:
+        store.connect()
+        assert not store.answers
+        for _ in range(20):
+            with pytest.raises(StoreTimeoutError, match=f"127.0.0.1:{hung.port}.* has not answered yet; until it"):
+                store.collections()
+
+
+def test_a_store_that_was_connected_is_used_once_it_answers(slow: Slow) -> None:
+    """Until then its calls fail with the reason that the last probe has met."""
+    slow.hangs.set()
+    slow.connect()
+    end = time.monotonic() + 60
+    while "the engine hangs" not in str(_refusal(slow)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert slow.searches == 0
+    slow.hangs.clear()
+    while not slow.answers:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert _found(slow)
+
+
+def _refusal(store: Slow) -> StoreError | None:
+    try:
+        store.collections()
+    except StoreError as error:
+        return error
+    return None
+
+
 def test_mistakes_of_callers_are_not_failures_of_the_engine(slow: Slow) -> None:
     """However many there are."""
     for _ in range(20):

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from vecrec.errors import InvalidDataError
 from vecrec.recommendations import Recommendation, Recommendations
 
 
@@ -31,6 +32,17 @@ def test_each_field_is_a_column() -> None:
 def test_ids_come_in_the_order_of_the_list() -> None:
     assert _list((3, {}), ("a", {}), (1, {})).item_ids == [3, "a", 1]
     assert _list().item_ids == []
+
+
+def test_a_field_is_read_as_a_value_of_a_type() -> None:
+    """A whole number is a float too; `True` is not a number, and what is not there is told."""
+    (film,) = _list((7, {"title": "a", "year": 1990, "new": True, "genres": ["x"]}))
+    assert film.value("year", int) + 1 == 1991
+    assert (film.value("year", float), film.value("title", str).upper()) == (1990.0, "A")
+    assert (film.value("new", bool), film.value("genres", list)) == (True, ["x"])
+    for name, kind in (("new", int), ("title", int), ("price", float), ("year", str)):
+        with pytest.raises(InvalidDataError, match=f"'{name}' of item 7 is"):
+            film.value(name, kind)
 
 
 def test_mixed_ids_become_text() -> None:

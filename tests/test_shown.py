@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def test_a_store_shows_its_address_and_no_secret(make: Callable[[Path], Any], tm
         assert type(store).__name__ in repr(store)
         assert "127.0.0.1:1" in repr(store) or str(tmp_path) in repr(store)
         assert "s3cret" not in repr(store)
+        assert html.escape(repr(store)) in store._repr_html_()
 
 
 def test_an_encoder_shows_its_settings_and_what_it_has_learnt() -> None:

@@ -1,4 +1,4 @@
-"""Draws the pictures of the page anew, in a real Chromium, on a catalogue that is made up.
+"""Draws the pictures of the page again, in a real Chromium, on a catalogue that is made up.
 
     python docs/pictures/screenshots.py
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from vecrec._internal.tables import html_lines, html_table
+from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id
 from vecrec.records import JSON, Record, dump_record
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Recommendation", "Recommendations", "label_of"]
+
+_T = TypeVar("_T")
 
 _LONGEST = 120
 _WIDEST = 60
@@ -46,6 +49,25 @@ class Recommendation:
     def get(self, name: str, default: JSON = None) -> JSON:
         """A field of the record, or ``default`` where the record lacks it."""
         return self.metadata.get(name, default)
+
+    def value(self, name: str, kind: type[_T]) -> _T:
+        """A field of the record as a value of a type, which type checkers know: ``movie.value("year", int) + 1``.
+
+        Args:
+            name: Of the field.
+            kind: ``str``, ``int``, ``float``, which a whole number is too, ``bool``, ``list`` or ``dict``.
+
+        Raises:
+            InvalidDataError: when the record lacks the field, or it is of another type.
+        """
+        found: Any = self.metadata.get(name)
+        if kind is float and type(found) is int:
+            found = float(found)
+        if type(found) is not kind:
+            problem = f"{name!r} of item {self.item_id!r} is {shown(found)}"
+            raise InvalidDataError(problem, f"it was asked for as {kind.__name__}: use get(), or look at the record")
+        value: _T = found
+        return value
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -31,6 +31,8 @@ def test_an_event_is_recorded_shown_and_forgotten(shop: Path, run: Run) -> None:
     assert events[0]["time"] == 7.5
     assert [each["item_id"] for each in run("history", "anna", "-k", "1", "--json", at=shop).json["events"]] == [4]
     assert "Events of anna" in text_of(run("history", "anna", at=shop))
+    run("record", "berta", "4", "--time", "2026-11-30T18:00:05Z", at=shop)
+    assert "2026-11-30 18:00:05" in text_of(run("history", "berta", at=shop))
     found = run("recommend", "anna", "--json", at=shop).json
     assert found["served_by"] == "vectors"
     assert {each["metadata"]["genre"] for each in found["items"]} == {"western"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
 _NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "recommender_system.ipynb"
@@ -23,6 +26,20 @@ def test_it_is_kept_without_outputs() -> None:
     cells = _cells(nbformat.read(_NOTEBOOK, as_version=4))
     assert len(cells) > 10
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+
+
+def test_names_on_the_map_do_not_overlap() -> None:
+    """Not even where all points are in one place; and each name is written."""
+    (source,) = [
+        cell.source for cell in _cells(nbformat.read(_NOTEBOOK, as_version=4)) if "def write_names" in cell.source
+    ]
+    defined: dict[str, Any] = {"np": np}
+    exec(source, defined)
+    axes = Figure(figsize=(11, 8)).subplots()
+    names = ["Star Wars", "The Godfather", "Toy Story", "A name that is longer than the others", "Alien", "Scream"]
+    boxes = defined["write_names"](axes, np.full((6, 2), 0.5), names)
+    assert [text.get_text() for text in axes.texts] == names
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 @pytest.mark.slow

@@ -87,6 +87,15 @@ def test_the_sentence_says_what_the_user_did(rec: Recommender, kinds: list[str |
     assert found.sentence in {sentence, "Because you bought Movie 3", "Because you liked Movie 7 and Movie 3"}
 
 
+def test_a_rating_is_told_as_one(rec: Recommender) -> None:
+    """Where no kind says what it means: a low one, which a policy without a limit counts too, was no liking."""
+    found = rec.explain(User(None, {}, [Event(None, 3, rating=1.0)]), 55)
+    assert found.sentence == "Because you rated Movie 3"
+    assert found.parts[0].rating == 1.0
+    liked = rec.explain(User(None, {}, [Event(None, 3, kind="like", rating=5.0)]), 55)
+    assert liked.sentence == "Because you liked Movie 3"
+
+
 def test_a_profile_is_a_reason(rec: Recommender) -> None:
     assert rec.explain(User(None, {"taste": "war"}), 55).sentence == "Because of your profile (taste)"
 

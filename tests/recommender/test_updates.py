@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,39 @@ def test_single_fields_change_in_both_stores(engine: Engine) -> None:
         assert found[9].features == {**before[9].features, "year": 2051, "tastes": ["war"]}
         assert {each.item_id for each in rec.popular(5, where=field("year") >= 2050)} == {7, 9}
         assert rec.verify()
+
+
+@each_engine((*ENGINES,))
+def test_single_fields_of_profiles_change(engine: Engine) -> None:
+    """The others stay, the next recommendation reads them, and of two changes at a time both count."""
+    with engine.recommender() as rec:
+        rec.fit(world())
+        rec.upsert_users([User("newcomer", {"taste": "war", "name": "W", "city": "Bonn"})])
+        rec.update_users({"newcomer": {"taste": "space", "city": None}, "another": {"taste": "war"}})
+        found = rec.metadata_store.get("user", ["newcomer", "another"])
+        assert found == {"newcomer": {"taste": "space", "name": "W"}, "another": {"taste": "war"}}
+        assert rec.recommend("newcomer", 1)[0].item_id == 58
+        with ThreadPoolExecutor(4) as pool:
+            names = [f"n{place}" for place in range(12)]
+            rec.upsert_users([User("busy", dict.fromkeys(names, 0))])
+            list(pool.map(lambda name: rec.update_users({"busy": {name: 1}}), names))
+        assert rec.metadata_store.get("user", ["busy"]) == {"busy": dict.fromkeys(names, 1)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"a": {"taste": "space"}, "b": {"colour": "red"}}, "user 'b' has no field 'colour'"),
+        ({"a": {"taste": "space"}, "b": {"taste": 3}}, "taste"),
+        ({"a": {"taste": "space"}, 1.5: {}}, "user id"),
+        ([("a", {"taste": "space"})], "takes a mapping"),
+    ],
+)
+def test_a_change_of_profiles_that_cannot_be_used_writes_nothing(rec: Recommender, changes: Any, message: str) -> None:
+    rec.upsert_users([User("a", {"taste": "war"}), User("b", {"taste": "war"})])
+    with pytest.raises(InvalidDataError, match=message):
+        rec.update_users(changes)
+    assert rec.metadata_store.get("user", ["a", "b"]) == {"a": {"taste": "war"}, "b": {"taste": "war"}}
 
 
 def test_what_is_no_feature_moves_no_vector(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:

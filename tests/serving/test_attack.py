@@ -389,7 +389,7 @@ def test_an_open_service_on_all_addresses_says_so(
             "metadata_store": "memory://",
             "artifacts": str(tmp_path),
         }
-        serve(Settings(host=host, api_keys=keys, **stores))
+        serve(Settings(host=host, port=0, api_keys=keys, **stores))
         assert ("open to everyone" in caplog.text) == said, host
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -53,7 +54,7 @@ def test_the_compose_file_is_one() -> None:
 
 
 def test_no_secret_is_in_the_compose_file() -> None:
-    """They come as files, whose defaults are an address without a password, and nothing at all."""
+    """They come as files; the only one that is there by default holds an address without a password."""
     text = (_FOLDER / "compose.yaml").read_text()
     document = yaml.safe_load(text)
     for service in document["services"].values():
@@ -68,7 +69,31 @@ def test_no_secret_is_in_the_compose_file() -> None:
     assert (_FOLDER / "redis_url").read_text() == "redis://redis:6379/0\n"
     settings = Settings.load(None, {"VECREC_METADATA_STORE_FILE": str(_FOLDER / "redis_url")})
     assert settings.metadata_store == "redis://redis:6379/0"
-    assert Settings.load(None, {"VECREC_API_KEYS_FILE": "/dev/null"}).api_keys == ()
+
+
+def test_the_service_of_the_compose_file_asks_for_a_key(tmp_path: Path) -> None:
+    """The user makes it by the command at the top of the file; no default and no empty file opens the service."""
+    text = (_FOLDER / "compose.yaml").read_text()
+    document = yaml.safe_load(text)
+    assert document["services"]["service"]["environment"]["VECREC_API_KEYS_FILE"] == "/run/secrets/api_keys"
+    assert document["secrets"]["api_keys"] == {"file": "${API_KEYS_FILE:-./api_keys}"}
+    assert not (_FOLDER / "api_keys").exists()
+    command = re.search(r'^# +(echo "admin:.* > api_keys)', text, re.MULTILINE)
+    assert command
+    keys = []
+    for _ in range(2):
+        subprocess.run(["sh", "-ec", command[1]], cwd=tmp_path, check=True)
+        keys.append(Settings.load(None, {"VECREC_API_KEYS_FILE": str(tmp_path / "api_keys")}).api_keys)
+    assert all(re.fullmatch("admin:[0-9a-f]{48}", key) for (key,) in keys)
+    assert keys[0] != keys[1]
+    (tmp_path / "api_keys").write_text("\n")
+    environ = {**os.environ, "VECREC_API_KEYS_FILE": str(tmp_path / "api_keys")}
+    command_line = [sys.executable, "-m", "vecrec", "serve", "--port", "0"]
+    found = subprocess.run(
+        command_line, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=120, check=False
+    )
+    assert found.returncode == 2
+    assert "holds no key" in found.stderr
 
 
 def test_the_builder_gets_what_the_image_is_made_of() -> None:

@@ -274,3 +274,17 @@ def test_an_explanation_adds_up(client: httpx.Client) -> None:
     assert get(client.post("/v1/explanations", json={"liked": [3], "item_id": 3}))["rules"] == ["seen"]
     problem(client.post("/v1/explanations", json={"liked": [3], "item_id": "no such"}), 404)
     problem(client.get("/v1/users/3/recommendations/no-such/explanation"), 404)
+
+
+def test_single_fields_of_a_profile_are_changed(client: httpx.Client) -> None:
+    """The others stay, and `null` removes one; an unknown user and an unknown field are told in HTTP words."""
+    get(client.put("/v1/users/patched", json={"taste": "war", "name": "P", "city": "Bonn"}))
+    assert get(client.patch("/v1/users/patched", json={"taste": "space", "city": None})) == {"written": 1}
+    assert get(client.get("/v1/users/patched"))["features"] == {"taste": "space", "name": "P"}
+    unknown = client.patch("/v1/users/not-there", json={"taste": "war"})
+    assert (unknown.status_code, unknown.json()["title"]) == (404, "There is no such user")
+    for path in ("/v1/users/patched", "/v1/items/3"):
+        refused = client.patch(path, json={"colour": "red"})
+        assert refused.status_code == 422
+        assert "has no field 'colour'" in refused.json()["detail"]
+        assert "upsert" not in refused.json()["detail"]

@@ -90,13 +90,19 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(recommender: Re
     """A burst of a sixth of a minute's share, then 429; health is not counted, nor are others."""
     with _service(recommender, rate_per_minute=30, api_keys=("a", "b")) as client:
         mine, other = {"x-api-key": "a"}, {"x-api-key": "b"}
-        statuses = [client.get("/v1/schema", headers=mine).status_code for _ in range(7)]
-        assert statuses == [200] * 5 + [429] * 2
+        answers = [client.get("/v1/schema", headers=mine) for _ in range(7)]
+        assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+        assert {each.headers["x-ratelimit-limit"] for each in answers} == {"5"}
+        assert [each.headers["x-ratelimit-remaining"] for each in answers] == [*"4321000"]
+        resets = [int(each.headers["x-ratelimit-reset"]) for each in answers]
+        assert resets == sorted(resets)
+        assert 0 < resets[0] <= 2
+        assert 8 < resets[-1] <= 10
         answer = client.get("/v1/schema", headers=mine)
         problem(answer, 429)
         assert 1 <= int(answer.headers["retry-after"]) <= 2
         get(client.get("/v1/schema", headers=other))
-        get(client.get("/health/live"))
+        assert "x-ratelimit-limit" not in client.get("/health/live").headers
 
 
 def test_a_rate_limit_refills_and_forgets() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,11 @@ import pytest
 
 from tests.recommender.tastes import TasteEncoder, world
 from tests.servers.milvus import MilvusServer
+from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.serving.web import get, listening, problem
 from vecrec import Recommender
+from vecrec.encoders import ContentEncoder
 from vecrec.metadata_stores import RedisMetadataStore
 from vecrec.serving import create_app
 from vecrec.vector_stores import MilvusVectorStore
@@ -107,3 +113,82 @@ def test_vector_store_down(client: httpx.Client, milvus: MilvusServer) -> None:
         assert get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"
 
     _eventually(served)
+
+
+def _second(redis: RedisServer) -> str:
+    """Another database of the server, for a second recommender."""
+    return redis.url.removesuffix("/0") + "/1"
+
+
+@contextmanager
+def _served(artifacts: Path, milvus: MilvusServer, redis: RedisServer) -> Iterator[httpx.Client]:
+    """A client of `vecrec serve`, which may still be starting."""
+    port, given = (
+        free_port(),
+        {"--artifacts": artifacts, "--vector-store": milvus.url, "--metadata-store": _second(redis)},
+    )
+    command = [f"{name}={value}" for name, value in {**given, "--name": "shop", "--port": port}.items()]
+    log = artifacts / f"{port}.log"
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, "-m", "vecrec", "serve", *command], stderr=file)
+    try:
+        end = time.monotonic() + 120
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as made:
+            yield made
+    finally:
+        process.terminate()
+        assert process.wait(120) == 0, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[MilvusServer]:
+    """Give a server that may be paused: by default one ends itself when it was stopped for ten seconds."""
+    with MilvusServer({"common.session.ttl": 120}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def artifacts(redis: RedisServer, frozen: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the artifacts of a shop on both, which the command can serve."""
+    folder = tmp_path_factory.mktemp("shop")
+    stores = MilvusVectorStore(frozen.url), RedisMetadataStore(_second(redis))
+    with Recommender(ContentEncoder(dim=16), *stores, name="shop", artifacts=folder) as trainer:
+        trainer.fit(world())
+    return folder
+
+
+def test_a_service_that_starts_while_milvus_hangs(artifacts: Path, redis: RedisServer, frozen: MilvusServer) -> None:
+    """It is ready, serves popular items, and vectors once Milvus goes on."""
+    frozen.pause()
+    try:
+        with _served(artifacts, frozen, redis) as client:
+            answer = get(client.get("/v1/users/3/recommendations"))
+            assert (answer["served_by"], len(answer["items"])) == ("popularity", 10)
+            assert any("does not answer" in note for note in answer["notes"])
+            assert get(client.get("/health/ready"))["status"] == "degraded"
+            frozen.resume()
+            _eventually(lambda: _is(get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"))
+    finally:
+        frozen.resume()
+
+
+def test_a_service_that_starts_while_redis_hangs(artifacts: Path, redis: RedisServer, frozen: MilvusServer) -> None:
+    """It says so, and serves once Redis goes on."""
+    redis.pause()
+    try:
+        with _served(artifacts, frozen, redis) as client:
+            assert problem(client.get("/v1/users/3/recommendations"), 503)["type"].endswith("store-timeout")
+            assert problem(client.get("/health/ready"), 503)["parts"]["release"] == "ok"
+            redis.resume()
+            _eventually(lambda: _is(get(client.get("/v1/users/3/recommendations"))["served_by"] == "vectors"))
+    finally:
+        redis.resume()
+
+
+def _is(value: bool) -> None:
+    assert value

@@ -156,13 +156,24 @@ def test_stores_of_one_process_are_refused(
     assert "vecrec migrate" in said
 
 
-def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before a worker is started."""
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_in_use_is_refused(workers: int, tmp_path: Path) -> None:
+    """By the command itself, with the status of arguments that cannot be used, before any part is opened."""
+    folder = tmp_path / "artifacts"
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        parts = [f"--artifacts={tmp_path}", f"--vector-store={tmp_path}/demo.vec", f"--port={port}"]
-        assert main(["serve", "--workers=2", *parts]) == 2
-    assert f"port {port} cannot be listened on" in capsys.readouterr().err
+        given = [f"--artifacts={folder}", f"--workers={workers}", f"--port={port}"]
+        ended = subprocess.run(
+            [sys.executable, "-m", "vecrec", "serve", *given], capture_output=True, text=True, timeout=120, check=False
+        )
+    assert ended.returncode == 2, ended.stderr
+    assert f"127.0.0.1 port {port} cannot be listened on (Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not folder.exists()
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    """As a port in use is."""
     with pytest.raises(InvalidDataError, match="cannot be listened on"):
         listen("192.0.2.1", 0)  # an address for documents, which no machine has
 

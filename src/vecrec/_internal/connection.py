@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from typing_extensions import ParamSpec, Self
 
 from vecrec._internal.budget import ENDING, BudgetSpentError, BusyError, budget
+from vecrec._internal.tables import html_facts
 from vecrec._internal.tracing import MODULE as _TRACE
 from vecrec._internal.tracing import engine_span
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
@@ -67,6 +68,11 @@ class Connection(ABC):
         if "ping" in vars(cls):
             cls.ping = _closing(cls.ping)  # type: ignore[assignment, method-assign]
 
+    def _repr_html_(self) -> str:
+        timeout = "the engine's own" if self.timeout is None else f"{self.timeout:g} seconds"
+        processes = "one at a time" if self.one_process else "several"
+        return html_facts({"store": repr(self), "timeout of a request": timeout, "processes": processes})
+
     @abstractmethod
     def ping(self) -> None:
         """Return if the engine answers. After that, calls no longer fail because it did not before.
@@ -86,6 +92,15 @@ class Connection(ABC):
             StoreUnavailableError: at once, where an earlier call has found that the engine does not answer.
         """
         return self._breaker.guard()
+
+    def connect(self) -> None:
+        """Ask the engine in the background whether it is there; until it answers, calls fail at once."""
+        self._breaker.presume(StoreTimeoutError(f"{self} has not answered yet", "see whether it is overloaded"))
+
+    @property
+    def answers(self) -> bool:
+        """Whether no call is known to have waited in vain, and `connect` is not under way."""
+        return not self._breaker.is_open
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
         """What the engine answers to one call, under the guard, and in a span where the application traces."""
@@ -132,6 +147,7 @@ class Breaker:
         self._store = weakref.ref(store)
         self._lock = threading.Lock()
         self._failure: StoreUnavailableError | None = None
+        self._presumed = False
         self._process = os.getpid()
 
     @contextmanager
@@ -162,6 +178,16 @@ class Breaker:
         """The engine has answered."""
         self._failure = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls fail at once."""
+        return self._failure is not None
+
+    def presume(self, error: StoreUnavailableError) -> None:
+        """Open before any call has failed, so that none waits; the first probe tells the reason where there is one."""
+        self._presumed = True
+        self._open(error)
+
     def _refuse(self, failure: StoreUnavailableError) -> None:
         if self._process != os.getpid():  # the thread that probes stayed in the parent
             self._failure = None
@@ -169,13 +195,10 @@ class Breaker:
         raise type(failure)(failure.problem, failure.cure)
 
     def _open(self, error: StoreUnavailableError) -> None:
-        kind = StoreTimeoutError if isinstance(error, StoreTimeoutError) else StoreUnavailableError
         with self._lock:
             if self._failure is not None:
                 return
-            # A new error, since the one on its way holds the frames of its call.
-            self._failure = kind(f"{error.problem}; until it answers again, calls fail at once", error.cure)
-            self._process = os.getpid()
+            self._failure, self._process = _remembered(error), os.getpid()
         try:
             threading.Thread(target=self._probe, name="vecrec-probe", daemon=True).start()
         except RuntimeError:  # the interpreter ends, or there are too many threads
@@ -192,8 +215,17 @@ class Breaker:
             with budget(_PROBE):
                 if store is not None:
                     store.ping()
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            with self._lock:
+                if self._presumed and self._failure is not None and not isinstance(error, BudgetSpentError):
+                    self._failure, self._presumed = _remembered(error), False
             return False
         except Exception:  # noqa: BLE001 - such as that the store was closed: the next call says it
             return True
         return True
+
+
+def _remembered(error: StoreUnavailableError) -> StoreUnavailableError:
+    """A new error for later calls, since the one on its way holds the frames of its call."""
+    kind = StoreTimeoutError if isinstance(error, StoreTimeoutError) else StoreUnavailableError
+    return kind(f"{error.problem}; until it answers again, calls fail at once", error.cure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,10 +72,22 @@ def require_training(purpose: str) -> None:
         MissingDependencyError: for the first one that is not installed or does not load.
     """
     for module, package in (("paddle", "paddlepaddle"), ("scipy", "scipy"), ("threadpoolctl", "threadpoolctl")):
-        with requires(package, extra="paddle", purpose=purpose), warnings.catch_warnings():
+        with requires(package, extra="paddle", purpose=purpose), warnings.catch_warnings(), _root_logger_kept():
             # PaddlePaddle looks for a compiler's cache when it is imported, which training does not need.
             warnings.filterwarnings("ignore", message="No ccache found")
             __import__(module)
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Around the import of PaddlePaddle, which gives the root logger a handler: the application's own comes later."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def installed_versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 
 from vecrec._internal.times import written_seconds
@@ -106,8 +107,13 @@ def _history(arguments: argparse.Namespace, output: Output) -> int:
         events = recommender.metadata_store.recent_events([key], arguments.k)[key]
     rows = [{name: getattr(event, name) for name in _FIELDS} for event in events]
     output.value({"user_id": key, "events": rows})
-    output.table(f"Events of {key}", _FIELDS, [list(row.values()) for row in rows])
+    output.table(f"Events of {key}", _FIELDS, [list({**row, "time": _written(row["time"])}.values()) for row in rows])
     return 0
+
+
+def _written(time: float | None) -> str | None:
+    """A moment for people, in UTC."""
+    return None if time is None else f"{datetime.fromtimestamp(time, timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def _forget(arguments: argparse.Namespace, output: Output) -> int:

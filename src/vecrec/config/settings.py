@@ -48,6 +48,7 @@ class Settings:
 
     A variable of the environment overrides the TOML file, and the file the default. A variable whose name ends in
     ``_FILE``, such as ``VECREC_API_KEYS_FILE``, names a file that holds the value, as secrets of containers are given.
+    A file of keys must hold one, since without keys the service is open.
 
     Raises:
         InvalidDataError: for a value of another type, or out of range.
@@ -171,6 +172,9 @@ class Settings:
             text = _given(env, f"{PREFIX}{each.name.upper()}")
             if text is not None:
                 values[each.name] = _parsed(each.name, text, hints[each.name])
+        if f"{PREFIX}API_KEYS_FILE" in env and not values["api_keys"]:
+            problem = f"the file that {PREFIX}API_KEYS_FILE names holds no key, and without keys the service is open"
+            raise InvalidDataError(problem, "write one into it, such as admin:KEY, or leave the variable out")
         _check_names(given, "the caller")
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)

@@ -109,6 +109,7 @@ class AsyncRecommender:
     update_items = _awaited(Recommender.update_items)
     delete_items = _awaited(Recommender.delete_items)
     upsert_users = _awaited(Recommender.upsert_users)
+    update_users = _awaited(Recommender.update_users)
     record = _awaited(Recommender.record)
     delete_events = _awaited(Recommender.delete_events)
     forget_user = _awaited(Recommender.forget_user)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH", "DIGEST", "EVENT_BATCH", "ITEM", "JOURNAL", "PENDING", "USER", "Catalogue", "Generation", "Rows",
+    "changed_fields",
 ]  # fmt: skip
 
 ITEM, USER = "item", "user"
@@ -439,14 +440,29 @@ def changed_record(schema: Schema, key: Id, record: Record | None, change: Recor
     """
     if record is None:
         raise ItemNotFoundError(f"no item {key!r} in the catalogue", "upsert_items adds one")
-    known = {*record, *(feature.name for feature in schema.item_fields)}
-    for name, value in change.items():
-        if name not in known and value is not None:  # a field that was removed before may be removed again
-            raise InvalidDataError(
-                f"item {key!r} has no field {name!r}, and the schema has none",
-                f"its fields are {sorted(known)}; upsert_items writes a record with new ones",
-            )
     schema.check_item(Item(key, change))
+    return changed_fields(f"item {key!r}", record, change, (feature.name for feature in schema.item_fields))
+
+
+def changed_fields(what: str, record: Record, change: Record, known: Iterable[str]) -> Record:
+    """A record with some fields changed; ``None`` removes a field.
+
+    Args:
+        what: What messages call it.
+        record: As it is.
+        change: The new values.
+        known: Fields that it may have beside those that it has.
+
+    Raises:
+        InvalidDataError: for another field.
+    """
+    fields = {*record, *known}
+    for name, value in change.items():
+        if name not in fields and value is not None:  # a field that was removed before may be removed again
+            raise InvalidDataError(
+                f"{what} has no field {name!r}, and the schema has none",
+                f"its fields are {sorted(fields)}; replace the whole record to add another one",
+            )
     return {name: value for name, value in {**record, **change}.items() if value is not None or name not in change}
 
 

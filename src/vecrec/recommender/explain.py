@@ -33,7 +33,7 @@ FLOOR = 0.05
 """The share of the score below which a part is not told as a reason."""
 
 _VERBS = {"purchase": "bought", "buy": "bought", "view": "looked at", "click": "looked at", "cart": "chose"}
-"""What a user did by an event of a kind, for a sentence; of any other kind, and without one, "liked"."""
+"""What a user did by an event of a kind, for a sentence; by one of any other kind, and without one, see `_verb`."""
 
 Vector = NDArray[np.float32]
 
@@ -56,6 +56,8 @@ class ScorePart:
     """Of an event: its kind."""
     time: float | None = None
     """Of an event: its time in seconds since 1970."""
+    rating: float | None = None
+    """Of an event: its rating."""
     feature: str | None = None
     """Of a feature: its name."""
     feature_value: JSON = None
@@ -119,7 +121,7 @@ class Explanation:
             return None
         if told[0].kind == "feature":
             return f"Because of your profile ({' and '.join(_words(part.feature) for part in told)})"
-        verbs = [_VERBS.get(part.event_kind or "", "liked") for part in told]
+        verbs = [_verb(part) for part in told]
         titles = dict.fromkeys(_called(part) for part, verb in zip(told, verbs) if verb == verbs[0])
         return f"Because you {verbs[0]} {' and '.join(titles)}"
 
@@ -269,7 +271,7 @@ class _Scored:
         if part.place is not None:
             event: Event = self.user.history[part.place]
             title = label_of(self.records.get(event.item_id, {})) or None
-            return ScorePart(part.kind, value, share, event.item_id, title, event.kind, event.time)
+            return ScorePart(part.kind, value, share, event.item_id, title, event.kind, event.time, event.rating)
         if part.feature is not None:
             known = self.user.features.get(part.feature)
             return ScorePart(part.kind, value, share, feature=part.feature, feature_value=known)
@@ -285,6 +287,12 @@ def _by_popularity(live: LoadedRelease, user_id: Id | None, item_id: Id) -> Expl
 
 def _place(found: Recommendations, item_id: Id) -> int | None:
     return next((item.rank for item in found if item.item_id == item_id), None)
+
+
+def _verb(part: ScorePart) -> str:
+    """What the user did. A rating alone does not say "liked": the policy may count every one as positive."""
+    rated = part.event_kind is None and part.rating is not None
+    return "rated" if rated else _VERBS.get(part.event_kind or "", "liked")
 
 
 def _called(part: ScorePart) -> str:

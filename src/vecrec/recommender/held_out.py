@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vecrec._internal.sampling import evenly_spaced
 from vecrec.errors import ReleaseError
-from vecrec.evaluation.statistics import compare_paired
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id
 from vecrec.records import JSON
@@ -111,6 +110,8 @@ def compare_with_live(
     Raises:
         ReleaseError: when the whole interval is below 0.
     """
+    from vecrec.evaluation.statistics import compare_paired  # what serves does without it
+
     found = compare_paired(f"ndcg@{depth}", ("new", ours), ("live", theirs))
     if required and found.high < 0:
         raise ReleaseError(

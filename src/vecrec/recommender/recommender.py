@@ -29,7 +29,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.progress import ProgressLike, showing
 from vecrec.recommendations import Recommendations
 from vecrec.recommender.candidate import Check, checked
-from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue
+from vecrec.recommender.catalogue import BATCH, ITEM, PENDING, USER, Catalogue, changed_fields
 from vecrec.recommender.edits import USER_EDIT, DeletedEvents, edit_record
 from vecrec.recommender.explain import Explainer, Explanation
 from vecrec.recommender.group_commit import GroupCommit
@@ -852,6 +852,36 @@ class Recommender:
         edits = {key: {**edit, "profile": profile} for key, profile in profiles.items()}
         self._catalogue.metadata.put(USER_EDIT, edits)
         self._catalogue.metadata.put(USER, profiles)
+
+    def update_users(self, changes: Mapping[Id, Mapping[str, Any]]) -> None:
+        """Change single fields of profiles; the other fields stay. The next recommendation reads them.
+
+        ::
+
+            recommender.update_users({42: {"age": 35, "newsletter": None}})
+
+        Changes of one user at the same time, by several processes too, are made one after the other.
+
+        Args:
+            changes: New values of fields by user. ``None`` removes a field, if the profile has it. A user without a
+                profile gets one.
+
+        Raises:
+            InvalidDataError: for a field that neither the schema nor the profile has, or a value that the schema does
+                not allow. As for the other errors, nothing is written.
+            NotFittedError: when there is no live release.
+            StoreTimeoutError: when another process has held the catalogue for too long.
+        """
+        if not isinstance(changes, Mapping):
+            raise InvalidDataError(f"update_users takes a mapping, got {shown(changes)}", 'give {id: {"age": 35}}')
+        plain = {key: dict(User(check_id(key, "user id"), change).features) for key, change in changes.items()}
+        known = [feature.name for feature in self._live.get().schema.users]
+        with self._archive.catalogue_lock():
+            profiles = self._catalogue.metadata.get(USER, list(plain))
+            self.upsert_users(
+                User(key, changed_fields(f"user {key!r}", profiles.get(key, {}), change, known))
+                for key, change in plain.items()
+            )
 
     def record(self, events: Event | Iterable[Event]) -> None:
         """Add events to the histories of their users; the next recommendation reads them, without retraining.

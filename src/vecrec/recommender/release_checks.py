@@ -37,6 +37,7 @@ TOP = 10
 """How deep the lists are compared."""
 
 _MOST_POPULAR = 10_000
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,9 @@ def served_lists(
 ) -> list[list[Id]]:
     """The first ``2 * TOP`` items for each sampled user, what they had before left out."""
     depth = 2 * TOP + max(len(user.history) for user in sample.users)
-    found = store.search(collection, queries, depth)
+    # Deep searches for many users at once may outlast the store's timeout where the machine is busy.
+    parts = batched(range(len(queries)), _AT_ONCE)
+    found = [row for part in parts for row in store.search(collection, queries[part], depth)]
     histories = ([event.item_id for event in user.history] for user in sample.users)
     joined = (
         successors.join(row, query, history, more=len(row) >= depth)[0]

@@ -92,6 +92,14 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._rate
 
+    def headers(self, client: str) -> dict[str, str]:
+        """What a client has left: the most at once, how many of them now, and the seconds until all are back."""
+        if not self._rate:
+            return {}
+        tokens, _ = self._buckets.get(client, (self._size, 0.0))
+        told = (self._size, tokens, math.ceil((self._size - tokens) / self._rate))
+        return {f"X-RateLimit-{name}": str(int(each)) for name, each in zip(("Limit", "Remaining", "Reset"), told)}
+
 
 class Gate:
     """An ASGI middleware.
@@ -133,6 +141,7 @@ class Gate:
         headers, began = Headers(scope=scope), time.perf_counter()
         try:
             refusal = self._refusal(inner, headers)
+            answer.headers = inner.get("vecrec.rate", {})
             if refusal is not None:
                 await refusal(inner, receive, answer)
             elif not _is_guarded(inner):
@@ -214,6 +223,7 @@ class Gate:
 
     def _excess(self, scope: Scope, client: str) -> Response | None:
         wait = self._rate.wait(client)
+        scope["vecrec.rate"] = self._rate.headers(client)
         if not wait:
             return None
         detail = f"More than {self._settings.rate_per_minute} requests a minute: wait {wait:.1f} seconds."
@@ -254,6 +264,7 @@ class _Answer:
     def __init__(self, send: Send, request_id: str, is_head: bool) -> None:
         self._send, self._request_id, self._is_head = send, request_id, is_head
         self.status = 0
+        self.headers: dict[str, str] = {}
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -262,6 +273,7 @@ class _Answer:
             headers["X-Request-ID"] = self._request_id
             headers["X-Content-Type-Options"] = "nosniff"
             headers.setdefault("Cache-Control", "no-store")
+            headers.update(self.headers)
         elif self._is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)

@@ -18,9 +18,9 @@ from vecrec.types import MAX_KIND, Event, Item, User
 __all__ = [
     "Because", "ChangeIn", "EventIn", "EventOut", "EventsIn", "FacetOut", "Features", "HealthOut", "HitOut", "IdsIn",
     "ItemFeaturesIn", "ItemFeaturesOneIn", "ItemIn", "ItemOut", "ItemsIn", "ItemsOut", "ListOut", "ProblemOut",
-    "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem", "RecordIn", "Removed",
-    "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn", "UsersOut", "Vectors",
-    "VectorsOfUsersIn", "WhoIn", "Written",
+    "ProfileChangeIn", "ProfileIn", "RankingIn", "RankingOut", "ReceiptOut", "RecommendIn", "RecommendedItem",
+    "RecordIn", "Removed", "RetrievalIn", "RetrievalOut", "SchemaOut", "TasteIn", "UserIn", "UserOut", "UsersIn",
+    "UsersOut", "Vectors", "VectorsOfUsersIn", "WhoIn", "Written",
 ]  # fmt: skip
 
 IdIn: TypeAlias = (
@@ -35,6 +35,7 @@ RecordIn: TypeAlias = Annotated[
     Features, Body(examples=[{"title": "Toy Story", "genres": ["Animation", "Comedy"], "year": 1995}])
 ]
 ChangeIn: TypeAlias = Annotated[Features, Body(examples=[{"price": 9.9, "stock": 3, "sale": None}])]
+ProfileChangeIn: TypeAlias = Annotated[Features, Body(examples=[{"age": 35, "newsletter": None}])]
 Number: TypeAlias = StrictFloat | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 Ids: TypeAlias = list[IdIn]
 At: TypeAlias = Annotated[
@@ -278,6 +279,7 @@ class PartOut(BaseModel):
     title: str | None = None
     event_kind: str | None = None
     time: float | None = None
+    rating: float | None = None
     feature: str | None = Field(None, description="Of a feature of the profile: its name.")
     feature_value: Any = None
 

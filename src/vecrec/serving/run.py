@@ -9,13 +9,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from vecrec._internal.connection import Connection
 from vecrec.config.compose import compose
 from vecrec.config.settings import Settings
 from vecrec.errors import InvalidDataError, VecrecError
@@ -25,6 +27,12 @@ from vecrec.serving.service import Service
 from vecrec.serving.workers import listen, supervise
 
 __all__ = ["bounded_protocol", "serve"]
+
+_PATIENCE = 1.0
+"""Seconds for the first question to the metadata store, before anything is known about it."""
+_CONNECTING = 1.0
+"""Seconds that the stores are waited for once everything else is ready; one that needs longer is used from then on."""
+_LOOK = 0.01
 
 _log = logging.getLogger("vecrec.serving")
 
@@ -41,35 +49,33 @@ def serve(settings: Settings, *, access_log: bool = False) -> None:
         access_log: Whether to log every request.
 
     Raises:
-        InvalidDataError: for several workers on a store that serves one process, or on a port that is in use.
+        InvalidDataError: for a port that is in use, or several workers on a store that serves one process.
         VecrecError: for parts that cannot be opened.
     """
     _prepare(settings, access_log)
     if not settings.api_keys and not _is_loopback(settings.host):
         _log.warning("open to everyone who reaches %s: set VECREC_API_KEYS, or listen on 127.0.0.1", settings.host)
-    with _ending_by_sigterm():
+    # The port comes first: one that is in use is said before anything is loaded.
+    with _ending_by_sigterm(), listen(settings.host, settings.port) as shared:
         if settings.workers == 1:
-            _serve(settings)
+            _serve(settings, shared)
             return
         _check_stores(settings)
-        with listen(settings.host, settings.port) as shared:
-            where = "{}:{}".format(*shared.getsockname()[:2])
-            _log.info("%d workers serve on %s", settings.workers, where)
-            work = partial(_work, settings, access_log)
-            supervise(work, settings.workers, shared, seconds=settings.shutdown_seconds)
+        _log.info("%d workers serve on %s port %d", settings.workers, *shared.getsockname()[:2])
+        work = partial(_work, settings, access_log)
+        supervise(work, settings.workers, shared, seconds=settings.shutdown_seconds)
 
 
 def _prepare(settings: Settings, access_log: bool) -> None:
     configure(settings.log_format)
     logging.getLogger("vecrec.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it says which builds of it there are not
     # Arrow's own allocator takes huge pages, 30 MB and more that stay empty. Read when Arrow is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def _check_stores(settings: Settings) -> None:
     """Open the parts once, so that what is wrong with them is said before anything is started."""
-    with compose(settings) as recommender:
+    with compose(settings, patience=_PATIENCE) as recommender:
         for store in (recommender.vector_store, recommender.metadata_store):
             if store.one_process:
                 problem = f"{store} serves one process at a time, and workers is {settings.workers}"
@@ -80,23 +86,27 @@ def _work(settings: Settings, access_log: bool, number: int, shared: socket.sock
     """What each of several workers does."""
     _prepare(settings, access_log)
     with _ending_by_sigterm():
-        _serve(settings, number, shared, ready)
+        _serve(settings, shared, number, ready)
 
 
 def _serve(
     settings: Settings,
+    shared: socket.socket,
     number: int | None = None,
-    shared: socket.socket | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    with compose(settings) as recommender:
+    with compose(settings, patience=_PATIENCE) as recommender:
+        stores = [each for each in (recommender.vector_store, recommender.metadata_store) if not each.one_process]
+        for store in stores:
+            store.connect()  # while the release is loaded
         app = create_app(recommender, settings=settings)
         if number is not None:
             app.state.vecrec.metrics.labels = {"worker": str(number)}
-        _warm_up(app.state.vecrec)
+        _warm_up(app.state.vecrec, stores)
         # What is here now stays to the end; looking through it again and again would hold requests up.
         gc.collect()
         gc.freeze()
+        gc.enable()
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -111,16 +121,21 @@ def _serve(
             timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         )
         ready()
-        uvicorn.Server(config).run(None if shared is None else [shared])
+        if number is None:
+            _log.info("serving on %s port %d (Ctrl-C ends it)", *shared.getsockname()[:2])
+        uvicorn.Server(config).run([shared])
 
 
-def _warm_up(service: Service) -> None:
-    """Load the live release and ask the stores before the first request. The service starts whatever fails."""
+def _warm_up(service: Service, stores: Sequence[Connection]) -> None:
+    """Load the live release and wait a moment for the stores. The service starts whatever fails."""
     try:
         with service.recommender.live() as live:
             _log.info("release %s of %s serves", live.release.id, live.release.name)
     except VecrecError as error:
         _log.warning("not ready: %s", error)
+    until = time.monotonic() + _CONNECTING
+    while time.monotonic() < until and not all(store.answers for store in stores):
+        time.sleep(_LOOK)
     for part, problem in service.health.parts().items():
         if problem is not None:
             _log.warning("%s: %s", part, problem)

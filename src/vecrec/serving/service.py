@@ -21,6 +21,7 @@ from vecrec.ids import Id
 from vecrec.recommendations import Recommendations
 from vecrec.recommender import Explanation, Recommender
 from vecrec.serving.bulkheads import Bulkheads
+from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.facets import Directory
 from vecrec.serving.idempotency import KeptAnswers
 from vecrec.serving.metrics import Metrics
@@ -73,6 +74,17 @@ class Service:
         """A stored user with their history; ``None`` where nothing is stored."""
         return self.recommender.get_users([user_id]).get(user_id)
 
+    def known(self, user_id: Id) -> User:
+        """A stored user with their history.
+
+        Raises:
+            UserNotFoundError: where nothing is stored.
+        """
+        user = self.stored(user_id)
+        if user is None:
+            raise UserNotFoundError(f"nothing is stored about the user {user_id!r}")
+        return user
+
     def user(self, who: WhoIn) -> User:
         """The user that a request is about: what is stored, and after it what was posted.
 
@@ -97,6 +109,17 @@ class Service:
         self.recommender.upsert_users(users)
         self.users.wrote(user.id for user in users if user.id is not None)
         self._watch("users", [user.features for user in users])
+
+    def update_user(self, key: Id, change: Mapping[str, Any]) -> None:
+        """Change fields of the profile of a stored user.
+
+        Raises:
+            UserNotFoundError: when nothing is stored about the user.
+        """
+        self.known(key)
+        self.recommender.update_users({key: change})
+        self.users.wrote([key])
+        self._watch("users", [change])
 
     def record(self, events: Sequence[Event]) -> None:
         """Record what users did."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from vecrec.encoders import TwoTowerEncoder
 from vecrec.errors import InvalidDataError
 from vecrec.progress import Step
 from vecrec.types import Event, Item, User
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Interrupted(Exception):  # noqa: N818 - what happened, and no error of anybody's
@@ -32,6 +37,29 @@ def interrupt_after(steps: int) -> Any:
             raise Interrupted
 
     return show
+
+
+def test_the_loggers_of_the_application_stay_its_own(tmp_path: Path) -> None:
+    """PaddlePaddle gives the root logger a handler when it is imported, and faiss tells how it was built."""
+    script = (
+        "import logging\n"
+        "from tests.encoders.two_tower.boards import checkerboard, quick\n"
+        "from vecrec import Recommender\n"
+        "from vecrec.metadata_stores import MemoryMetadataStore\n"
+        "from vecrec.vector_stores import MilvusVectorStore\n"
+        "logging.getLogger().setLevel(logging.INFO)\n"
+        "with Recommender(quick(), MilvusVectorStore('a.db'), MemoryMetadataStore(), name='a') as recommender:\n"
+        "    recommender.fit(checkerboard())\n"
+        "assert logging.getLogger().handlers == [], logging.getLogger().handlers\n"
+        "logging.basicConfig(format='mine: %(name)s %(message)s')\n"
+        "logging.getLogger('shop').info('open')\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environ, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "mine: shop open\n"
 
 
 def test_the_surroundings_do_not_matter() -> None:

@@ -14,11 +14,11 @@ from vecrec._internal.times import seconds, written_seconds
 from vecrec.ids import Id
 from vecrec.recommender.users import user_vectors
 from vecrec.serving.bulkheads import Guarded
-from vecrec.serving.errors import UserNotFoundError
 from vecrec.serving.models import (
     EventOut,
     EventsIn,
     HistoryOut,
+    ProfileChangeIn,
     ProfileIn,
     ReceiptOut,
     Removed,
@@ -80,9 +80,7 @@ def encode_users(body: VectorsOfUsersIn, service: Ours) -> Vectors:
 def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> UserOut:
     """The profile and the latest events."""
     key = path_id(user_id, id_type, "users", service)
-    user = service.stored(key)
-    if user is None:
-        raise UserNotFoundError(f"nothing is stored about the user {key!r}")
+    user = service.known(key)
     return UserOut(id=key, features=dict(user.features), history=[EventOut.of(event) for event in user.history])
 
 
@@ -90,6 +88,13 @@ def get_user(user_id: UserPath, service: Ours, id_type: IdType = "auto") -> User
 def put_user(user_id: UserPath, features: ProfileIn, service: Ours, id_type: IdType = "auto") -> Written:
     """The body is the profile."""
     service.upsert_users([User(path_id(user_id, id_type, "users", service), features)])
+    return Written(written=1)
+
+
+@router.patch("/users/{user_id}", summary="Change fields of a profile")
+def patch_user(user_id: UserPath, features: ProfileChangeIn, service: Ours, id_type: IdType = "auto") -> Written:
+    """The body holds the fields that change; `null` removes a field (RFC 7396, for the fields themselves)."""
+    service.update_user(path_id(user_id, id_type, "users", service), features)
     return Written(written=1)
 
 

@@ -296,6 +296,9 @@ def _silence() -> None:
     # Both print each failed call with its traceback, although the caller gets an error that says so.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
+    # Milvus Lite loads it, and it tells how.
+    if (faiss := logging.getLogger("faiss")).level == logging.NOTSET:
+        faiss.setLevel(logging.WARNING)
 
 
 class _Sliceable(Protocol):

@@ -90,7 +90,7 @@ function release(each) {
   const facts = [`${each.encoder}, ${each.dim} dimensions`, each.reranker && `second stage ${each.reranker}`,
     Object.entries(each.counts).map(([name, count]) => `${count.toLocaleString()} ${name}`).join(", ")];
   const checks = Object.entries(each.checks).flatMap(([name, value]) =>
-    [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, value === null ? "not measured" : String(Math.round(1e4 * value) / 1e4))]);
+    [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, value === null ? "not measured" : value.toLocaleString(undefined, { maximumFractionDigits: 3 }))]);
   return make("article", { class: each.live ? "live" : "" },
     make("h3", {}, each.id, each.live ? make("span", { class: "moved new" }, "live") : ""),
     make("p", { class: "hint" }, new Date(each.created_at).toLocaleString()),
@@ -162,7 +162,7 @@ async function look(kind, id) {
 
 function showUser(user, list, names) {
   const past = user.history.slice(-30).reverse().map((event) => make("li", {}, names.get(JSON.stringify(event.item_id)) ?? String(event.item_id),
-    make("span", { class: "facts" }, ` ${[event.kind, event.rating, event.time && new Date(1000 * event.time).toLocaleString()].filter((each) => each != null).join(", ")}`)));
+    make("span", { class: "facts" }, ` ${[event.kind, event.rating === null ? null : `rated ${event.rating}`, event.time && new Date(1000 * event.time).toLocaleString()].filter((each) => each != null).join(", ")}`)));
   $("found").replaceChildren(make("h3", {}, `User ${user.id}`), facts(user.features), make("div", { class: "two" },
     make("div", {}, make("h3", {}, `Would get (${list.served_by})`), make("ol", {}, ...list.items.map((each) =>
       make("li", {}, nameOf(each.metadata, each.item_id), make("span", { class: "facts" }, ` ${each.because?.sentence ?? ""}`))))),

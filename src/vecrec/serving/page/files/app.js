@@ -135,7 +135,7 @@ function toldBy(list, news, stranger, popular) {
   }
   if (stranger) return `popular ${schema.nouns} of every kind`;
   const bases = list.based_on.map((base) => ({ features: "profile", history: "taste" })[base] ?? base);
-  return popular ? `${list.items.length} that many like` : `${list.items.length} by ${bases.join(" and ")}`;
+  return popular ? `${list.items.length} that many like` : `${list.items.length} by ${new Intl.ListFormat("en").format(bases)}`;
 }
 
 function movesOf(before, items) {
@@ -144,7 +144,7 @@ function movesOf(before, items) {
   items.forEach((item, place) => {
     const was = before.indexOf(keyOf(item.item_id));
     if (was < 0) moves.set(keyOf(item.item_id), { kind: "new", text: "new" });
-    else if (was - place > 2) moves.set(keyOf(item.item_id), { kind: "higher", text: `▲ ${was - place}` });
+    else if (was - place > 2) moves.set(keyOf(item.item_id), { kind: "higher", text: `↑ ${was - place}` });
   });
   return moves;
 }
@@ -169,8 +169,8 @@ async function more() {
   }
 }
 
-async function browse(anew) {
-  if (anew) following = null;
+async function browse(afresh) {
+  if (afresh) following = null;
   const words = $("search").value.trim();
   $("results").hidden = !words;
   if (!words) return;
@@ -179,7 +179,7 @@ async function browse(anew) {
     const { items, cursor } = await ask("GET", `v1/items?limit=12${place}&search=${encodeURIComponent(words)}`);
     if (words !== $("search").value.trim()) return;
     const rows = items.map((item) => row(item.features, item.id));
-    if (anew) $("browse").replaceChildren(...(rows.length ? rows : [make("li", { class: "hint" }, "Nothing is called like this.")]));
+    if (afresh) $("browse").replaceChildren(...(rows.length ? rows : [make("li", { class: "hint" }, "No title is like this.")]));
     else $("browse").append(...rows);
     following = cursor;
     $("more").hidden = !cursor;

@@ -37,7 +37,7 @@ export function poster(title, tags, image) {
     const [tag, attributes] = shape;
     tile.append(make(tag, { ...attributes, [attributes.stroke ? "stroke" : "fill"]: css(lines) }));
   }
-  const letters = make("text", { x: 60, y: 51, "text-anchor": "middle", fill: "#fff", "font-weight": 700, "letter-spacing": 2 });
+  const letters = make("text", { x: 60, y: 41, "text-anchor": "middle", "dominant-baseline": "central", fill: "#fff", "font-weight": 700, "letter-spacing": 2 });
   letters.textContent = initials(title);
   tile.append(letters);
   const box = document.createElement("div");
@@ -56,6 +56,14 @@ function picture(address) {
   image.addEventListener("error", () => image.remove()); // the drawing stays
   image.src = address;
   return image;
+}
+
+/** A hand with its thumb up, or down. */
+export function hand(liked) {
+  const drawing = make("svg", { viewBox: "0 0 24 24", class: "hand", fill: "currentColor", "aria-hidden": "true", focusable: "false" });
+  const lines = "M3 10h4v11H3z M9 21V10l4-8c1.7 0 2.6 1.3 2.3 3L14.6 9H20c1.3 0 2.2 1.2 1.9 2.5l-1.8 8c-.2.9-1 1.5-1.9 1.5z";
+  drawing.append(make("path", liked ? { d: lines } : { d: lines, transform: "rotate(180 12 12)" }));
+  return drawing;
 }
 
 export function initials(title) {

@@ -1,6 +1,6 @@
 // The pieces that the page is made of. Texts are set as texts, never as HTML.
 
-import { poster } from "./art.js";
+import { hand, poster } from "./art.js";
 import { make } from "./make.js";
 import { keyOf, say, show, state, titleOf } from "./state.js";
 
@@ -38,22 +38,22 @@ export function posterOf(record, id) {
   return poster(titleOf(record, id), tagsOf(record), record[fields.image]);
 }
 
-/** Two buttons that say what is thought of an item. */
+/** Two buttons that say what the user thinks of an item. */
 export function thumbs(id, title) {
   const said = state.said.get(keyOf(id));
-  const button = (liked, sign, word) =>
+  const button = (liked, word) =>
     make("button", {
       type: "button", class: `thumb ${liked ? "up" : "down"}`, "aria-pressed": String(said?.liked === liked),
       "aria-label": `${word} ${title}`, title: word, onclick: () => press(id, title, liked),
-    }, sign);
-  return make("span", { class: "thumbs", "data-thumbs": keyOf(id) }, button(true, "▲", "Like"), button(false, "▼", "Dislike"));
+    }, hand(liked));
+  return make("span", { class: "thumbs", "data-thumbs": keyOf(id) }, button(true, "Like"), button(false, "Dislike"));
 }
 
 export function press(id, title, liked) {
   say(id, title, liked)?.catch?.((problem) => fail(problem, () => press(id, title, liked)));
 }
 
-/** Let all buttons show at once what was said, without making them anew, so that the focus stays. */
+/** Let all buttons show at once what was said, without making them again, so that the focus stays. */
 export function markThumbs() {
   for (const box of document.querySelectorAll("[data-thumbs]")) {
     const said = state.said.get(box.dataset.thumbs);
@@ -100,5 +100,5 @@ export function chip({ id, title, liked }) {
   return make("li", {},
     make("button", { type: "button", class: `chip ${liked ? "up" : "down"}`, "aria-label": `Take back: ${title}`,
       title: "Take back", onclick: () => press(id, title, liked) },
-    make("span", {}, liked ? "▲ " : "▼ ", title), make("span", { "aria-hidden": "true" }, " ×")));
+    make("span", {}, hand(liked), title), make("span", { "aria-hidden": "true" }, " ×")));
 }
