@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,18 @@ from vecrec.errors import InvalidDataError
 
 N = 200
 POLICY = FeedbackPolicy(weights={"buy": 3}, negative={"return"}, negative_rating=1, rating_weights=((2, 0.5), (5, 1)))
+
+
+def _folder(table: pa.Table, folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(4):
+        part = table.slice(50 * number, 50)
+        pq.write_table(part, folder / f"part-{number}.parquet", row_group_size=9)
+    return folder
+
+
 PIECES: dict[str, Any] = {
-    "folder": lambda table, folder: _folder(table, folder),
+    "folder": _folder,
     "dataset": lambda table, folder: ds.dataset(_folder(table, folder)),
     "stream": lambda table, folder: pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=7)),
     "polars, lazy": lambda table, folder: pl.from_arrow(table).lazy(),
@@ -48,14 +58,6 @@ def _log(seed: int = 0) -> dict[str, list[Any]]:
         "rating": [None if value == 0 else float(value) for value in ratings],
         "kind": kinds[rng.integers(0, 4, N)].tolist(),
     }
-
-
-def _folder(table: pa.Table, folder: Path) -> Path:
-    folder.mkdir()
-    for number in range(4):
-        part = table.slice(50 * number, 50)
-        pq.write_table(part, folder / f"part-{number}.parquet", row_group_size=9)
-    return folder
 
 
 @pytest.fixture
@@ -145,6 +147,15 @@ TIMES: list[Any] = [
 ]
 
 
+def _refusal(read: Callable[[], Any]) -> str:
+    """What is said against a column, without the row."""
+    try:
+        read()
+    except InvalidDataError as error:
+        return error.problem.split(" in row")[0]
+    return ""
+
+
 @pytest.mark.parametrize("times", TIMES, ids=range(len(TIMES)))
 def test_times_by_piece_are_those_of_the_whole_column(times: list[Any]) -> None:
     """What stands for what follows from all values."""
@@ -156,14 +167,10 @@ def test_times_by_piece_are_those_of_the_whole_column(times: list[Any]) -> None:
             pieces.add(array[start : start + 7], "t", start)
         return pieces.whole(np.concatenate([np.zeros(0), *kept]), "t")
 
-    try:
-        expected = seconds(array, "t")
-    except InvalidDataError as error:
-        with pytest.raises(InvalidDataError) as raised:
-            by_piece()
-        assert raised.value.problem.split(" in row")[0] == error.problem.split(" in row")[0]
+    if said := _refusal(lambda: seconds(array, "t")):
+        assert _refusal(by_piece) == said
     else:
-        np.testing.assert_array_equal(by_piece(), expected)
+        np.testing.assert_array_equal(by_piece(), seconds(array, "t"))
 
 
 def test_pieces_of_several_types_are_refused() -> None:
@@ -182,7 +189,9 @@ def test_a_stream_is_not_held_as_a_whole(small: None) -> None:
         for start in range(0, 3_000, 100):
             alive.append(pa.total_allocated_bytes())
             rows = np.arange(start, start + 100)
-            yield pa.record_batch({"user_id": rows, "item_id": rows, "wide": np.char.add("x" * 10_000, rows.astype(str))})
+            yield pa.record_batch(
+                {"user_id": rows, "item_id": rows, "wide": np.char.add("x" * 10_000, rows.astype(str))}
+            )
 
     schema = pa.schema({"user_id": pa.int64(), "item_id": pa.int64(), "wide": pa.string()})
     before = pa.total_allocated_bytes()

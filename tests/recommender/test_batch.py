@@ -120,7 +120,12 @@ def engine(request: pytest.FixtureRequest) -> str:
 def test_frames_of_the_engines_are_read_by_piece(name: str, request: pytest.FixtureRequest) -> None:
     """A `Dataset` takes them as they are, with the columns that it needs."""
     request.getfixturevalue(name)
-    rows = {"user_id": [3, 1, 2, 1] * 9, "item_id": list("abcd" * 9), "time": range(36), "wide": ["x" * 99] * 36}
+    rows: dict[str, Any] = {
+        "user_id": [3, 1, 2, 1] * 9,
+        "item_id": list("abcd" * 9),
+        "time": range(36),
+        "wide": ["x" * 99] * 36,
+    }
     table = pa.table({column: list(values) for column, values in rows.items()})
     if name == "ray":
         from ray.data import from_arrow
