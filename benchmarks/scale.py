@@ -112,8 +112,9 @@ def publish(home: Path, stages: Sequence[str]) -> dict[str, Figures]:
     data, found = Dataset(home / "log", folder=home), Figures()
     with compose(settings_of(home), Trained.load(home / "linear")) as recommender, measured(found):
         recommender.fit(data)
-    places = ("items.vec", "metadata.db", "releases")
-    return {"publish": {**found, "disk_gb": sum(size_of(home / place) for place in places)}}
+    places = {"vectors_gb": "items.vec", "metadata_gb": "metadata.db", "releases_gb": "releases"}
+    sizes = {name: size_of(home / place) for name, place in places.items()}
+    return {"publish": {**found, **sizes, "disk_gb": sum(sizes.values())}}
 
 
 def recommend(home: Path, stages: Sequence[str]) -> dict[str, Figures]:

@@ -93,6 +93,13 @@ def test_pieces_give_the_data_set_of_the_whole(
     assert not list((tmp_path / "work").iterdir())  # the files have no names
 
 
+@pytest.mark.parametrize("make", PIECES)
+def test_a_log_without_rows_is_a_data_set_without_events(make: str, tmp_path: Path) -> None:
+    """Whatever makes the pieces, of which there are none."""
+    table = pa.table(_log())
+    assert Dataset(PIECES[make](table[:0], tmp_path / "log")).n_events == 0
+
+
 @pytest.mark.usefixtures("small")
 def test_columns_of_a_folder_are_mapped_files(tmp_path: Path) -> None:
     """They are read-only, and a selection lies there too."""

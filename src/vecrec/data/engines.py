@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vecrec.data.files import ROWS
 from vecrec.errors import InvalidDataError
@@ -37,16 +37,17 @@ def open_engine(source: Any, what: str) -> EngineTable | None:
     Raises:
         InvalidDataError: for a stream that does not hold rows, also while it is read.
     """
-    package = type(source).__module__.split(".")[0].lstrip("_")
+    kind = type(source).__module__.split(".")[0].lstrip("_"), type(source).__name__
     if hasattr(source, "to_table") and hasattr(source, "schema"):  # a dataset of PyArrow
         return EngineTable(source.schema.names, partial(_scanned, source))
-    if (package, type(source).__name__) in _READERS:
-        names, read = _READERS[package, type(source).__name__]
+    if kind in _READERS:
+        names, read = _READERS[kind]
         return EngineTable(names(source), partial(read, source))
+    if kind in _SELECTS:
+        names, select = _SELECTS[kind]
+        return EngineTable(names(source), lambda chosen: _read(_reader(select(source, chosen), what), what))
     if not hasattr(source, "__arrow_c_stream__"):
         return None
-    if package in _SELECTS and hasattr(source, "columns"):
-        return EngineTable(source.columns, lambda chosen: _read(_reader(_SELECTS[package](source, chosen), what), what))
     reader = _reader(source, what)
     return EngineTable(reader.schema.names, lambda chosen: (each.select(chosen) for each in _read(reader, what)))
 
@@ -62,16 +63,24 @@ def _scanned(source: Any, chosen: list[str]) -> Iterator[pa.Table]:
         yield scanner.projected_schema.empty_table()
 
 
-def _lazy(source: Any, chosen: list[str]) -> Iterator[pa.Table]:
-    return (piece.to_arrow() for piece in source.select(chosen).collect().iter_slices(ROWS))
-
-
 def _partitions(source: Any, chosen: list[str]) -> Iterator[Any]:
     return (part.compute() for part in source[chosen].partitions)
 
 
 def _blocks(source: Any, chosen: list[str]) -> Iterator[pa.Table]:
-    return iter(source.select_columns(chosen).iter_batches(batch_size=ROWS, batch_format="pyarrow"))
+    import pyarrow as pa
+
+    batches = iter(source.select_columns(chosen).iter_batches(batch_size=ROWS, batch_format="pyarrow"))
+    yield next(batches, pa.table({name: pa.nulls(0) for name in chosen}))
+    yield from batches
+
+
+def _columns(source: Any) -> list[str]:
+    return list(source.columns)
+
+
+def _schema_names(source: Any) -> list[str]:
+    return list(source.schema().names)
 
 
 def _reader(source: Any, what: str) -> pa.RecordBatchReader:
@@ -109,17 +118,22 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-_READERS: dict[tuple[str, str], tuple[Callable[[Any], list[str]], Callable[[Any, list[str]], Iterator[Any]]]] = {
-    ("dask", "DataFrame"): (lambda source: list(source.columns), _partitions),
-    ("polars", "LazyFrame"): (lambda source: source.collect_schema().names(), _lazy),
-    ("ray", "Dataset"): (lambda source: list(source.schema().names), _blocks),
-    ("ray", "MaterializedDataset"): (lambda source: list(source.schema().names), _blocks),
+_Names: TypeAlias = Callable[[Any], list[str]]
+
+_READERS: dict[tuple[str, str], tuple[_Names, Callable[[Any, list[str]], Iterator[Any]]]] = {
+    ("dask", "DataFrame"): (_columns, _partitions),
+    ("ray", "Dataset"): (_schema_names, _blocks),
+    ("ray", "MaterializedDataset"): (_schema_names, _blocks),
 }
 """What names the columns of an engine's table, and what reads some of them."""
 
-_SELECTS: dict[str, Callable[[Any, list[str]], Any]] = {
-    "duckdb": lambda source, chosen: source.project(", ".join(map(_quoted, chosen))),
-    "polars": lambda source, chosen: source.select(chosen),
-    "pyspark": lambda source, chosen: source.select(*chosen),
+_SELECTS: dict[tuple[str, str], tuple[_Names, Callable[[Any, list[str]], Any]]] = {
+    ("duckdb", "DuckDBPyRelation"): (_columns, lambda source, chosen: source.project(", ".join(map(_quoted, chosen)))),
+    ("polars", "DataFrame"): (_columns, lambda source, chosen: source.select(chosen)),
+    ("polars", "LazyFrame"): (
+        lambda source: source.collect_schema().names(),
+        lambda source, chosen: source.select(chosen).collect(),
+    ),
+    ("pyspark", "DataFrame"): (_columns, lambda source, chosen: source.select(*chosen)),
 }
-"""What leaves some columns of a table that gives a stream of Arrow batches, before the stream begins."""
+"""What names the columns, and what leaves some of them of a table that gives a stream of Arrow batches."""
