@@ -49,7 +49,8 @@ def quality(results: Path) -> dict[str, list[float]]:
             found[name] = [run["metrics"]["ndcg@10"] for run in mine]
             if mine[0].get("members"):
                 for place, member in enumerate(name.split("+")):
-                    found[member] = [run["members"][place]["ndcg@10"] for run in mine]
+                    parts = [run["members"][place] for run in mine]
+                    found[parts[0].get("name", member)] = [part["ndcg@10"] for part in parts]
     return found
 
 

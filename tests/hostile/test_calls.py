@@ -188,6 +188,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "recommend_many": {"user_ids": [1], "k": 3, "exclude": {}},
             "recommend_for": {"user": User(1), "k": 3},
             "similar_items": {"item_id": 1},
+            "search": {"text": "movie", "user": 1},
             "popular": {},
             "rank": {"user": 1, "item_ids": [1, 2], "where": None, "exclude": (), "disliked": (), "rerank": None},
             "explain": {"user": 1, "item_id": 2},
