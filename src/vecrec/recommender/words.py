@@ -53,8 +53,9 @@ _VOCABULARY = 20_000
 
 _ADDRESSES = ("http://", "https://", "data:")
 
-_TABLE = "CREATE VIRTUAL TABLE items USING fts5(words, tokenize='unicode61 remove_diacritics 2')"
+_TABLE = "CREATE VIRTUAL TABLE items USING fts5(words, tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')"
 _ALL = "SELECT rowid, -rank FROM items WHERE items MATCH ? ORDER BY rank, rowid LIMIT ?"
+_ANY = "SELECT rowid FROM items WHERE items MATCH ? LIMIT 1"
 _AMONG = (
     "SELECT rowid, -rank FROM items WHERE items MATCH ? AND rowid IN (SELECT value FROM json_each(?)) "
     "ORDER BY rank, rowid LIMIT ?"
@@ -254,7 +255,7 @@ class _Index:
     def _term(self, word: str) -> str:
         """A word as SQLite takes it: quoted, so that nothing in it is a command, and as the beginning of words."""
         quoted = '"' + word.replace('"', '""') + '"*'
-        if self._matches(quoted, 1, None):
+        if self._tables.execute(_ANY, [quoted]).fetchone():
             return quoted
         near = nearest_word(plain(word), self._known(len(word)))
         return '"' + near.replace('"', '""') + '"'
