@@ -32,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.budget import budget, remaining
+from vecrec._internal.meters import MODULE as MEASURED
+from vecrec._internal.meters import count_lists
 from vecrec._internal.tracing import MODULE as TRACED
 from vecrec._internal.tracing import request_span
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
@@ -268,7 +270,10 @@ class Pipeline:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
         if differing:
             self._catalogue.mark_differing(call.live, differing)
-        return [_answer(call, query) for query in queries]
+        found = [_answer(call, query) for query in queries]
+        if MEASURED in sys.modules:
+            count_lists([each.served_by for each in found], degraded=call.away is not None)
+        return found
 
 
 def _ranked(call: Call, queries: Sequence[Query], find: Callable[[Call, Sequence[Query]], None]) -> None:
@@ -299,9 +304,9 @@ def _find(call: Call, queries: Sequence[Query]) -> None:
 
 
 def _within(seconds: float | None, name: str = "") -> AbstractContextManager[None]:
-    """A budget of time, none for ``None``; in a span of that name where the application traces."""
+    """A budget of time, none for ``None``; in a span of that name where the application traces, and timed."""
     bounds = nullcontext() if seconds is None else budget(seconds)
-    return request_span(name, bounds) if name and TRACED in sys.modules else bounds
+    return request_span(name, bounds) if name and (TRACED in sys.modules or MEASURED in sys.modules) else bounds
 
 
 # -- make vectors
