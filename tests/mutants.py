@@ -125,24 +125,25 @@ class Place:
     def __str__(self) -> str:
         return f"{self.module}.py:{self.line}:{self.column}:{self.occurrence}:{self.operator}"
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return SOURCE / f"{self.module}.py"
-
     def mutated(self) -> str:
         """The source with the change."""
-        return str(mutate_code(self.path.read_text("utf-8"), get_operator(self.operator)(), self.occurrence))
+        return str(mutate_code(source(self.module), get_operator(self.operator)(), self.occurrence))
 
     def diff(self) -> str:
         """The change, to be read."""
-        old, new = (text.splitlines(keepends=True) for text in (self.path.read_text("utf-8"), self.mutated()))
+        old, new = (text.splitlines(keepends=True) for text in (source(self.module), self.mutated()))
         return "".join(difflib.unified_diff(old, new, f"a/{self.module}.py", f"b/{self.module}.py"))
+
+
+@cache
+def source(module: str) -> str:
+    """The text of a module, as it was at first."""
+    return (SOURCE / f"{module}.py").read_text("utf-8")
 
 
 def places(module: str) -> list[Place]:
     """All changes that are possible in a module."""
-    nodes = list(ast_nodes(get_ast((SOURCE / f"{module}.py").read_text("utf-8"))))
+    nodes = list(ast_nodes(get_ast(source(module))))
     found = []
     for name in operator_names():
         operator = get_operator(name)
@@ -162,10 +163,10 @@ def shuffled(found: Sequence[Place], seed: int) -> Iterator[Place]:
         yield chance.choice(spots[spot])
 
 
-def codes(source: str, path: Path) -> _Codes:
+def codes(text: str) -> _Codes:
     """The code of each function of a source, by qualified name and first line."""
     found: _Codes = {}
-    left = [compile(source, str(path), "exec")]
+    left = [compile(text, "mutant", "exec")]
     while left:
         inner = [value for value in left.pop().co_consts if isinstance(value, CodeType)]
         # Code at a module's or a class's level has run before the fork, so changing it would change nothing.
@@ -191,16 +192,16 @@ def functions() -> dict[str, dict[tuple[str, int], list[FunctionType]]]:
 
 def changes(place: Place) -> list[tuple[FunctionType, CodeType]]:
     """The functions that a change concerns, with their other code; empty where it changes no function."""
-    old = codes(place.path.read_text("utf-8"), place.path)
+    old, held = codes(source(place.module)), functions()[str(SOURCE / f"{place.module}.py")]
     try:
-        new = codes(place.mutated(), place.path)
+        new = codes(place.mutated())
     except SyntaxError:
         return []
     return [
         (function, code)
         for key, code in new.items()
         if code != old.get(key)
-        for function in functions()[str(place.path)].get(key, ())
+        for function in held.get(key, ())
         if function.__code__.co_freevars == code.co_freevars
     ]
 
@@ -218,6 +219,7 @@ class Mutants:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Make mutants and run the tests of each."""
         for module in self._modules:
+            source(module)
             importlib.import_module(f"vecrec.{module.replace('/', '.')}")
         every = [place for module in self._modules for place in places(module)]
         for place in shuffled(every, self._options.seed) if not self._options.mutant else every:
