@@ -149,7 +149,7 @@ def places(module: str) -> list[Place]:
         operator = get_operator(name)
         if not operator.arguments():
             spots = [start for node in nodes for start, _ in operator().mutation_positions(node)]
-            found += [Place(module, *spot, occurrence, name) for occurrence, spot in enumerate(spots)]
+            found += [Place(module, line, column, occurrence, name) for occurrence, (line, column) in enumerate(spots)]
     return found
 
 
