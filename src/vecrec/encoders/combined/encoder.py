@@ -327,6 +327,7 @@ def ensemble(
     refit: bool = True,
     objective: Literal["next", "later"] = "next",
     workers: int = 1,
+    device: str = "auto",
 ) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
@@ -341,6 +342,7 @@ def ensemble(
         objective: ``"later"`` for lists that stay up for weeks: EASE, and the linear encoder with a horizon of 300
             events, weighed on the last fifth of the time.
         workers: How many processes train each of the towers; see `TwoTowerEncoder`.
+        device: Where the towers are trained; see `TwoTowerEncoder`.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -353,8 +355,8 @@ def ensemble(
         ]
         return CombinedEncoder(members, dim=dim, refit=refit, objective=objective)
     members = [
-        TwoTowerEncoder(dim, seed=seed, workers=workers),
-        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent(), workers=workers),
+        TwoTowerEncoder(dim, seed=seed, workers=workers, device=device),
+        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent(), workers=workers, device=device),
         LinearSequenceEncoder(dim, seed=seed),
         EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
     ]
