@@ -43,6 +43,8 @@ from vecrec.encoders import (
     LinearSequenceSettings,
     PopularityEncoder,
     Successors,
+    TwoTowerEncoder,
+    TwoTowerSettings,
     ensemble,
 )
 from vecrec.evaluation import Task, cold_items, cold_users, evaluate, from_split, sampled_negatives
@@ -59,15 +61,11 @@ DEPTHS = (10, 50, 200)
 
 
 def _two_tower(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
-    from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
-
     threads = options.pop("threads", None)
     return TwoTowerEncoder(dim=dim, seed=seed, settings=TwoTowerSettings(**options), threads=threads)
 
 
 def _recurrent(dim: int, seed: int, options: dict[str, Any]) -> Encoder:
-    from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
-
     return TwoTowerEncoder(dim=dim, seed=seed, settings=TwoTowerSettings.recurrent(**options))
 
 
@@ -102,11 +100,12 @@ def fitted(
     if len(members) == 1:
         return members[0], ""
     combined = CombinedEncoder.of(members, chooser, dim=dim, progress=_shown(f"{name}, seed {seed}"))
-    settled = f"weights {', '.join(f'{weight:.4g}' for weight in combined.weights)}"
+    kept = [name for name, member in zip(names, members) if member in combined.members]
     if chooser is not split:
-        members = _members(names, dim, seed, options)
+        members = _members(kept, dim, seed, options)
         combined = CombinedEncoder(members, dim=dim, weights=combined.weights).fit(split.train)
-    return combined, settled
+    settled = ", ".join(f"{name} {weight:.4g}" for name, weight in zip(kept, combined.weights))
+    return combined, f"weights {settled}"
 
 
 def _members(names: list[str], dim: int, seed: int, options: Mapping[str, Any]) -> list[Encoder]:
@@ -233,10 +232,17 @@ def _successors(encoder: Encoder, split: Split, args: argparse.Namespace) -> tup
 
 
 def _of_members(encoder: Encoder, task: Task) -> list[dict[str, Any]]:
-    """The figures of each part of a combined encoder, in order."""
+    """The figures of each part of a combined encoder, and what it is called."""
     members = encoder.members if isinstance(encoder, CombinedEncoder) else ()
-    found = (evaluate(member, task, k=DEPTHS, baselines=()) for member in members)
-    return [{key: round(value, 6) for key, value in each.metrics.items()} for each in found]
+    found = [(_kind(member), evaluate(member, task, k=DEPTHS, baselines=())) for member in members]
+    return [{"name": name} | {key: round(value, 6) for key, value in each.metrics.items()} for name, each in found]
+
+
+def _kind(encoder: Encoder) -> str:
+    """What the command line calls an encoder."""
+    if isinstance(encoder, TwoTowerEncoder):
+        return "recurrent" if encoder.settings.layers else "two-tower"
+    return {"linear_sequence": "linear"}.get(encoder.name, encoder.name)
 
 
 def _called(data: Dataset) -> str:
@@ -271,8 +277,10 @@ def table(protocol: str, runs: list[dict[str, Any]]) -> list[list[str]]:
     for name, task in names:
         mine = [run for run in runs if (run["encoder"], run["task"]) == (name, task)]
         rows.append(row(f"vecrec {name}" + (f", {task}" if task else ""), mine, metrics))
-        for place, member in enumerate(name.split("+") if mine[0]["members"] else ()):
-            rows.append([f"  {member} alone", *cells_of([run["members"][place] for run in mine], metrics), "", "", ""])
+        parts = [part for run in mine for part in run["members"]]
+        for kind in dict.fromkeys(part["name"] for part in parts):
+            cells = cells_of([part for part in parts if part["name"] == kind], metrics)
+            rows.append([f"  {kind} alone", *cells, "", "", ""])
     for name, values in PUBLISHED[protocol].items():
         rows.append([name, *("" if value is None else f"{value:.4f}" for value in values), "", "", ""])
     return rows

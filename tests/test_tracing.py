@@ -23,7 +23,7 @@ from tests.metadata_stores.engines import fresh
 from tests.recommender.tastes import TasteEncoder, world
 from tests.serving.web import get, listening
 from vecrec import Recommender
-from vecrec._internal import tracing
+from vecrec._internal import meters, tracing
 from vecrec.config.settings import Settings
 from vecrec.errors import StoreUnavailableError
 from vecrec.metadata_stores import MemoryMetadataStore, MetadataStore, RedisMetadataStore, SQLMetadataStore
@@ -162,13 +162,16 @@ def test_without_a_provider_nothing_is_allocated(monkeypatch: pytest.MonkeyPatch
     """OpenTelemetry is imported here, and no provider set: a thousand calls take not a byte, not even for a moment."""
     monkeypatch.setattr(tracing, "_state", tracing._State())
     assert tracing.tracer() is None
-    tracing._state.next_look = math.inf  # what follows is between two looks
+    monkeypatch.setattr(meters, "_state", meters._State())
+    assert meters.instruments() is None
+    tracing._state.next_look = meters._state.next_look = math.inf  # what follows is between two looks
     arguments, inner, headers = ("item", [1]), nullcontext(), Headers({"traceparent": "00"})
 
     def call() -> None:
         assert tracing.engine_span("redis", "_get", arguments) is None
         assert tracing.request_span("recommend", inner) is inner
         assert tracing.serving_span("GET", headers, "order-66") is None
+        meters.count_lists((), degraded=False)
 
     def nothing() -> None:
         assert tracing._state is not None

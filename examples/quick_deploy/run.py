@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str]) -> int:
             say(problem)
             return 2
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vecrec-quick-deploy-"))
+            folder = tempfile.mkdtemp(prefix="vecrec-quick-deploy-")
+            deletion = stack.enter_context(contextlib.ExitStack())
+            deletion.callback(shutil.rmtree, folder, ignore_errors=True)
             parts = ["--name", "movies", "--artifacts", folder]
             if not options.embedded:
                 parts += [
@@ -60,6 +63,9 @@ def main(arguments: Sequence[str]) -> int:
                 ]
             status = vecrec(["train", *train, *parts])
             if status:
+                if any(Path(folder).iterdir()):
+                    deletion.pop_all()
+                    say(f"what was trained stays in {folder}, for vecrec publish --trained --artifacts {folder}")
                 return status
             say(f"ready after {time.monotonic() - began:.0f} seconds: http://localhost:{options.port} (Ctrl-C ends it)")
             return vecrec(["serve", "--port", str(options.port), *parts])

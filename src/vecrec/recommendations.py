@@ -35,13 +35,14 @@ class Recommendation:
     score: float
     """The inner product of the user's and the item's vector, plus what the successors of the history's items add where
     the release has some; the weight as a neighbour and the cosine of two items' vectors for similar items; a
-    popularity in [0, 1] where the list was ``served_by`` popularity; the second stage's own score where it has one."""
+    popularity in [0, 1] where the list was ``served_by`` popularity; what only orders the list where words have found
+    it; the second stage's own score where it has one."""
     metadata: Record
     """The item's record."""
     source: str = "vectors"
     """Where it was found: ``"vectors"``, ``"successors"`` where only those of the history's items brought it,
-    ``"popularity"``, or ``"catalogue"`` for an item that passes the filter and
-    has no popularity, which has the score 0."""
+    ``"popularity"``, ``"catalogue"`` for an item that passes the filter and
+    has no popularity, which has the score 0, or ``"words"``."""
 
     def __getitem__(self, name: str) -> JSON:
         return self.metadata[name]
@@ -81,7 +82,8 @@ class Recommendations(Sequence[Recommendation]):
     release: str
     """The release that answered."""
     served_by: str
-    """What ranked them: ``"vectors"``, ``"popularity"``, or ``"catalogue"`` where none of them is popular."""
+    """What ranked them: ``"vectors"``, ``"popularity"``, ``"catalogue"`` where none of them is popular, or ``"words"``
+    for a search by text, together with the user's taste."""
     request_id: str
     """A unique id for logs."""
     shortfall: str | None = None
@@ -89,8 +91,8 @@ class Recommendations(Sequence[Recommendation]):
     missing: tuple[Id, ...] = ()
     """Items that were found but have no record; they were skipped, replaced and marked for repair."""
     based_on: tuple[str, ...] = ()
-    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items; and
-    ``"dislikes"`` where items similar to them were ranked lower."""
+    """What the user's vector was made from: ``"features"``, ``"history"``, or ``"item"`` for similar items;
+    ``"words"`` for a search by text; and ``"dislikes"`` where items similar to them were ranked lower."""
     notes: tuple[str, ...] = ()
     """What else happened, such as a fallback and its reason."""
 

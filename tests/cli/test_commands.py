@@ -33,6 +33,15 @@ def test_recommend_to_somebody_who_is_not_stored(run: Run) -> None:
     assert run("recommend", "3", "--string-ids", "--json").json["user_id"] == "3"
 
 
+def test_search(run: Run) -> None:
+    """What has the words, for a user by their taste; a condition holds; no word is an error."""
+    found = run("search", "film", "-k", "4", "--user", "3", "--where", "year>=2000", "--json").json
+    assert found["served_by"] == "words"
+    assert {each["metadata"]["genre"] for each in found["items"]} == {"noir"}
+    assert "Film 7" in text_of(run("search", "flim 7", "-k", "1"))
+    assert run("search", "?", "--json").status == 2
+
+
 def test_similar(run: Run) -> None:
     """Its like come, itself not; an unknown item is an error with status 1."""
     found = run("similar", "4", "-k", "5", "--json").json

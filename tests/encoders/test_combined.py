@@ -203,13 +203,73 @@ def test_damaged_maps_are_refused(data: Dataset, tmp_path: Path) -> None:
 
 def test_the_ensemble_has_one_vector_of_the_usual_length() -> None:
     """Its members differ, each has that length too, and the command line finds it by name."""
-    made = ensemble(dim=32, seed=3)
-    assert made.dim == 32
-    assert {member.dim for member in made.members} == {32}
-    assert len({member.fingerprint for member in ensemble(8).fit(walks(20)).members}) == len(made.members)
+    made = ensemble(dim=8, seed=3).fit(walks(20))
+    assert made.dim == 8
+    assert {member.dim for member in made.members} == {8}
+    assert len({member.fingerprint for member in made.members}) == len(made.members) > 1
     assert find_part("vecrec.encoders", "ensemble") is ensemble
     with pytest.raises(InvalidDataError, match="dim is 1"):
         ensemble(dim=1)
+
+
+def test_the_members_of_the_ensemble_follow_from_the_data() -> None:
+    """A second seed where items have few events, recurrent layers where they have many; features only if there are."""
+    kinds = []
+    for each in (walks(20), walks(900), _without_features(walks(20))):
+        members: Any = ensemble(dim=8)._composed
+        kinds.append([(member.name, getattr(member, "seed", 0)) for member in members(each)])
+        towers = members(each)[1]
+        assert bool(towers.settings.layers) == (each.popularity().mean() >= 50)
+    tail = [("linear_sequence", 0), ("ease", 0), ("content", 0)]
+    assert kinds[0] == [("two_tower", 0), ("two_tower", 1), *tail]
+    assert kinds[1] == [("two_tower", 0), ("two_tower", 0), *tail]
+    assert kinds[2] == kinds[0][:-1]
+
+
+def _without_features(data: Dataset) -> Dataset:
+    return Dataset({"user_id": data.user_codes.tolist(), "item_id": data.item_codes.tolist()}, order="rows")
+
+
+def test_a_member_that_adds_nothing_is_left_out_of_fewer_dimensions(data: Dataset, tmp_path: Path) -> None:
+    """And comes back for other data; a longer vector has all of them."""
+    nothing_to_read = _without_features(data)
+    members = [ContentEncoder(dim=16), LinearSequenceEncoder(dim=16), EASEEncoder(dim=16)]
+    made = CombinedEncoder(members, dim=16).fit(nothing_to_read)
+    kept = [member.name for member in made.members]
+    assert kept == ["linear_sequence", "ease"]
+    assert len(made.weights) == 2
+    made.save(tmp_path)
+    loaded = CombinedEncoder.load(tmp_path)
+    assert loaded.fingerprint == made.fingerprint
+    assert [member.name for member in loaded.members] == kept
+    assert len(CombinedEncoder(made.get_params(deep=False)["members"]).fit(data).members) == 3
+
+
+def test_the_report_says_what_the_data_have_decided(data: Dataset) -> None:
+    """Weights and what the members' settings became; nothing where all was given."""
+    made = CombinedEncoder([EASEEncoder(dim=8), LinearSequenceEncoder(dim=8)]).fit(data)
+    ease, linear = (f"{weight:.4g}" for weight in made.weights)
+    assert made.learning_report is not None
+    assert made.learning_report.chosen == {
+        "member 1": f"ease times {ease}",
+        "member 2": f"linear_sequence times {linear} (decays [0.0, 0.7, 0.95])",
+    }
+    assert "member 1 ease times" in str(made.learning_report)
+    given = LinearSequenceEncoder(dim=8, settings={"decays": (0.5,)}).fit(data)
+    assert given.learning_report is not None
+    assert (given.learning_report.chosen, given.learning_report.told) == ({}, "")
+
+
+def test_members_from_the_data_need_a_dimension(data: Dataset) -> None:
+    """They are refused like others, once they are there."""
+    with pytest.raises(InvalidDataError, match="members follow from the data: give dim"):
+        CombinedEncoder(lambda given: [ContentEncoder(4), PopularityEncoder()])
+    with pytest.raises(InvalidDataError, match="members follow from the data"):
+        CombinedEncoder(lambda given: [ContentEncoder(4), PopularityEncoder()], 4, [1, 1])
+    with pytest.raises(InvalidDataError, match="there are 1 members"):
+        CombinedEncoder(lambda given: [ContentEncoder(4)], 4).fit(data)
+    with pytest.raises(InvalidDataError, match="dim is 9, but the members have 4"):
+        CombinedEncoder(lambda given: [ContentEncoder(4), PopularityEncoder()], 9).fit(data)
 
 
 def test_it_nests(data: Dataset, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import redis
 from typing_extensions import override
 
 from tests.metadata_stores.engines import cluster_url, fresh
+from tests.servers.pgbouncer import PgBouncerServer
 from vecrec.ids import Id, encode_id
 from vecrec.metadata_stores import MetadataStore, RedisMetadataStore, SQLMetadataStore
 from vecrec.records import Record
@@ -183,3 +184,16 @@ class TestPostgreSQL(SQLTests):
     @override
     def unreachable(self) -> MetadataStore:
         return SQLMetadataStore("postgresql+psycopg://nobody:secret@127.0.0.1:1/none", timeout=1)
+
+
+class TestPostgreSQLBehindPgBouncer(TestPostgreSQL):
+    """In transaction mode, where two transactions of a client may meet two server processes."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, postgres_url: str) -> Iterator[MetadataStore]:
+        counted = {"connect_args": {"cursor_factory": CountingCursor}}
+        with PgBouncerServer(postgres_url, connections=3) as server:
+            cls.url, cls.prefix = server.url, fresh()
+            with SQLMetadataStore(cls.url, prefix=cls.prefix, max_events_per_user=520, engine_options=counted) as store:
+                yield store

@@ -236,6 +236,9 @@ CALLS: dict[str, tuple[Callable[[Recommender, Any], Any], list[Any]]] = {
         for call in ("recommend", "recommend_many", "recommend_for")
         for name, values in ARGUMENTS.items()
     },
+    "search k": (lambda rec, value: rec.search("movie", value), [0, -1, None, 1.5, True, "x"]),
+    "search where": (lambda rec, value: rec.search("movie", where=value), [5, "x", field("nope") == 1]),
+    "search user": (lambda rec, value: rec.search("movie", user=value), [*NO_IDS[1:], Item(1)]),
     "similar_items k": (lambda rec, value: rec.similar_items(1, value), [0, -1, None, 1.5, True, "x"]),
     "similar_items where": (lambda rec, value: rec.similar_items(1, where=value), [5, "x", field("nope") == 1]),
 }  # fmt: skip

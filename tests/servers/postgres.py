@@ -21,8 +21,8 @@ _PACKAGES = ["postgresql"]
 _USER = "vecrec"
 _PASSWORD = "pass-of-vecrec"  # a real one, so that tests can look for it in messages and logs
 
-_HELLO = f"user\0{_USER}\0database\0postgres\0\0".encode()
-_HELLO = struct.pack("!ii", 8 + len(_HELLO), 3 << 16) + _HELLO
+HELLO = f"user\0{_USER}\0database\0postgres\0\0".encode()
+HELLO = struct.pack("!ii", 8 + len(HELLO), 3 << 16) + HELLO
 
 
 class PostgresServer(ProcessServer):
@@ -59,13 +59,7 @@ class PostgresServer(ProcessServer):
         if os.geteuid():
             return 0, 0
         _program("initdb")  # its package brings the user
-        for name in ("postgres", "nobody"):
-            try:
-                entry = pwd.getpwnam(name)
-            except KeyError:
-                continue
-            return entry.pw_uid, entry.pw_gid
-        raise ServerError("PostgreSQL can't run as root, and there is no user postgres or nobody")
+        return unprivileged()
 
     def stop(self) -> None:
         # On SIGTERM it would wait for its clients to leave, and pools keep their connections.
@@ -74,8 +68,23 @@ class PostgresServer(ProcessServer):
     def _healthy(self) -> bool:
         # A server that takes connections asks for the password: "R". While it starts it says "E".
         with socket.create_connection((LOOPBACK, self.port), timeout=2) as connection:
-            connection.sendall(_HELLO)
+            connection.sendall(HELLO)
             return connection.recv(1) == b"R"
+
+
+def unprivileged() -> tuple[int, int]:
+    """Give the user and group ids of a user who is not root.
+
+    Raises:
+        ServerError: There is none.
+    """
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return entry.pw_uid, entry.pw_gid
+    raise ServerError("PostgreSQL can't run as root, and there is no user postgres or nobody")
 
 
 def _program(name: str) -> str:

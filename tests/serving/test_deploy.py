@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,6 +167,35 @@ def test_one_command_without_docker_ends_in_a_page(tmp_path: Path) -> None:
         _, errors = started.communicate(timeout=120)
     assert started.returncode in (0, 130), errors
     assert "ready after" in errors
+
+
+def test_what_was_trained_stays_where_a_check_refuses_it(tmp_path: Path) -> None:
+    """And the last line says where; nothing stays where nothing was trained."""
+    log, items = write_catalogue(tmp_path)
+    (tmp_path / "strict.py").write_text("def check(candidate):\n    raise ValueError('not today')\n")
+    train = ["--interactions", str(log), "--items", str(items), "--encoder", "content", "--dim", "16", "--quiet"]
+    command = [sys.executable, str(_FOLDER / "run.py"), "--embedded", "--port", str(free_port()), "--", *train]
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "TMPDIR": str(folders), "PYTHONPATH": path}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        whole = [*command, *more]
+        return subprocess.run(
+            whole, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False
+        )
+
+    found = run("--check", "strict:check")
+    (folder,) = folders.glob("vecrec-quick-deploy-*")
+    assert found.returncode == 1, found.stderr
+    assert "not today" in found.stderr
+    assert f"stays in {folder}, for vecrec publish --trained" in found.stderr
+    assert any(folder.rglob("arrays.npz"))
+    shutil.rmtree(folder)
+    found = run("--users", "nowhere.csv")
+    assert found.returncode == 2, found.stderr
+    assert not [*folders.glob("vecrec-quick-deploy-*")]
 
 
 def test_a_port_in_use_is_told_before_the_training(tmp_path: Path) -> None:

@@ -98,6 +98,21 @@ def test_a_stored_like_and_dislike_work_at_the_next_request(client: httpx.Client
     assert recommender.forget_user("anna").events == 2
 
 
+def test_search_by_text(client: httpx.Client, recommender: Recommender) -> None:
+    """The list of the library, for anybody and for a user; what is written is found at once."""
+    answer = get(client.get("/v1/search", params={"text": "movie", "k": 3, "where": "tastes:crime", "user": "8"}))
+    expected = recommender.search("movie", 3, user=8, where=field("tastes").contains("crime"))
+    assert (_ids(answer), answer["served_by"], answer["user_id"]) == (expected.item_ids, "words", 8)
+    unseen = get(client.get("/v1/search", params={"text": "movie", "k": 50, "user": "8", "exclude_seen": True}))
+    assert not {*_ids(unseen)} & {event.item_id for event in recommender.history(8)}
+    get(client.put("/v1/items/heron", json={"title": "Heron", "tastes": ["war"], "year": 1990}))
+    assert _ids(get(client.get("/v1/search", params={"text": "hero"}))) == ["heron"]
+    assert client.delete("/v1/items/heron").status_code == 204
+    assert _ids(get(client.get("/v1/search", params={"text": "heron"}))) != ["heron"]
+    for wrong in ("", "?!", "a " * 33):
+        problem(client.get("/v1/search", params={"text": wrong}), 422)
+
+
 def test_similar_items(client: httpx.Client, recommender: Recommender) -> None:
     """The list of the library, itself left out."""
     answer = get(client.get("/v1/items/4/similar", params={"k": 3, "where": "tastes:crime"}))
@@ -230,6 +245,8 @@ def test_looking_around(client: httpx.Client) -> None:
     second = get(client.get("/v1/items", params={"limit": 5, "cursor": first["cursor"]}))
     assert [each["id"] for each in first["items"] + second["items"]] == [each["id"] for each in everything[:10]]
     assert [each["id"] for each in get(client.get("/v1/items", params={"search": "MOVIE 42"}))["items"]] == [42]
+    for nothing in ("?", '"', "xyzzyqq"):
+        assert get(client.get("/v1/items", params={"search": nothing}))["items"] == []
     late = get(client.get("/v1/items", params={"where": ["year>=2030", "tastes:war"]}))["items"]
     assert late
     assert all(each["features"]["year"] >= 2030 and each["features"]["tastes"] == ["war"] for each in late)
@@ -254,6 +271,7 @@ def test_health_and_metrics(client: httpx.Client) -> None:
         ("vector_store", "metadata_store", "release"), "ok"
     )
     client.get("/v1/items/12345678")
+    get(client.get("/v1/users/8/recommendations"))
     text = client.get("/metrics").text
     assert 'vecrec_requests_total{method="GET",route="/v1/items/{item_id}",status="404"}' in text
     assert 'vecrec_lists_total{served_by="vectors"}' in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from tests.recommender.tastes import TasteEncoder, world
 from tests.serving.web import get, listening
 from vecrec import Recommender
 from vecrec.config.settings import Settings
+from vecrec.doctor import diagnose_system
+from vecrec.errors import InvalidDataError
 from vecrec.metadata_stores import MemoryMetadataStore
 from vecrec.serving import create_app
 from vecrec.types import Hit
-from vecrec.vector_stores import MemoryVectorStore
+from vecrec.vector_stores import CollectionSpec, MemoryVectorStore
 
 
 class _Counting(MemoryVectorStore):
@@ -88,6 +90,68 @@ def test_a_switch_shows_in_the_metrics_at_once_and_no_recall_is_told_of_no_searc
             get(client.get("/v1/users/3/recommendations", params={"where": "year>=3000"}))
         _ask_until_measured(client)
         assert all(_values(client, "vecrec_recall_searches").values())
+
+
+class _Poor(_Counting):
+    """Finds every second item until it looks at eight times as much, or reads all vectors."""
+
+    enough: int | None = 8
+    effort: int | None = 1
+
+    def _search(self, *arguments: Any) -> list[list[Hit]]:
+        self.forgets = self.effort != self.enough
+        return super()._search(*arguments)
+
+    def _widen(self, collection: str, spec: CollectionSpec, effort: int | None) -> bool:
+        before, self.effort = self.effort, effort
+        return effort != before
+
+
+@pytest.mark.parametrize(("enough", "told"), [(8, "look at 8 times as much"), (None, "read all vectors")])
+def test_searches_that_find_too_little_are_widened(
+    enough: int | None, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Step by step, and no further than needed; the log, the metrics and the doctor say so. A release begins again."""
+    store = _Poor()
+    store.enough = enough
+    settings = Settings(name="demo", recall_seconds=0.01)
+    with Recommender(TasteEncoder(), store, MemoryMetadataStore(), name="demo", artifacts=tmp_path) as rec:
+        store.effort = enough  # until the checks of the release are over
+        rec.fit(world())
+        store.effort = 1
+        with listening(create_app(rec, settings=settings)) as client:
+            assert _values(client, "vecrec_search_effort")[()] == 1
+            _ask_until(client, lambda: _values(client, "vecrec_recall").get(("1",)) == 1.0)
+            assert _values(client, "vecrec_search_effort")[()] == (enough or 0)
+            steps = [each.message for each in caplog.records if "from now on" in each.message]
+            assert len(steps) == (3 if enough else 5)
+            assert "recall@10 0.500" in steps[0]
+            assert "less than the target of 0.9: searches look at 2 times as much" in steps[0]
+            (found,) = [each for each in diagnose_system(rec) if each.subject == "vector store"]
+            assert f"searches of the service {told}" in found.problem
+            assert "since they had recall@10 0.500" in found.problem
+            store.effort = enough
+            rec.publish()
+            _ask_until(client, lambda: _values(client, "vecrec_search_effort")[()] == 1)
+            assert not [each for each in diagnose_system(rec) if each.subject == "vector store"]
+
+
+def test_an_index_that_cannot_do_better_is_said_once(rec: Recommender, caplog: pytest.LogCaptureFixture) -> None:
+    rec.vector_store.forgets = True  # type: ignore[attr-defined]
+    with listening(create_app(rec, settings=Settings(name="demo", recall_seconds=0.01))) as client:
+        _ask_until(client, lambda: "cannot be searched better" in caplog.text)
+        _ask_until(client, lambda: _values(client, "vecrec_recall_searches").get(("1",), 0) > 40)
+        assert _values(client, "vecrec_search_effort")[()] == 1
+    assert caplog.text.count("cannot be searched better") == 1
+    with pytest.raises(InvalidDataError, match="recall_target is 1"):
+        Settings(recall_target=1.5)
+
+
+def _ask_until(client: httpx.Client, holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end
+        get(client.get("/v1/users/3/recommendations"))
 
 
 def test_it_costs_nothing_where_it_is_off(rec: Recommender) -> None:

@@ -18,6 +18,7 @@ from typing_extensions import ParamSpec, Self
 
 from vecrec._internal.budget import ENDING, BudgetSpentError, BusyError, budget
 from vecrec._internal.tables import html_facts
+from vecrec._internal.tracing import METRICS as _METRICS
 from vecrec._internal.tracing import MODULE as _TRACE
 from vecrec._internal.tracing import engine_span
 from vecrec.errors import StoreTimeoutError, StoreUnavailableError
@@ -103,8 +104,9 @@ class Connection(ABC):
         return not self._breaker.is_open
 
     def _asked(self, ask: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """What the engine answers to one call, under the guard, and in a span where the application traces."""
-        span = engine_span(self.db_system, getattr(ask, "__name__", "call"), arguments) if _TRACE in _loaded else None
+        """What the engine answers to one call, under the guard; traced and timed where the application asks for it."""
+        observed = _TRACE in _loaded or _METRICS in _loaded
+        span = engine_span(self.db_system, getattr(ask, "__name__", "call"), arguments) if observed else None
         if span is None:
             with self.guard():
                 return ask(*arguments, **options)

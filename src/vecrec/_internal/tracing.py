@@ -1,5 +1,7 @@
 """Spans of OpenTelemetry around calls to engines and around requests, where the application has set a provider.
 
+The durations of both are measured by `vecrec._internal.meters`, where it has set one for metrics.
+
 Nothing here imports OpenTelemetry: an application that sets a provider has imported it. The callers look into
 `sys.modules` first, so that without it not even a function of this module is called.
 """
@@ -12,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-__all__ = ["MODULE", "engine_span", "request_span", "serving_span", "trace_ids", "tracer"]
+from vecrec._internal.meters import MODULE as METRICS
+from vecrec._internal.meters import instruments, timed
+
+__all__ = ["METRICS", "MODULE", "engine_span", "request_span", "serving_span", "trace_ids", "tracer"]
 
 MODULE = "opentelemetry.trace"
 """Where this is not among the loaded modules, nothing is traced."""
@@ -47,7 +52,9 @@ def tracer() -> Any:
 
 
 def engine_span(system: str, operation: str, arguments: tuple[Any, ...]) -> AbstractContextManager[Any] | None:
-    """A span around one call to an engine, by the conventions for database clients; ``None`` without a provider.
+    """A span around one call to an engine, which is timed too, by the conventions for database clients.
+
+    ``None`` without a provider.
 
     Args:
         system: The engine's name, such as ``"redis"``.
@@ -55,19 +62,25 @@ def engine_span(system: str, operation: str, arguments: tuple[Any, ...]) -> Abst
         arguments: The method's own; the first one names the collection or the kind of records, if it is a text.
     """
     found = tracer()
-    if found is None:
+    if found is None and instruments() is None:
         return None
     attributes = {"db.system.name": system, "db.operation.name": operation.lstrip("_")}
     if arguments:
         attributes["db.collection.name"] = arguments[0] if isinstance(arguments[0], str) else _EVENTS
     name = " ".join((attributes["db.operation.name"], attributes.get("db.collection.name", system)))
-    return _span(found, name, "CLIENT", attributes)
+    return timed("engine", attributes, None if found is None else _span(found, name, "CLIENT", attributes))
 
 
 def request_span(name: str, inner: AbstractContextManager[None]) -> AbstractContextManager[None]:
-    """A span around one request to the recommender, with another context inside; that one alone without a provider."""
+    """A span around one request to the recommender, which is timed too, with another context inside.
+
+    That one alone without a provider.
+    """
     found = tracer()
-    return inner if found is None else _both(_span(found, f"vecrec.{name}", "INTERNAL", {}), inner)
+    if found is None and instruments() is None:
+        return inner
+    spanned = inner if found is None else _both(_span(found, f"vecrec.{name}", "INTERNAL", {}), inner)
+    return timed("request", {"vecrec.operation": name}, spanned) or inner
 
 
 def serving_span(method: str, headers: Mapping[str, str], request_id: str) -> AbstractContextManager[Any] | None:

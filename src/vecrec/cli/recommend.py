@@ -1,4 +1,4 @@
-"""``recommend``, ``explain``, ``similar`` and ``popular``."""
+"""``recommend``, ``explain``, ``similar``, ``search`` and ``popular``."""
 
 from __future__ import annotations
 
@@ -108,6 +108,22 @@ def _similar(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", help="words of the records")
+    parser.add_argument("--user", help="a stored user, by whose taste what has the words is ordered")
+    add_id_type(parser)
+    add_list(parser)
+
+
+def _search(arguments: argparse.Namespace, output: Output) -> int:
+    with compose(settings_of(arguments)) as recommender:
+        where = where_of(recommender, arguments.where)
+        user = None if arguments.user is None else id_of(arguments.user, "users", arguments, recommender)
+        found = recommender.search(arguments.text, arguments.k, where=where, user=user)
+        output.recommendations(f"With {arguments.text!r}", found)
+    return 0
+
+
 def _add_popular(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--half-life", type=float, metavar="SECONDS", help="an event so much older than the latest one counts half"
@@ -132,5 +148,6 @@ COMMANDS = (
     Command("recommend", "Recommend items to a user.", _add_recommend, _recommend),
     Command("explain", "Say why an item is recommended to a user, or is not.", _add_explain, _explain),
     Command("similar", "Find the items most similar to one.", _add_similar, _similar),
+    Command("search", "Find items by words, in the order of a user's taste.", _add_search, _search),
     Command("popular", "List the most popular items.", _add_popular, _popular),
 )

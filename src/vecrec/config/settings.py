@@ -80,6 +80,8 @@ class Settings:
 
     recall_seconds: float = 300.0
     """How often a sample of the searches is repeated exactly in the background, for the metrics; 0 for never."""
+    recall_target: float = 0.9
+    """The recall under which searches are widened, as far as that is measured; 0 for never."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
@@ -148,6 +150,8 @@ class Settings:
                 raise InvalidDataError(f"{name} is {shown(getattr(self, name))}", f"give at least {least}")
         if self.log_format not in ("text", "json"):
             raise InvalidDataError(f"log_format is {shown(self.log_format)}", "give text or json")
+        if self.recall_target > 1:
+            raise InvalidDataError(f"recall_target is {shown(self.recall_target)}", "give 0 to 1")
         if self.port > 65_535:
             raise InvalidDataError(f"port is {shown(self.port)}", "give 0 to 65535")
 
@@ -191,7 +195,8 @@ class Settings:
 
 
 _LEAST = {
-    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "port": 0, "workers": 1,
+    "max_history": 1, "refresh_seconds": 0, "request_seconds": 0, "recall_seconds": 0, "recall_target": 0, "port": 0,
+    "workers": 1,
     "max_body_bytes": 1, "max_header_bytes": 1024, "max_k": 1, "max_batch": 1, "max_in_flight": 1, "rate_per_minute": 0,
     "wrong_keys_per_minute": 0, "body_seconds": 0.001, "shutdown_seconds": 0,
 }  # fmt: skip

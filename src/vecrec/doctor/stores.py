@@ -11,6 +11,7 @@ from vecrec.doctor.findings import Finding
 from vecrec.errors import StoreError
 from vecrec.metadata_stores.base import ReportsRisks
 from vecrec.recommender.catalogue import ITEM, PENDING, USER
+from vecrec.recommender.recall import effort_noted
 from vecrec.records import Record
 from vecrec.releases import SeenValues
 
@@ -45,6 +46,8 @@ def drift(recommender: Recommender) -> Iterator[Finding]:
     """What has changed since the live release was made: items that it does not know, and figures unlike before it."""
     with recommender.live() as live:
         made, encoder, seen = live.release, live.encoder, live.seen
+    if widened := effort_noted(recommender.metadata_store, made.id):
+        yield Finding("warning", "vector store", widened, "give the index more effort or edges, or take an exact one")
     records = dict(islice(recommender.metadata_store.scan(ITEM), _SAMPLED))
     yield from _drifted("items", records.values(), seen)
     profiles = (profile for _, profile in islice(recommender.metadata_store.scan(USER), _SAMPLED))

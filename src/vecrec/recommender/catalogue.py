@@ -25,6 +25,7 @@ from vecrec.metadata_stores.base import MetadataStore, ReportsRisks
 from vecrec.recommender.edits import ITEM_EDIT, edit_record, edits_of
 from vecrec.recommender.ownership import Ownership
 from vecrec.recommender.report import Report
+from vecrec.recommender.words import WordIndex
 from vecrec.records import Record, record_digest
 from vecrec.releases import Archive
 from vecrec.types import Item
@@ -144,6 +145,8 @@ class Catalogue:
     def __init__(self, vectors: VectorStore, metadata: MetadataStore, archive: Archive) -> None:
         self.vectors, self._metadata, self._archive = vectors, metadata, archive
         self.ownership = Ownership(metadata, archive)
+        self.words = WordIndex(lambda: self.metadata, ITEM)
+        """What a search by text looks up."""
 
     @property
     def metadata(self) -> MetadataStore:
@@ -383,6 +386,7 @@ class Catalogue:
     def _end(self, ids: Sequence[Id], edit: Record) -> None:
         """Keep the time of an edit that is done, and clear its marks."""
         self.metadata.put(ITEM_EDIT, dict.fromkeys(ids, edit))
+        self.words.edited(ids)
         self.unmark(ids)
 
     def _mark(self, marks: Mapping[Id, Record]) -> None:

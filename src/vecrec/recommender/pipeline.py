@@ -32,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecrec._internal.budget import budget, remaining
+from vecrec._internal.meters import MODULE as MEASURED
+from vecrec._internal.meters import count_lists
 from vecrec._internal.tracing import MODULE as TRACED
 from vecrec._internal.tracing import request_span
 from vecrec.errors import CollectionNotFoundError, StoreUnavailableError
@@ -39,12 +41,13 @@ from vecrec.filters import check_filter
 from vecrec.ids import Id
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation, Recommendations
-from vecrec.recommender import dislikes, similar
+from vecrec.recommender import dislikes, search, similar
 from vecrec.recommender.catalogue import ITEM, Catalogue
 from vecrec.recommender.coalesce import RequestCoalescer
 from vecrec.recommender.live import LiveRelease, LoadedRelease
 from vecrec.recommender.request import Call, Query, Request
 from vecrec.recommender.users import as_encoded, known_of, notes_on, stored_users
+from vecrec.recommender.words import check_text
 from vecrec.releases import Popularity
 from vecrec.rerankers.base import Candidates, Reranks, check_order
 from vecrec.types import Hit, User
@@ -134,6 +137,17 @@ class Pipeline:
         """The items that are similar to an item, for anybody or for a user, stored or not."""
         asked = partial(self._similar, item_id=item_id, request=request, user=user)
         return self._ask(asked, request, "similar_items")
+
+    def search(self, text: str, request: Request, user: User | Id | None = None) -> Recommendations:
+        """The items that have the words of a text, for anybody or for a user, stored or not."""
+        words = check_text(text)
+        return self._ask(partial(self._search, words=words, request=request, user=user), request, "search")
+
+    def matching(self, text: str) -> list[Id]:
+        """All items that have the words of a text."""
+        words = check_text(text)
+        with _within(self._timeout, "matching"):
+            return self._live.ask(lambda live: self._catalogue.words.all_of(live.release.id, words))
 
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
@@ -230,6 +244,26 @@ class Pipeline:
         _ranked(call, [query], find)
         return self._answers(call, [query])[0]
 
+    def _search(
+        self, live: LoadedRelease, words: Sequence[str], request: Request, user: User | Id | None
+    ) -> Recommendations:
+        call = self._call(live, request)
+        query = _queries(call, [User() if user is None else self._whom(live, user)])[0]
+        query.by, query.based_on = "words", ("words", *query.based_on)
+        if user is None:
+            query.notes = ()
+        call.limit = max(call.limit, search.AT_FIRST, _GROWTH * call.depth)
+
+        def find(call: Call, queries: Sequence[Query]) -> None:
+            query.more = True
+            while query.more and len(query.found) < query.wanted:
+                search.gather(call, query, self._catalogue.words, words)
+                _look_up(call, queries)
+                call.limit *= _GROWTH
+
+        _ranked(call, [query], find)
+        return self._answers(call, [query])[0]
+
     def _call(self, live: LoadedRelease, request: Request) -> Call:
         where = None if request.where is None else check_filter(request.where, live.filter_fields)
         stage = request.stage(live)
@@ -242,7 +276,10 @@ class Pipeline:
         differing = [*dict.fromkeys(key for query in queries for key in query.missing), *call.stale]
         if differing:
             self._catalogue.mark_differing(call.live, differing)
-        return [_answer(call, query) for query in queries]
+        found = [_answer(call, query) for query in queries]
+        if MEASURED in sys.modules:
+            count_lists([each.served_by for each in found], degraded=call.away is not None)
+        return found
 
 
 def _ranked(call: Call, queries: Sequence[Query], find: Callable[[Call, Sequence[Query]], None]) -> None:
@@ -273,9 +310,9 @@ def _find(call: Call, queries: Sequence[Query]) -> None:
 
 
 def _within(seconds: float | None, name: str = "") -> AbstractContextManager[None]:
-    """A budget of time, none for ``None``; in a span of that name where the application traces."""
+    """A budget of time, none for ``None``; in a span of that name where the application traces, and timed."""
     bounds = nullcontext() if seconds is None else budget(seconds)
-    return request_span(name, bounds) if name and TRACED in sys.modules else bounds
+    return request_span(name, bounds) if name and (TRACED in sys.modules or MEASURED in sys.modules) else bounds
 
 
 # -- make vectors
@@ -442,7 +479,7 @@ def _look_up(call: Call, queries: Sequence[Query]) -> None:
 
 def _few(query: Query, some: int) -> int:
     """How many candidates to look up next: as many as are missing, or more of a list that no filter was applied to."""
-    return query.wanted - len(query.found) if query.vector is not None else some
+    return query.wanted - len(query.found) if query.vector is not None and not query.by else some
 
 
 def _keep(call: Call, query: Query, hits: Sequence[Hit]) -> None:
@@ -529,6 +566,8 @@ def _reorder(call: Call, query: Query, stage: Reranks, vectors: _CandidateVector
 
 
 def _source(call: Call, query: Query, hit: Hit) -> str:
+    if query.by:
+        return query.by
     if query.vector is not None:
         return "successors" if hit.id in query.brought else "vectors"
     return "catalogue" if hit.id in call.untouched else "popularity"
@@ -539,13 +578,14 @@ def _answer(call: Call, query: Query) -> Recommendations:
     sources = [item.source for item in query.items[:k]]
     untouched = sources.count("catalogue")
     served_by = "vectors" if by_vector else "catalogue" if untouched and untouched == len(sources) else "popularity"
+    served_by = query.by or served_by
     label = f"{untouched} of the items are not among the popular ones and come from the rest of the catalogue"
     return Recommendations(
         items=tuple(query.items[:k]),
         user_id=query.user.id,
         release=call.live.release.id,
         served_by=served_by,
-        based_on=query.based_on if by_vector else tuple(base for base in query.based_on if base == "dislikes"),
+        based_on=tuple(base for base in query.based_on if by_vector or base in ("words", "dislikes")),
         request_id=os.urandom(16).hex(),
         shortfall=None if len(query.items) >= k else _shortfall(call, query),
         missing=tuple(dict.fromkeys(query.missing)),
@@ -560,10 +600,11 @@ def _shortfall(call: Call, query: Query) -> str:
         return f"{count} of {request.k}: the reranker kept no more of {len(query.found):,} candidates"
     source = (
         "no more items were found"
-        if query.vector is not None or call.searched
+        if query.vector is not None or query.by or call.searched
         else "the list of popular items has no more"
     )
     conditions = [
+        *(["have the words"] if query.by else []),
         *(["pass the filter"] if request.where is not None else []),
         *(["were neither seen nor excluded"] if query.excluded else []),
     ]

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from vecrec._internal.batching import batched
 from vecrec.filters import Filter
 from vecrec.ids import Id
+from vecrec.metadata_stores.base import MetadataStore
 from vecrec.types import Hit
 from vecrec.vector_stores.base import Entry, VectorStore
 
-__all__ = ["Recall", "Repeated", "measure", "repeat"]
+__all__ = ["Recall", "Repeated", "effort_noted", "measure", "note_effort", "repeat"]
+
+_KIND, _KEY = "vecrec", "search_effort"
 
 _BATCH = 4_000
 
@@ -124,6 +127,21 @@ def repeat(
         for row, share in zip(group.rows, group.shares(k, scale)):
             found[row] = Repeated(share, group.passing / max(read, 1))
     return found
+
+
+def note_effort(metadata: MetadataStore, release: str, effort: int | None, why: str) -> None:
+    """Write down that a process has widened its searches of a release, for those who look from outside."""
+    metadata.put(_KIND, {_KEY: {"release": release, "effort": effort, "why": why}})
+
+
+def effort_noted(metadata: MetadataStore, release: str) -> str:
+    """How far searches of a release were widened last, and why; empty where they were not."""
+    found = metadata.get(_KIND, [_KEY]).get(_KEY)
+    if found is None or found.get("release") != release:
+        return ""
+    effort = found.get("effort")
+    what = "read all vectors" if effort is None else f"look at {effort} times as much as the index is set to"
+    return f"searches of the service {what}, since they had {found.get('why')}"
 
 
 def _by_filter(wheres: Sequence[Filter | None]) -> dict[Filter | None, list[int]]:

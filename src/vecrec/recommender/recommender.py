@@ -471,6 +471,55 @@ class Recommender:
         whom = user if user is None or isinstance(user, User) else check_id(user, "user id")
         return self._pipeline.similar(check_id(item_id, "item id"), Request.of(k, options), whom)
 
+    def search(
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        user: User | Id | None = None,
+        where: Filter | None = None,
+        exclude: Iterable[Id] = (),
+        exclude_seen: bool | Collection[str] = False,
+        rerank: Reranks | Literal[False] | None = False,
+        timeout: float | None = None,
+    ) -> Recommendations:
+        """The items whose records have the words of a text, in the order of a user's taste.
+
+        Items with all the words come first, then, where they are few, those with some of them. Among them the order is
+        that of the relevance of the words (BM25) and the taste of the user together; where nothing is known of the
+        user, popularity is the taste. Words stand for what they are the beginning of, and a word that
+        no record has for the nearest one; case and accents do not count. Texts and whole numbers of the records are
+        searched, also those in lists, by an index in the memory of this process: see `vecrec.recommender.words`.
+
+        Args:
+            text: One word or more, such as ``"space opera"``.
+            k: How many items.
+            user: The id of a stored user, or a user who is not stored.
+            where: A condition on the items.
+            exclude: Items to leave out.
+            exclude_seen: As for `recommend`; by default what the user has seen is found too.
+            rerank: A second stage for this call; ``None`` for the release's own.
+            timeout: Seconds that the call may take in all; by default the recommender's own.
+
+        Raises:
+            InvalidDataError: for a text without a word or of more than 32.
+            StoreUnavailableError: when the records cannot be read.
+        """
+        options = {
+            "where": where, "exclude": exclude, "exclude_seen": exclude_seen, "rerank": rerank, "timeout": timeout,
+        }  # fmt: skip
+        whom = user if user is None or isinstance(user, User) else check_id(user, "user id")
+        return self._pipeline.search(text, Request.of(k, options), whom)
+
+    def matching(self, text: str) -> list[Id]:
+        """The ids of all items whose records have all the words of a text, in any order; words are those of `search`.
+
+        Raises:
+            InvalidDataError: for a text without a word or of more than 32.
+            StoreUnavailableError: when the records cannot be read.
+        """
+        return self._pipeline.matching(text)
+
     def popular(
         self,
         k: int = 10,

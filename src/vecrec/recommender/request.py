@@ -170,6 +170,8 @@ class Query:
     """The items of the history that the encoder reads, oldest first."""
     brought: Collection[Id] = ()
     """The candidates that only the followers brought."""
+    by: str = ""
+    """What found and ranked the items, where that is neither vectors nor popularity."""
     candidates: Iterator[Hit] = field(default_factory=().__iter__)
     """What the sources have found, best first."""
     more: bool = False

@@ -33,7 +33,16 @@ _THREADS: dict[Room, int] = {"vectors": 32, "writes": 256, "records": 32}
 _SPARE = 16
 """Threads beside the rooms, for health and the page."""
 
-_SEARCHING = ("/recommendations", "/batch", "/retrieval", "/ranking", "/similar", "/explanation", "/explanations")
+_SEARCHING = (
+    "/recommendations",
+    "/batch",
+    "/retrieval",
+    "/ranking",
+    "/similar",
+    "/search",
+    "/explanation",
+    "/explanations",
+)
 _CHANGING = {"/v1/items", "/v1/items/delete", "/v1/items/{item_id}"}
 
 

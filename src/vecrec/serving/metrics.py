@@ -65,6 +65,12 @@ class Metrics:
             "vecrec_recall_searches", "Searches that vecrec_recall is made of.", ("selectivity",),
             registry=self._registry,
         )  # fmt: skip
+        self.effort = Gauge(
+            "vecrec_search_effort",
+            "How many times as much as its index is set to a search looks at, 0 for all vectors.",
+            registry=self._registry,
+        )
+        self.effort.set(1)
         self._golden = Gauge(
             "vecrec_golden_deviation",
             "Largest difference of the golden vectors, made again in this process, as a share of the largest value.",

@@ -336,7 +336,7 @@ class RecommendedItem(BaseModel):
     item_id: Id
     score: float
     source: str = Field(
-        description="`vectors`, `successors`, `popularity`, or `catalogue` for an item without popularity."
+        description="`vectors`, `successors`, `popularity`, `catalogue` for an item without popularity, or `words`."
     )
     metadata: Features
     because: Because | None = None
@@ -360,7 +360,7 @@ class ListOut(BaseModel):
     request_id: str
     release: str
     user_id: Id | None
-    served_by: str = Field(description="`vectors`, `popularity` or `catalogue`.")
+    served_by: str = Field(description="`vectors`, `popularity`, `catalogue` or `words`.")
     based_on: list[str] = Field(description="What the user's vector was made from.")
     shortfall: str | None = Field(description="Why there are fewer than were asked for.")
     missing: list[Id] = Field(description="Items that were found without a record, and replaced.")

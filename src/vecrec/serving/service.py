@@ -54,12 +54,13 @@ class Service:
     recall: RecallWatch = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
+        object.__setattr__(self, "directory", Directory(self.recommender))
         object.__setattr__(self, "users", UserList(self.recommender))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
         object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))
         object.__setattr__(self, "answers", KeptAnswers(self.recommender))
-        watch = RecallWatch(self.recommender, self.metrics, self.settings.recall_seconds)
+        seconds, target = self.settings.recall_seconds, self.settings.recall_target
+        watch = RecallWatch(self.recommender, self.metrics, seconds, target)
         object.__setattr__(self, "recall", watch)
 
     # -- users; the listing knows at once what this service has written

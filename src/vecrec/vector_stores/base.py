@@ -276,6 +276,26 @@ class VectorStore(Connection):
         spec = self.spec(collection)
         return self._asked(self._count, collection, spec)
 
+    def widen(self, collection: str, effort: int | None) -> bool:
+        """Let searches of this store look at more than its index is set to, so that they miss less and take longer.
+
+        It holds for this object, until it is called again.
+
+        Args:
+            collection: Which collection.
+            effort: How many times as much as usual a search looks at, at least 1, as far as the index can; ``None`` for
+                comparing a query with every entry.
+
+        Returns:
+            Whether searches differ from before: ``False`` for a store that is exact already, or cannot do it.
+
+        Raises:
+            CollectionNotFoundError: when the collection does not exist.
+        """
+        spec = self.spec(collection)
+        checked = None if effort is None else integer(effort, "effort", low=1)
+        return self._asked(self._widen, collection, spec, checked)
+
     # -- the connection
 
     @contextmanager
@@ -316,6 +336,10 @@ class VectorStore(Connection):
 
     def _check_spec(self, spec: CollectionSpec) -> None:
         """Raise `InvalidDataError` for a spec that the engine cannot hold. By default every spec is allowed."""
+
+    def _widen(self, collection: str, spec: CollectionSpec, effort: int | None) -> bool:
+        """Let searches look at more, and return whether they differ from before. By default nothing can be widened."""
+        return False
 
     @abstractmethod
     def _drop(self, collection: str) -> None:

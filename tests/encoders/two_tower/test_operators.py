@@ -217,8 +217,11 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_learnt() -> None:
 
 def test_the_device_is_a_parameter_like_any_other() -> None:
     assert TwoTowerEncoder().get_params()["device"] == "auto"
-    towers = [part for part in ensemble(device="cpu").members if isinstance(part, TwoTowerEncoder)]
+    composed: Any = ensemble(device="cpu")._composed
+    towers = [part for part in composed(checkerboard()) if isinstance(part, TwoTowerEncoder)]
     assert [part.device for part in towers] == ["cpu", "cpu"]
+    with pytest.raises(InvalidDataError, match="device"):
+        ensemble(device="tpu")
 
 
 @pytest.mark.parametrize("device", ["", "cuda", "gpu:", "gpu:-1", "CPU", 0, None])

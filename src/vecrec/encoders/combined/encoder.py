@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,13 +18,16 @@ from vecrec._internal.validation import choice, dimension, flag, number
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.combined.reduction import Reduction, reduce_scores
 from vecrec.encoders.combined.weights import learn_weights
+from vecrec.encoders.content import ContentEncoder
 from vecrec.encoders.ease import EASEEncoder
 from vecrec.encoders.linear_sequence import LinearSequenceEncoder
 from vecrec.encoders.parts import Method, Part, UserParts, weakest
 from vecrec.encoders.two_tower import TwoTowerEncoder, TwoTowerSettings
+from vecrec.encoders.two_tower.settings import has_few_events
 from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
 from vecrec.progress import Step, showing
+from vecrec.records import JSON
 from vecrec.registry import find_part
 from vecrec.types import Item, User
 
@@ -57,10 +61,12 @@ class CombinedEncoder(Encoder):
 
     Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
     dimensions as said, by the two linear maps after which the lists of the users in the data change least (see
-    `vecrec.encoders.combined.reduction`): several models for the price of one in the store and in the search.
+    `vecrec.encoders.combined.reduction`): several models for the price of one in the store and in the search. A member
+    without which the lists are as good is left out then, so that the dimensions are for the others.
 
     Args:
-        members: Two encoders or more, of different make, dimension, settings or seed. They are fitted in place.
+        members: Two encoders or more, of different make, dimension, settings or seed. They are fitted in place. Or what
+            gives them for a data set, so that other data have other members; ``dim`` is needed then.
         dim: The length of every vector, at most the sum of the members' dimensions, which ``None`` stands for.
         weights: What each member's score counts, above 0; learnt where it is ``None``.
         refit: Whether the members are fitted once more, with the last events, when the weights are learnt. Without it
@@ -77,19 +83,21 @@ class CombinedEncoder(Encoder):
 
     def __init__(
         self,
-        members: Sequence[Encoder],
+        members: Sequence[Encoder] | Callable[[Dataset], Sequence[Encoder]],
         dim: int | None = None,
         weights: Sequence[float] | None = None,
         *,
         refit: bool = True,
         objective: Literal["next", "later"] = "next",
     ) -> None:
-        self.members = _check_members(members)
-        total = sum(member.dim for member in self.members)
-        self._dim = total if dim is None else dimension(dim)
-        if self._dim > total:
-            dims = " + ".join(str(member.dim) for member in self.members)
-            raise InvalidDataError(f"dim is {dim!r}, but the members have {dims} = {total}", "give no more than that")
+        if callable(members) and (dim is None or weights is not None):
+            raise InvalidDataError("members follow from the data", "give dim, and no weights")
+        self._composed = members if callable(members) else _check_members(members)
+        self.members: tuple[Encoder, ...] = () if callable(self._composed) else self._composed
+        """The encoders whose scores are added: those given, without the ones that were left out."""
+        self._dim = sum(member.dim for member in self.members) if dim is None else dimension(dim)
+        if self.members:
+            self._check_dims()
         self.refit = flag(refit, "refit")
         """Whether the members are fitted once more when the weights are learnt."""
         self.objective = choice(objective, "objective", ("next", "later"))
@@ -130,7 +138,7 @@ class CombinedEncoder(Encoder):
         made._weights = made._given
         if split is not None:
             with showing(progress) as show:
-                made._weights = made._given or made._best_weights(split, "validation", show)
+                made._weigh(made._given or made._best_weights(split, "validation", show))
                 made._reduction = made._reduced(split.train, show)
         return made
 
@@ -147,7 +155,7 @@ class CombinedEncoder(Encoder):
 
     @override
     def _attribute(self, name: str) -> str:
-        return "_given" if name == "weights" else name
+        return {"weights": "_given", "members": "_composed"}.get(name, name)
 
     @property
     @override
@@ -170,12 +178,22 @@ class CombinedEncoder(Encoder):
 
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
-        weights = self._given or self._learn(data, progress)
-        if weights is None or self._given or self.refit:
+        self.members = _check_members(self._composed(data)) if callable(self._composed) else self._composed
+        self._check_dims()
+        learnt = None if self._given else self._learn(data, progress)
+        self._weigh(self._given or learnt or (1.0,) * len(self.members))
+        if learnt is None or self.refit:
             for member in self.members:
                 member.fit(data, progress=_labelled(progress, member.name))
-        self._weights = weights or (1.0,) * len(self.members)
         self._reduction = self._reduced(data, progress)
+
+    def _check_dims(self) -> None:
+        dims = [member.dim for member in self.members]
+        if self._dim > sum(dims):
+            told = " + ".join(map(str, dims))
+            raise InvalidDataError(
+                f"dim is {self._dim!r}, but the members have {told} = {sum(dims)}", "give no more than that"
+            )
 
     def _learn(self, data: Dataset, progress: Progress) -> tuple[float, ...] | None:
         """The weights, from members fitted without the last events; ``None`` where nothing can be held out."""
@@ -190,7 +208,14 @@ class CombinedEncoder(Encoder):
 
     def _best_weights(self, split: Split, part: str, progress: Progress) -> tuple[float, ...]:
         dims = [member.dim for member in self.members]
-        return learn_weights(CombinedEncoder.of(self.members, weights=[1.0] * len(dims)), dims, split, part, progress)
+        wide = CombinedEncoder.of(self.members, weights=[1.0] * len(dims))
+        return learn_weights(wide, dims, split, part, progress, least=self._dim)
+
+    def _weigh(self, weights: Sequence[float]) -> None:
+        """Let the scores count so much, and leave out the members of weight 0."""
+        kept = [place for place, weight in enumerate(weights) if weight > 0]
+        self.members = tuple(self.members[place] for place in kept)
+        self._weights = tuple(weights[place] for place in kept)
 
     def _reduced(self, data: Dataset, progress: Progress) -> Reduction | None:
         """The maps into fewer dimensions, from users with their history and a few with a profile only."""
@@ -209,6 +234,14 @@ class CombinedEncoder(Encoder):
         seen += [np.zeros(0, np.int64)] * len(strangers)
         wide = self._wide_items([*map(data.item, items.tolist())])
         return reduce_scores(self._wide_users(users), wide, popularity[items], seen, dim=self._dim, progress=progress)
+
+    @override
+    def _chosen(self) -> dict[str, JSON]:
+        found: dict[str, JSON] = {}
+        for place, (member, weight) in enumerate(zip(self.members, self.weights), 1):
+            told = "" if member.learning_report is None else member.learning_report.told
+            found[f"member {place}"] = f"{member.name} times {weight:.4g}{told}"
+        return found
 
     # -- encoding
 
@@ -332,8 +365,10 @@ def ensemble(
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
     Towers that read the history as decaying sums, towers that read it by recurrent layers, the linear encoder of
-    sequences, and EASE, which knows tastes rather than sequences: what one gets wrong, the others mostly do not. What
-    each of their scores counts is learnt on the last events, for which they are fitted once more before.
+    sequences, and EASE, which knows tastes rather than sequences: what one gets wrong, the others mostly do not. Where
+    items have few events, from which recurrent layers learn too little, a second seed of the first towers takes their
+    place; where items have features, `ContentEncoder` is a member too. What each of their scores counts is learnt on
+    the last events, for which they are fitted once more before; one that adds nothing is left out.
 
     Args:
         dim: The length of every vector, at least 2.
@@ -354,10 +389,28 @@ def ensemble(
             LinearSequenceEncoder(dim, seed=seed, settings=lasting),
         ]
         return CombinedEncoder(members, dim=dim, refit=refit, objective=objective)
-    members = [
-        TwoTowerEncoder(dim, seed=seed, workers=workers, device=device),
-        TwoTowerEncoder(dim, seed=seed, settings=TwoTowerSettings.recurrent(), workers=workers, device=device),
-        LinearSequenceEncoder(dim, seed=seed),
-        EASEEncoder(dim, seed=seed, settings={"ridge": 1.0}),
-    ]
-    return CombinedEncoder(members, dim=dim, refit=refit)
+    # To refuse what no member takes before there are data.
+    TwoTowerEncoder(dim, seed=seed, workers=workers, device=device)
+    return CombinedEncoder(_Members(dim, seed, workers, device), dim=dim, refit=refit)
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The members of `ensemble`, as they suit a data set."""
+
+    dim: int
+    seed: int
+    workers: int
+    device: str
+
+    def __call__(self, data: Dataset) -> list[Encoder]:
+        few = has_few_events(data.popularity())
+        second = TwoTowerSettings() if few else TwoTowerSettings.recurrent()
+        place: dict[str, Any] = {"workers": self.workers, "device": self.device}
+        return [
+            TwoTowerEncoder(self.dim, seed=self.seed, **place),
+            TwoTowerEncoder(self.dim, seed=self.seed + few, settings=second, **place),
+            LinearSequenceEncoder(self.dim, seed=self.seed),
+            EASEEncoder(self.dim, seed=self.seed, settings={"ridge": 1.0}),
+            *([ContentEncoder(self.dim, seed=self.seed)] if data.schema.items else []),
+        ]

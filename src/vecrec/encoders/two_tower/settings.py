@@ -15,7 +15,7 @@ from vecrec._internal.validation import choice, flag, integer, number
 from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
-__all__ = ["ResolvedSettings", "TwoTowerSettings"]
+__all__ = ["BY_DATA", "ResolvedSettings", "TwoTowerSettings", "has_few_events"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -104,7 +104,7 @@ class TwoTowerSettings(Settings):
 
     def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
         value = getattr(self, name)
-        if value is not None or name not in (*_BY_DATA, "user_ids"):
+        if value is not None or name not in (*BY_DATA, "user_ids"):
             object.__setattr__(self, name, check(value, name))
 
     @classmethod
@@ -136,16 +136,24 @@ class ResolvedSettings(TwoTowerSettings):
             settings: The encoder's.
             counts: How many events each item has, shape (n_items,).
         """
-        met = counts[counts > 0]
-        few = settings.loss == "softmax" and len(met) > 0 and float(met.mean()) < _FEW
-        suited = {name: values[few] for name, values in _BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
+        few = settings.loss == "softmax" and has_few_events(counts)
+        suited = {name: values[few] for name, values in BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
         given = {name: value for name, value in settings.to_json().items() if value is not None}
         return cls.from_json(suited | given)
 
 
+def has_few_events(counts: NDArray[np.int64]) -> bool:
+    """Whether items have few events, below 50 on average.
+
+    Args:
+        counts: How many events each item has, shape (n_items,); those without any do not count.
+    """
+    met = counts[counts > 0]
+    return len(met) > 0 and float(met.mean()) < _FEW
+
+
 _FEW = 50
-"""Events of an item, on average, below which they are few."""
-_BY_DATA: dict[str, tuple[Any, Any]] = {
+BY_DATA: dict[str, tuple[Any, Any]] = {
     "hidden": (256, 0),
     "negatives": (2048, 4096),
     "epochs": (3, 8),

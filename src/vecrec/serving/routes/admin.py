@@ -74,7 +74,9 @@ class OverviewOut(BaseModel):
     minutes: list[MinuteOut] = Field(
         description="The last two hours of this process, minutes without requests left out."
     )
-    lists: dict[str, int] = Field(description="Lists by what ranked them: `vectors`, `popularity`, `catalogue`.")
+    lists: dict[str, int] = Field(
+        description="Lists by what ranked them: `vectors`, `popularity`, `catalogue`, `words`."
+    )
     short_lists: int
     missing_records: int
     recall_seconds: float = Field(description="How often searches are repeated exactly; 0 for never.")

@@ -37,12 +37,12 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The item is
 @router.get("/items", summary="List the catalogue")
 def list_items(
     service: Ours,
-    search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
+    search: Annotated[str, Query(max_length=200, description="Words of the records.")] = "",
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> ItemsOut:
-    """The most popular items whose title has all the words, or words near to them, page by page.
+    """The most popular items whose records have all the words, or words near to them, page by page.
 
     While a release is live no item comes twice, whatever is written between two pages, and none is left out that was
     there from the first page to the last.
@@ -159,6 +159,32 @@ def similar_items(
         where=service.conditions(where),
         exclude=out,
         user=None if user is None else path_id(user, id_type, "users", service),
+    )
+    service.metrics.served([found])
+    return ListOut.of(found, request_id(request))
+
+
+@router.get("/search", summary="Search by text and taste")
+def search(
+    *,
+    text: Annotated[str, Query(min_length=1, max_length=1_000, description="Words of the records.")],
+    request: Request,
+    service: Ours,
+    k: K = 10,
+    where: Conditions = [],  # noqa: B006 - FastAPI copies it
+    exclude: Annotated[list[str], Query(max_length=100, description="Items to leave out.")] = [],  # noqa: B006
+    user: Annotated[str | None, Query(min_length=1, description="By whose taste the items are ordered.")] = None,
+    exclude_seen: Annotated[bool, Query(description="Leave out the items of the user's events.")] = False,
+    id_type: IdType = "auto",
+) -> ListOut:
+    """The items whose records have all the words, then those with some, ordered by relevance and a user's taste."""
+    found = service.recommender.search(
+        text,
+        service.check_k(k),
+        user=None if user is None else path_id(user, id_type, "users", service),
+        where=service.conditions(where),
+        exclude=[path_id(each, id_type, "items", service) for each in exclude],
+        exclude_seen=exclude_seen,
     )
     service.metrics.served([found])
     return ListOut.of(found, request_id(request))

@@ -26,8 +26,8 @@ class Flat:
         """The engine's parameters for building."""
         return {}
 
-    def search(self, limit: int) -> dict[str, int]:
-        """The engine's parameters for a search of ``limit`` hits."""
+    def search(self, limit: int, effort: int = 1) -> dict[str, int]:
+        """The engine's parameters for a search of ``limit`` hits that looks at ``effort`` times as much as usual."""
         return {}
 
 
@@ -68,9 +68,9 @@ class HNSW:
         """The engine's parameters for building."""
         return {"M": self.m, "efConstruction": self.ef_construction}
 
-    def search(self, limit: int) -> dict[str, int]:
-        """The engine's parameters for a search of ``limit`` hits."""
-        return {"ef": max(self.ef, limit)}
+    def search(self, limit: int, effort: int = 1) -> dict[str, int]:
+        """The engine's parameters for a search of ``limit`` hits that looks at ``effort`` times as much as usual."""
+        return {"ef": max(min(effort * self.ef, _MAX_EF), limit)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,9 @@ class IVFFlat:
         """The engine's parameters for building."""
         return {"nlist": self.nlist}
 
-    def search(self, limit: int) -> dict[str, int]:
-        """The engine's parameters for a search of ``limit`` hits."""
-        return {"nprobe": self.nprobe}
+    def search(self, limit: int, effort: int = 1) -> dict[str, int]:
+        """The engine's parameters for a search of ``limit`` hits that looks at ``effort`` times as much as usual."""
+        return {"nprobe": min(effort * self.nprobe, self.nlist)}
 
 
 @dataclass(frozen=True, slots=True)

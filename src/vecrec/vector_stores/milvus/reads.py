@@ -61,6 +61,8 @@ class Table:
     """Its columns."""
     consistency: str
     """How recent a read has to be, in the engine's terms."""
+    effort: int | None = 1
+    """How many times as much as usual a search looks at; ``None`` for comparing with every entry."""
 
     def top(self, queries: Vectors, limit: int, condition: str) -> list[list[tuple[str, float]]]:
         """For each query the tagged ids and scores of at most ``limit`` entries, in the engine's order."""
@@ -74,6 +76,7 @@ class Table:
         return found
 
     def _top(self, queries: Vectors, limit: int, condition: str) -> list[list[tuple[str, float]]]:
+        settings = self.layout.index.search(limit, self.effort or 1)
         lists = self.client.call(
             f"search in {self.name!r}",
             "search",
@@ -84,7 +87,7 @@ class Table:
             limit=limit,
             # A server gives the ids anyway, and takes them for one column more; Lite would return all columns.
             output_fields=[ID] if self.client.address.lite else [],
-            search_params={"metric_type": self.layout.metric, "params": self.layout.index.search(limit)},
+            search_params={"metric_type": self.layout.metric, "params": settings},
             consistency_level=self.consistency,
         )
         # Pairs, unless another version of pymilvus has made its own kind of lists.
@@ -178,7 +181,7 @@ def search(table: Table, queries: Vectors, k: int, where: Filter | None) -> list
         return _compare_all(table, queries, k, "", where)
     if condition == NEVER:
         return [[] for _ in queries]
-    if k >= WINDOW:
+    if k >= WINDOW or table.effort is None:
         return _compare_all(table, queries, k, condition.text, None)
     return _Search(table, k, condition.text).run(queries)
 

@@ -96,6 +96,7 @@ class MilvusVectorStore(VectorStore):
         self.one_process = self._client.address.lite
         self._catalog = Catalog(self._client)
         self._bulk: dict[str, int] = {}
+        self._efforts: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -174,6 +175,7 @@ class MilvusVectorStore(VectorStore):
     def _drop(self, collection: str) -> None:
         record = self._catalog.describe(collection)
         self._catalog.forget(collection)
+        self._efforts.pop(collection, None)
         if record is None:
             return
         if Layout.read(record) is None:
@@ -297,6 +299,15 @@ class MilvusVectorStore(VectorStore):
             else:
                 return
 
+    @override
+    def _widen(self, collection: str, spec: CollectionSpec, effort: int | None) -> bool:
+        index = self._table(collection).layout.index
+        before = self._efforts.get(collection, 1)
+        self._efforts[collection] = effort
+        if effort is None or before is None:
+            return effort != before and type(index) is not Flat
+        return index.search(1, effort) != index.search(1, before)
+
     # -- helpers
 
     def _table(self, collection: str) -> Table:
@@ -307,7 +318,7 @@ class MilvusVectorStore(VectorStore):
             )
         # While this process writes in bulk, its own reads wait for what it has written.
         consistency = "Strong" if collection in self._bulk else self._consistency
-        return Table(self._client, collection, layout, consistency)
+        return Table(self._client, collection, layout, consistency, self._efforts.get(collection, 1))
 
     def _taken(self, collection: str) -> CollectionExistsError:
         return CollectionExistsError(

@@ -5,7 +5,7 @@ import { make } from "./make.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const COLOURS = { vectors: "var(--accent)", popularity: "#c2820a", catalogue: "#8a8f9f" };
+const COLOURS = { vectors: "var(--accent)", popularity: "#c2820a", catalogue: "#8a8f9f", words: "#3f8f6b" };
 let titleField = "title";
 
 async function begin() {
