@@ -107,8 +107,8 @@ class Ranks:
         return np.stack([each.numpy() for each in found])
 
     def _sent(self, tensor: paddle.Tensor) -> paddle.Tensor:
-        """The tensor where the collective operators take it from: gloo knows the host's memory only."""
-        return tensor.cpu() if distributed.get_backend() == "GLOO" else tensor
+        """The tensor where the collective operators take it from: gloo in the host's memory, nccl in a GPU's."""
+        return tensor.cpu() if distributed.get_backend() == "GLOO" else tensor.cuda()
 
 
 def _dense(parameter: paddle.Tensor) -> paddle.Tensor:
