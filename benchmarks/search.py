@@ -31,7 +31,7 @@ def main() -> None:
     """Train, search and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="1m", help="1m, 100k, or a directory with MovieLens files")
-    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--users", type=int, default=300)
     args = parser.parse_args()
     split = splits.leave_last_out(movielens.load(args.data))
     rows, figures = [], {}

@@ -245,6 +245,21 @@ def test_a_member_that_adds_nothing_is_left_out_of_fewer_dimensions(data: Datase
     assert len(CombinedEncoder(made.get_params(deep=False)["members"]).fit(data).members) == 3
 
 
+def test_the_report_says_what_the_data_have_decided(data: Dataset) -> None:
+    """Weights and what the members' settings became; nothing where all was given."""
+    made = CombinedEncoder([EASEEncoder(dim=8), LinearSequenceEncoder(dim=8)]).fit(data)
+    ease, linear = (f"{weight:.4g}" for weight in made.weights)
+    assert made.learning_report is not None
+    assert made.learning_report.chosen == {
+        "member 1": f"ease times {ease}",
+        "member 2": f"linear_sequence times {linear} (decays [0.0, 0.7, 0.95])",
+    }
+    assert "member 1 ease times" in str(made.learning_report)
+    given = LinearSequenceEncoder(dim=8, settings={"decays": (0.5,)}).fit(data)
+    assert given.learning_report is not None
+    assert (given.learning_report.chosen, given.learning_report.told) == ({}, "")
+
+
 def test_members_from_the_data_need_a_dimension(data: Dataset) -> None:
     """They are refused like others, once they are there."""
     with pytest.raises(InvalidDataError, match="members follow from the data: give dim"):

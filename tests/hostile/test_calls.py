@@ -189,6 +189,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "recommend_for": {"user": User(1), "k": 3},
             "similar_items": {"item_id": 1},
             "search": {"text": "movie", "user": 1},
+            "matching": {"text": "movie"},
             "popular": {},
             "rank": {"user": 1, "item_ids": [1, 2], "where": None, "exclude": (), "disliked": (), "rerank": None},
             "explain": {"user": 1, "item_id": 2},
@@ -203,6 +204,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
             "upsert_items": {"items": [Item(1)]},
             "delete_items": {"ids": ["none"]},
             "upsert_users": {"users": [User(1)]},
+            "update_users": {"changes": {1: {}}},
             "record": {"events": [Event(1, 2, 1.0)]},
             "delete_events": {"user_id": "none", "item_ids": [1], "kinds": None, "time": None},
             "forget_user": {"user_id": "none"},
@@ -244,6 +246,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
         {
             "create": {"collection": "b", "spec": CollectionSpec(dim=2)},
             "drop": {"collection": "b"},
+            "widen": {"collection": "a", "effort": 2},
             "collections": {},
             "spec": {"collection": "a"},
             "upsert": {"collection": "a", "ids": [1], "vectors": [[1, 2]]},

@@ -116,6 +116,15 @@ def test_what_is_no_text_is_refused(rec: Recommender, text: Any) -> None:
         rec.search(text)
 
 
+def test_all_that_has_the_words(rec: Recommender) -> None:
+    """Whatever their number, and none that has only some of them."""
+    assert {*rec.matching("night train")} == {"a", "b"}
+    assert {*rec.matching("TRIAN")} == {"a", "b", "c"}
+    assert {*rec.matching("movie")} == {*range(60)}
+    with pytest.raises(InvalidDataError, match="text"):
+        rec.matching("?")
+
+
 def test_what_is_excluded_or_seen_stays_away(rec: Recommender) -> None:
     """What was seen only where that is asked for; what is disliked always."""
     seen = {event.item_id for event in rec.history(3)}

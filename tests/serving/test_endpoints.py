@@ -245,6 +245,8 @@ def test_looking_around(client: httpx.Client) -> None:
     second = get(client.get("/v1/items", params={"limit": 5, "cursor": first["cursor"]}))
     assert [each["id"] for each in first["items"] + second["items"]] == [each["id"] for each in everything[:10]]
     assert [each["id"] for each in get(client.get("/v1/items", params={"search": "MOVIE 42"}))["items"]] == [42]
+    for nothing in ("?", '"', "xyzzyqq"):
+        assert get(client.get("/v1/items", params={"search": nothing}))["items"] == []
     late = get(client.get("/v1/items", params={"where": ["year>=2030", "tastes:war"]}))["items"]
     assert late
     assert all(each["features"]["year"] >= 2030 and each["features"]["tastes"] == ["war"] for each in late)
@@ -269,6 +271,7 @@ def test_health_and_metrics(client: httpx.Client) -> None:
         ("vector_store", "metadata_store", "release"), "ok"
     )
     client.get("/v1/items/12345678")
+    get(client.get("/v1/users/8/recommendations"))
     text = client.get("/metrics").text
     assert 'vecrec_requests_total{method="GET",route="/v1/items/{item_id}",status="404"}' in text
     assert 'vecrec_lists_total{served_by="vectors"}' in text

@@ -189,7 +189,7 @@ def test_a_write_during_the_making_of_the_listing_is_not_lost(tmp_path: Path, mo
 
         monkeypatch.setattr(recommender.metadata_store, "scan", slow)
         assert [item.id for item in service.directory.find("too late", None, None, 10)[0]] == ["late"]
-        assert WAR not in service.directory._index.titles
+        assert WAR not in service.directory._index.known
 
 
 def test_settings_of_feedback_are_checked() -> None:

@@ -22,6 +22,7 @@ from vecrec.learning.base import FittedPart
 from vecrec.learning.events import LearningReport
 from vecrec.learning.sketch import PairSketch
 from vecrec.progress import ProgressLike, Step, showing
+from vecrec.records import JSON
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -115,9 +116,13 @@ class Encoder(FittedPart):
             report = LearningReport.of(learnable, data.n_events, reads_weights=self.reads_weights)
             show(Step("fit", report.n_events, report.n_given, report.assumptions))
             self._fit(learnable, show)
-            self.learning_report = report
+            self.learning_report = replace(report, chosen=self._chosen())
             self.learnt_from = PairSketch.of(data)
         return self
+
+    def _chosen(self) -> dict[str, JSON]:
+        """What `fit` has decided by the data, for the `learning_report`."""
+        return {}
 
     def save(self, directory: str | Path) -> None:
         """Write what was learnt, and the sketch of what it was learnt from; see `FittedPart.save`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vecrec.errors import InvalidDataError
+from vecrec.records import JSON
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset
@@ -40,6 +42,8 @@ class LearningReport:
     """The assumed origin of the events' order; see `vecrec.data.Dataset.order`."""
     weights: Literal["equal", "read", "not read"]
     """Whether the feedback policy gives some events another weight than others, and the encoder reads it."""
+    chosen: Mapping[str, JSON] = field(default_factory=dict)
+    """What was left to the data, and what they have decided."""
 
     @classmethod
     def of(cls, data: Dataset, n_given: int, *, reads_weights: bool) -> Self:
@@ -52,8 +56,13 @@ class LearningReport:
         """Order and weights, as a short text."""
         return f"{_ORDERS[self.order]}, weights {self.weights}"
 
+    @property
+    def told(self) -> str:
+        """What the data have decided, as a short text in brackets; empty where they have decided nothing."""
+        return f" ({', '.join(f'{name} {value}' for name, value in self.chosen.items())})" if self.chosen else ""
+
     def __str__(self) -> str:
-        return f"{self.n_events:,} of {self.n_given:,} events, {self.assumptions}"
+        return f"{self.n_events:,} of {self.n_given:,} events, {self.assumptions}{self.told}"
 
 
 def event_weights(data: Dataset) -> NDArray[np.float32] | None:
@@ -69,6 +78,8 @@ def event_weights(data: Dataset) -> NDArray[np.float32] | None:
     Raises:
         InvalidDataError: when no event is to be predicted.
     """
+    if data.weights is None and data.is_target.all():
+        return None
     weights = np.ones(data.n_events) if data.weights is None else data.weights.astype(np.float64)
     weights[~data.is_target] = 0
     counted = np.count_nonzero(weights)

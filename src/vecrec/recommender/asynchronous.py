@@ -95,6 +95,7 @@ class AsyncRecommender:
     recommend_for = _awaited(Recommender.recommend_for)
     similar_items = _awaited(Recommender.similar_items)
     search = _awaited(Recommender.search)
+    matching = _awaited(Recommender.matching)
     popular = _awaited(Recommender.popular)
     rank = _awaited(Recommender.rank)
     explain = _awaited(Recommender.explain)

@@ -143,6 +143,12 @@ class Pipeline:
         words = check_text(text)
         return self._ask(partial(self._search, words=words, request=request, user=user), request, "search")
 
+    def matching(self, text: str) -> list[Id]:
+        """All items that have the words of a text."""
+        words = check_text(text)
+        with _within(self._timeout, "matching"):
+            return self._live.ask(lambda live: self._catalogue.words.all_of(live.release.id, words))
+
     def rank(self, user: User | Id, ids: Sequence[Id], request: Request) -> Recommendations:
         """Given items in order for a user, stored or not; those that are not in the catalogue are left out."""
         return self._ask(partial(self._rank, user=user, ids=ids, request=request), request, "rank")

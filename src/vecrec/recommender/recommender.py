@@ -511,6 +511,15 @@ class Recommender:
         whom = user if user is None or isinstance(user, User) else check_id(user, "user id")
         return self._pipeline.search(text, Request.of(k, options), whom)
 
+    def matching(self, text: str) -> list[Id]:
+        """The ids of all items whose records have all the words of a text, in any order; words are those of `search`.
+
+        Raises:
+            InvalidDataError: for a text without a word or of more than 32.
+            StoreUnavailableError: when the records cannot be read.
+        """
+        return self._pipeline.matching(text)
+
     def popular(
         self,
         k: int = 10,

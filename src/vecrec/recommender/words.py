@@ -29,7 +29,7 @@ from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.edits import ITEM_EDIT, edits_of
 from vecrec.records import JSON, Record
 
-__all__ = ["Match", "WordIndex", "check_text", "nearest_word", "plain"]
+__all__ = ["Match", "WordIndex", "check_text"]
 
 _BATCH = 2_000
 
@@ -53,8 +53,10 @@ _VOCABULARY = 20_000
 
 _ADDRESSES = ("http://", "https://", "data:")
 
-_TABLE = "CREATE VIRTUAL TABLE items USING fts5(words, tokenize='unicode61 remove_diacritics 2')"
+_TABLE = "CREATE VIRTUAL TABLE items USING fts5(words, tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')"
 _ALL = "SELECT rowid, -rank FROM items WHERE items MATCH ? ORDER BY rank, rowid LIMIT ?"
+_ROWS = "SELECT rowid FROM items WHERE items MATCH ?"
+_ANY = f"{_ROWS} LIMIT 1"
 _AMONG = (
     "SELECT rowid, -rank FROM items WHERE items MATCH ? AND rowid IN (SELECT value FROM json_each(?)) "
     "ORDER BY rank, rowid LIMIT ?"
@@ -91,13 +93,13 @@ def check_text(text: object) -> list[str]:
     return [word.encode("utf-8", "replace").decode() for word in words]
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """A text without case and accents."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
-def nearest_word(word: str, known: Iterable[str]) -> str:
+def _nearest_word(word: str, known: Iterable[str]) -> str:
     """The known word that is nearest to a mistyped one, or the word itself where none is near."""
     return next(iter(get_close_matches(word, known, 1, _NEAR)), word)
 
@@ -123,6 +125,13 @@ class WordIndex:
         if self._held is not None or self._making is not None:
             with self._lock:
                 self._edited.update(ids)
+
+    def all_of(self, release: str, words: Sequence[str]) -> list[Id]:
+        """All items that have all the words, in any order; see `find`."""
+        index = self._current(release)
+        with self._lock:
+            self._take_edits(index)
+            return index.all_of(words)
 
     def find(self, release: str, words: Sequence[str], most: int, among: Iterable[Id] | None = None) -> list[Match]:
         """Items that have all the words, the most relevant first; then, where they are few, those that have some.
@@ -235,6 +244,11 @@ class _Index:
                 self._ids.append(key)
         self._tables.executemany("INSERT INTO items (rowid, words) VALUES (?, ?)", new)
 
+    def all_of(self, words: Sequence[str]) -> list[Id]:
+        """See `WordIndex.all_of`."""
+        found = self._tables.execute(_ROWS, [" AND ".join(map(self._term, words))])
+        return [key for key in (self._ids[row] for (row,) in found) if key is not None]
+
     def find(self, words: Sequence[str], most: int, among: Iterable[Id] | None) -> list[Match]:
         """See `WordIndex.find`."""
         terms = [self._term(word) for word in words]
@@ -254,9 +268,9 @@ class _Index:
     def _term(self, word: str) -> str:
         """A word as SQLite takes it: quoted, so that nothing in it is a command, and as the beginning of words."""
         quoted = '"' + word.replace('"', '""') + '"*'
-        if self._matches(quoted, 1, None):
+        if self._tables.execute(_ANY, [quoted]).fetchone():
             return quoted
-        near = nearest_word(plain(word), self._known(len(word)))
+        near = _nearest_word(_plain(word), self._known(len(word)))
         return '"' + near.replace('"', '""') + '"'
 
     def _known(self, letters: int) -> Iterator[str]:

@@ -1,15 +1,13 @@
-"""A small index of the catalogue: titles to search, and the values to filter by."""
+"""A small index of the catalogue: its items in the order of a listing, and the values to filter by."""
 
 from __future__ import annotations
 
 import threading
 import time
-import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -29,8 +27,6 @@ _USERS = 2_000
 _TELLING = ("_group", "_name", "_label")
 _SECONDS = 60.0
 _Place: TypeAlias = tuple[int, tuple[bool, int, str], Id]
-_NEAR = 0.7
-"""How much of two words must agree for one to be a mistyped form of the other."""
 
 
 @dataclass(slots=True)
@@ -48,8 +44,8 @@ class Facet:
 class _Index:
     release: str
     made: float
-    titles: dict[Id, str]
-    """Searchable titles."""
+    known: set[Id]
+    """The items."""
     ranks: Mapping[Id, int]
     """The places of the popular items."""
     order: list[_Place]
@@ -66,13 +62,10 @@ class _Index:
         """Where an item is in the order."""
         return self.rank(key), id_order(key), key
 
-    def matching(self, words: Sequence[str], after: Sequence[Any] | None = None) -> Iterator[Id]:
-        """The items whose titles have all the words, those after a place, in order."""
-        start = 0 if after is None else bisect_right(self.order, (after[0], id_order(after[1]), after[1]))
-        for at in range(start, len(self.order)):
-            key = self.order[at][2]
-            if all(_has(self.titles[key], word) for word in words):
-                yield key
+    def following(self, places: list[_Place], after: Sequence[Any] | None) -> Iterator[Id]:
+        """The items of some places in order, those after a place."""
+        start = 0 if after is None else bisect_right(places, (after[0], id_order(after[1]), after[1]))
+        return (places[at][2] for at in range(start, len(places)))
 
 
 class Directory:
@@ -81,8 +74,8 @@ class Directory:
     What this service itself writes is in it at once. Of a larger catalogue it holds the first 50,000 items read.
     """
 
-    def __init__(self, recommender: Recommender, title_field: str) -> None:
-        self._recommender, self._title_field = recommender, title_field
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
         self._index: _Index | None = None
         self._making = threading.Lock()
         self._changing = threading.Lock()
@@ -112,7 +105,7 @@ class Directory:
     def find(
         self, search: str, where: Filter | None, after: Sequence[Any] | None, limit: int
     ) -> tuple[list[Item], tuple[int, Id] | None]:
-        """Items whose title has all the words, the most popular first, and all items for no word.
+        """Items whose records have all the words, the most popular first, and all items for no word.
 
         Args:
             search: The words.
@@ -123,16 +116,20 @@ class Directory:
         Returns:
             The items, and the place of the last one where more follow.
         """
-        index, words = self._fresh(), _plain(search).split()
-        if words and next(index.matching(words), None) is None:  # nothing is written so: take the words nearest to them
-            words = [_nearest_word(word, index.titles.values()) for word in words]
+        index = self._fresh()
+        places = self._places(index, search) if search.strip() else index.order
         found: list[Item] = []
-        for ids in batched(index.matching(words, after), limit + 1 if where is None else 500):
+        for ids in batched(index.following(places, after), limit + 1 if where is None else 500):
             found += self._read(ids, where)
             if len(found) > limit:
                 last = found[limit - 1].id
                 return found[:limit], None if last is None else (index.rank(last), last)
         return found, None
+
+    def _places(self, index: _Index, search: str) -> list[_Place]:
+        if not any(map(str.isalnum, search)):  # what people type first may be a quotation mark
+            return []
+        return sorted(map(index.place, self._recommender.matching(search)))
 
     def _read(self, ids: list[Id], where: Filter | None) -> list[Item]:
         items = list(self._recommender.get_items(ids).values())
@@ -171,40 +168,31 @@ class Directory:
             return current
 
     def _with(self, index: _Index, records: Mapping[Id, Record | Mapping[str, Any] | None]) -> _Index:
-        titles = {key: title for key, title in index.titles.items() if records.get(key, ()) is not None}
-        gone, order = index.titles.keys() - titles.keys(), index.order
-        if gone:
-            order = [place for place in order if place[2] not in gone]
-        new = [key for key, record in records.items() if record is not None and key not in titles]
+        gone = {key for key in index.known if records.get(key, ()) is None}
+        order = [place for place in index.order if place[2] not in gone] if gone else index.order
+        new = [key for key, record in records.items() if record is not None and key not in index.known]
         if new:
             order = sorted([*order, *map(index.place, new)])
         facets = {name: replace(facet, values=Counter(facet.values)) for name, facet in index.facets.items()}
-        for key, record in records.items():
+        for record in records.values():
             if record is not None:
-                titles[key] = self._searched(key, record)
                 for name, facet in facets.items():
                     _count(facet, record, name)
-        return replace(index, titles=titles, order=order, facets=facets)
+        return replace(index, known=(index.known - gone).union(new), order=order, facets=facets)
 
     def _make(self, live: LoadedRelease) -> _Index:
         fields = live.schema.filter_fields()
         facets = {name: Facet(kind) for name, kind in fields.items()}
-        titles: dict[Id, str] = {}
+        known: set[Id] = set()
         for key, record in islice(self._recommender.metadata_store.scan(ITEM), _MOST):
-            titles[key] = self._searched(key, record)
+            known.add(key)
             for name in fields:
                 _count(facets[name], record, name)
         for facet in facets.values():
             facet.values = Counter(dict(facet.values.most_common(_VALUES)))
         ranks = {key: rank for rank, key in enumerate(live.popularity.ids)}
-        made = _Index(live.release.id, time.monotonic(), titles, ranks, [], facets, self._make_labels(live))
-        return replace(made, order=sorted(map(made.place, titles)))
-
-    def _searched(self, key: Id, record: Mapping[str, Any] | Record) -> str:
-        """What a search looks into: the title, and the year between tabs, by which people tell equal titles apart."""
-        year = record.get("year")
-        title = " ".join(_plain(str(record.get(self._title_field, key))).split())
-        return f"{title}\t{year}\t" if isinstance(year, int) else title
+        made = _Index(live.release.id, time.monotonic(), known, ranks, [], facets, self._make_labels(live))
+        return replace(made, order=sorted(map(made.place, known)))
 
     def _make_labels(self, live: LoadedRelease) -> dict[str, dict[str, str]]:
         names = [feature.name for feature in live.schema.users]
@@ -227,21 +215,3 @@ def _count(facet: Facet, record: Mapping[str, Any] | Record, name: str) -> None:
         facet.values.update(item for item in value if isinstance(item, (str, int)))
     elif facet.type != "time" and isinstance(value, (str, bool)) and len(facet.values) < 100 * _VALUES:
         facet.values[value] += 1
-
-
-def _has(title: str, word: str) -> bool:
-    return word in title.partition("\t")[0] or f"\t{word}\t" in title
-
-
-def _nearest_word(word: str, titles: Iterable[str]) -> str:
-    """The word of a title that is nearest to a mistyped one, or the word itself where none is near."""
-    if any(_has(title, word) for title in titles):
-        return word
-    known = {each for title in titles for each in title.split() if abs(len(each) - len(word)) <= 2}
-    return next(iter(get_close_matches(word, known, 1, _NEAR)), word)
-
-
-def _plain(text: str) -> str:
-    """A text without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))

@@ -54,7 +54,7 @@ class Service:
     recall: RecallWatch = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Directory(self.recommender, self.settings.title_field))
+        object.__setattr__(self, "directory", Directory(self.recommender))
         object.__setattr__(self, "users", UserList(self.recommender))
         object.__setattr__(self, "health", Health(self.recommender, self.metrics))
         object.__setattr__(self, "bulkheads", Bulkheads(self.settings.max_in_flight))

@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
+from tests.evaluation.walks import walks
 from vecrec.encoders import TwoTowerEncoder, TwoTowerSettings
 from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.errors import InvalidDataError
@@ -80,6 +81,13 @@ def test_what_is_not_given_follows_from_the_data() -> None:
     assert found == ResolvedSettings(hidden=8, user_ids=True, epochs=2, dropout=0.0, negatives=sparse.negatives)
     rating = ResolvedSettings.of_data(TwoTowerSettings(loss="rating"), few)
     assert rating == ResolvedSettings(loss="rating", user_ids=True)
+
+
+def test_the_learning_report_tells_what_followed_from_the_data() -> None:
+    report = TwoTowerEncoder(8, settings={"epochs": 1, "hidden": 0, "min_steps": 1}).fit(walks(20)).learning_report
+    assert report is not None
+    assert report.chosen == {"negatives": 4096, "dropout": 0.5, "best epoch": 1}
+    assert str(report).endswith("(negatives 4096, dropout 0.5, best epoch 1)")
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -27,6 +27,7 @@ from vecrec.encoders.two_tower.settings import has_few_events
 from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
 from vecrec.progress import Step, showing
+from vecrec.records import JSON
 from vecrec.registry import find_part
 from vecrec.types import Item, User
 
@@ -233,6 +234,14 @@ class CombinedEncoder(Encoder):
         seen += [np.zeros(0, np.int64)] * len(strangers)
         wide = self._wide_items([*map(data.item, items.tolist())])
         return reduce_scores(self._wide_users(users), wide, popularity[items], seen, dim=self._dim, progress=progress)
+
+    @override
+    def _chosen(self) -> dict[str, JSON]:
+        found: dict[str, JSON] = {}
+        for place, (member, weight) in enumerate(zip(self.members, self.weights), 1):
+            told = "" if member.learning_report is None else member.learning_report.told
+            found[f"member {place}"] = f"{member.name} times {weight:.4g}{told}"
+        return found
 
     # -- encoding
 

@@ -21,6 +21,7 @@ from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.feature_map import FeatureMap
+from vecrec.records import JSON
 from vecrec.types import Event, Item, User
 
 if TYPE_CHECKING:
@@ -219,6 +220,10 @@ class LinearSequenceEncoder(Encoder):
     @override
     def _schema(self) -> Schema:
         return self._known().schema
+
+    @override
+    def _chosen(self) -> dict[str, JSON]:
+        return {"decays": list(self._known().decays)} if self.settings.decays is None else {}
 
     def _known(self) -> Learnt:
         if self._learnt is None:

@@ -19,13 +19,14 @@ from vecrec.encoders.base import Encoder
 from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.encoders.two_tower import learning_curve as curve
 from vecrec.encoders.two_tower.inference import Towers
-from vecrec.encoders.two_tower.settings import ResolvedSettings, TwoTowerSettings
+from vecrec.encoders.two_tower.settings import BY_DATA, ResolvedSettings, TwoTowerSettings
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.encoders.two_tower.workers import train_apart
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
+from vecrec.records import JSON
 from vecrec.types import Item, User
 
 if TYPE_CHECKING:
@@ -149,6 +150,15 @@ class TwoTowerEncoder(Encoder):
         else:
             towers, epochs = train_apart(training_data, settings, plan, self.workers, progress)
         self._take(training_data.preprocessor, towers, tuple(epochs))
+
+    @override
+    def _chosen(self) -> dict[str, JSON]:
+        resolved = self._parts()[1].settings
+        best = max(self.learning_curve, key=lambda epoch: epoch.recall or 0, default=None)
+        found: dict[str, JSON] = {
+            name: getattr(resolved, name) for name in BY_DATA if getattr(self.settings, name) is None
+        }
+        return found if best is None or best.recall is None else found | {"best epoch": best.number}
 
     @override
     def _encode_items(self, items: Sequence[Item]) -> NDArray[np.float32]:

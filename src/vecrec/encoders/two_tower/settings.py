@@ -15,7 +15,7 @@ from vecrec._internal.validation import choice, flag, integer, number
 from vecrec.errors import InvalidDataError, shown
 from vecrec.learning.settings import Settings
 
-__all__ = ["ResolvedSettings", "TwoTowerSettings", "has_few_events"]
+__all__ = ["BY_DATA", "ResolvedSettings", "TwoTowerSettings", "has_few_events"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -104,7 +104,7 @@ class TwoTowerSettings(Settings):
 
     def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
         value = getattr(self, name)
-        if value is not None or name not in (*_BY_DATA, "user_ids"):
+        if value is not None or name not in (*BY_DATA, "user_ids"):
             object.__setattr__(self, name, check(value, name))
 
     @classmethod
@@ -137,7 +137,7 @@ class ResolvedSettings(TwoTowerSettings):
             counts: How many events each item has, shape (n_items,).
         """
         few = settings.loss == "softmax" and has_few_events(counts)
-        suited = {name: values[few] for name, values in _BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
+        suited = {name: values[few] for name, values in BY_DATA.items()} | {"user_ids": settings.loss == "rating"}
         given = {name: value for name, value in settings.to_json().items() if value is not None}
         return cls.from_json(suited | given)
 
@@ -153,7 +153,7 @@ def has_few_events(counts: NDArray[np.int64]) -> bool:
 
 
 _FEW = 50
-_BY_DATA: dict[str, tuple[Any, Any]] = {
+BY_DATA: dict[str, tuple[Any, Any]] = {
     "hidden": (256, 0),
     "negatives": (2048, 4096),
     "epochs": (3, 8),

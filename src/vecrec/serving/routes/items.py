@@ -37,12 +37,12 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The item is
 @router.get("/items", summary="List the catalogue")
 def list_items(
     service: Ours,
-    search: Annotated[str, Query(max_length=200, description="Words of the title.")] = "",
+    search: Annotated[str, Query(max_length=200, description="Words of the records.")] = "",
     where: Conditions = [],  # noqa: B006 - FastAPI copies it
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> ItemsOut:
-    """The most popular items whose title has all the words, or words near to them, page by page.
+    """The most popular items whose records have all the words, or words near to them, page by page.
 
     While a release is live no item comes twice, whatever is written between two pages, and none is left out that was
     there from the first page to the last.
