@@ -105,7 +105,7 @@ def draw_scale(results: Path, path: Path) -> None:
         if key == "processor":
             guide = [size * math.log(size) for size in sizes]
             pane.plot(sizes, [value / guide[0] for value in guide], ":", color="grey", label="n log n")
-            pane.legend(frameon=False, fontsize=8)
+            figure.legend(loc="outside lower center", ncols=len(STAGES) + 1, frameon=False, fontsize=8)
     save(figure, path)
 
 
