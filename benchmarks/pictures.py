@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 OURS, THEIRS = "tab:blue", "lightgrey"
 
 KINDS = {"two-tower": "tab:blue", "recurrent": "tab:purple", "linear": "tab:green"}
+
+STAGES = {
+    "intake": "tab:orange", "linear": "tab:green", "towers": "tab:blue", "publish": "tab:red", "als": "black",
+}  # fmt: skip
+"""The stages of ``benchmarks.scale`` whose time is shown."""
 
 SHOWN = {
     "popularity": "popularity",
@@ -82,6 +88,27 @@ def draw_quality(results: Path, path: Path) -> None:
     save(figure, path)
 
 
+def draw_scale(results: Path, path: Path) -> None:
+    """Time and memory of each stage by the size of the catalogue, with what grows as n log n for comparison."""
+    runs = json.loads((results / "scale.json").read_text())["runs"]
+    runs = [run for run in runs if run["events"] == 10 * run["items"]]
+    sizes = [run["items"] for run in runs]
+    figure = blank(8.5, 4.2)
+    for pane, key, label in zip(
+        figure.subplots(1, 2), ("processor", "gb"), ("seconds of one processor", "GB resident at most")
+    ):
+        for stage, colour in STAGES.items():
+            points = [(run["items"], run["stages"][stage][key]) for run in runs if stage in run["stages"]]
+            pane.plot(*zip(*points), "o-", color=colour, label=stage)
+        pane.set(xscale="log", yscale="log", xlabel="items, with ten times the events", ylabel=label)
+        pane.spines[["top", "right"]].set_visible(False)
+        if key == "processor":
+            guide = [size * math.log(size) for size in sizes]
+            pane.plot(sizes, [value / guide[0] for value in guide], ":", color="grey", label="n log n")
+            figure.legend(loc="outside lower center", ncols=len(STAGES) + 1, frameon=False, fontsize=8)
+    save(figure, path)
+
+
 def main() -> None:
     """Draw everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,6 +117,7 @@ def main() -> None:
     args = parser.parse_args()
     draw_quality(args.results, args.out / "quality.svg")
     draw_ablation(args.results, args.out / "ablation.svg")
+    draw_scale(args.results, args.out / "scale.svg")
 
 
 if __name__ == "__main__":

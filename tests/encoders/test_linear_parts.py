@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vecrec._internal import batching
 from vecrec.data import Categorical, Dataset, MultiCategorical, Numeric
 from vecrec.encoders.linear_sequence import closed_form, least_squares
 from vecrec.encoders.linear_sequence.closed_form import (
@@ -303,3 +304,27 @@ def test_the_closed_form_takes_the_shape_of_the_data(
     counts: list[int], given: dict[str, Any], decays: tuple[float, ...], exact_items: int
 ) -> None:
     assert Shape.of(LinearSequenceSettings(**given), np.array(counts)) == Shape(decays, exact_items)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_large_log_is_learnt_from_in_parts(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums and positions of a few users at a time are those of all at once."""
+    codes, ages, offsets = sequences(5)
+    rng = np.random.default_rng(6)
+    weights = rng.integers(0, 3, len(codes)).astype(np.float32) if weighted else None
+    tables = rng.standard_normal((3, N_ITEMS + 1, 4)).astype(np.float32)
+
+    def learnt() -> list[Any]:
+        sums = next_sums(codes, ages, N_ITEMS, DECAYS, 1000, weights=weights)
+        found = [read_positions(tables, codes, offsets, DECAYS, horizon, weights=weights) for horizon in (1, 3)]
+        sets = read_sets(tables[:1], codes, offsets, weights=weights)
+        return [*sums, *(part for each in (*found, sets) for part in (each.vectors, each.starts, each.weights))]
+
+    whole = learnt()
+    monkeypatch.setattr(closed_form, "_EVENTS_AT_A_TIME", 4)
+    monkeypatch.setattr(closed_form, "_PAIRS_AT_A_TIME", 5)
+    monkeypatch.setattr(least_squares, "_STATES", 24)
+    monkeypatch.setattr(batching, "EVENTS_AT_A_TIME", 4)
+    for part, expected in zip(learnt(), whole, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-6)
+    assert len(whole[3]) > 5

@@ -116,6 +116,30 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.parametrize("name", ["ray", "spark"])
+def test_frames_of_the_engines_are_read_by_piece(name: str, request: pytest.FixtureRequest) -> None:
+    """A `Dataset` takes them as they are, with the columns that it needs."""
+    request.getfixturevalue(name)
+    rows: dict[str, Any] = {
+        "user_id": [3, 1, 2, 1] * 9,
+        "item_id": list("abcd" * 9),
+        "time": range(36),
+        "wide": ["x" * 99] * 36,
+    }
+    table = pa.table({column: list(values) for column, values in rows.items()})
+    if name == "ray":
+        from ray.data import from_arrow
+
+        frame: Any = from_arrow([table[:20], table[20:]])
+    else:
+        from pyspark.sql import SparkSession
+
+        frame = SparkSession.builder.getOrCreate().createDataFrame(table).repartition(3, "user_id")
+    read = Dataset(frame)
+    assert (read.n_events, read.unused_columns) == (36, ("wide",))
+    assert read.digest == Dataset(table).digest
+
+
 def test_a_killed_process_costs_its_own_part(
     engine: Any, settings: Settings, expected: pa.Table, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import math
 import numbers
 import re
 import time
+from collections.abc import Callable
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from vecrec.errors import InvalidDataError, shown
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["check_not_future", "moment", "seconds", "written_seconds"]
+__all__ = ["SecondsByPiece", "check_not_future", "moment", "seconds", "written_seconds"]
 
 # Seconds of the year 5138. What is larger can only be a finer unit, or digits of a date.
 _FAR = 1e11
@@ -167,6 +168,82 @@ def _digits_of_date(text: str) -> float | None:
 # -- many times
 
 
+class SecondsByPiece:
+    """The seconds of a column of times that comes in Arrow arrays: the same as `seconds` of the whole column.
+
+    What a number or a text of digits stands for depends on all the others, and is decided at the end.
+
+    Args:
+        keep: Takes the values of each piece, float64, to hand them all to `whole`.
+    """
+
+    def __init__(self, keep: Callable[[NDArray[np.float64]], None]) -> None:
+        self._keep = keep
+        self._numbers: bool | None = None
+        self._texts: list[pa.Array] = []
+
+    def add(self, array: pa.Array, name: str, first: int = 0) -> None:
+        """Take a piece.
+
+        Args:
+            array: The times.
+            name: How messages call the column.
+            first: The row that messages call the piece's first one.
+
+        Raises:
+            InvalidDataError: for a missing or infinite time, or another type, also than that of the pieces before.
+        """
+        import pyarrow as pa
+
+        numbers = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
+        if len(array) and self._numbers not in (None, numbers):
+            raise InvalidDataError(f"{name} holds {array.type}, and another type before it", _CURE)
+        _refuse_missing(array, name, first)
+        if numbers:
+            self._numbers = bool(len(array)) or self._numbers
+            values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            _refuse_row(~np.isfinite(values), values, name, first)
+            self._keep(values)
+        elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            self._add_texts(array, name)
+        elif not pa.types.is_null(array.type):
+            self._numbers = False
+            self._keep(_of_arrow(array, name))
+
+    def whole(self, kept: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        """The seconds of all rows, shape (n,).
+
+        Args:
+            kept: What was kept.
+            name: How messages call the column.
+
+        Raises:
+            InvalidDataError: for numbers whose unit is not certain, or a text that is not a time.
+        """
+        import pyarrow as pa
+
+        if self._numbers:
+            return _of_numbers(kept, name)
+        if not self._texts:
+            return kept
+        rest = pa.chunked_array(self._texts).combine_chunks()
+        later = _of_texts(rest, name) if not len(kept) else np.array(_of_each(rest.to_pylist(), name), np.float64)
+        return np.concatenate((kept, later))
+
+    def _add_texts(self, array: pa.Array, name: str) -> None:
+        import pyarrow as pa
+
+        self._numbers = False if len(array) else self._numbers
+        if not self._texts:
+            try:
+                self._keep(_of_arrow(array.cast(pa.timestamp("us")), name))
+            except pa.ArrowInvalid:
+                pass  # from here on the texts are needed as they are
+            else:
+                return
+        self._texts.append(array.cast(pa.large_string()))
+
+
 def _of_list(values: list[Any], name: str) -> NDArray[np.float64]:
     if set(map(type, values)) <= {int, float}:
         try:
@@ -222,10 +299,7 @@ def _of_arrow(array: pa.Array, name: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
     kinds = pa.types
-    if array.null_count:
-        row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
-        problem = f"{name} has {array.null_count:,} missing values, the first in row {row}"
-        raise InvalidDataError(problem, "give every row a time, or no column of times")
+    _refuse_missing(array, name)
     if kinds.is_date(array.type):
         array = array.cast(pa.timestamp("s"))
     if kinds.is_timestamp(array.type):
@@ -236,6 +310,13 @@ def _of_arrow(array: pa.Array, name: str) -> NDArray[np.float64]:
     if not (kinds.is_floating(array.type) or kinds.is_integer(array.type) or kinds.is_null(array.type)):
         raise InvalidDataError(f"{name} holds {array.type}", _CURE)
     return _of_numbers(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), name)
+
+
+def _refuse_missing(array: pa.Array, name: str, first: int = 0) -> None:
+    if array.null_count:
+        row = first + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+        problem = f"{name} has {array.null_count:,} missing values, the first in row {row}"
+        raise InvalidDataError(problem, "give every row a time, or no column of times")
 
 
 def _of_texts(array: pa.Array, name: str) -> NDArray[np.float64]:
@@ -259,7 +340,7 @@ def _of_numbers(values: NDArray[np.float64], name: str | list[str]) -> NDArray[n
     what = name if isinstance(name, str) else name[0]
     single = not isinstance(name, str)
     _refuse_row(~np.isfinite(values), values, what, single=single)
-    if not len(values) or (np.abs(values).max() < _FAR and (single or (found := _dates(values)) is None)):
+    if not len(values) or (max(-values.min(), values.max()) < _FAR and (single or (found := _dates(values)) is None)):
         return values
     if not single and (found := _dates(values)) is not None:
         return found
@@ -290,10 +371,12 @@ def _dates(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return None if None in found else np.array(found, np.float64)[places]
 
 
-def _refuse_row(bad: NDArray[np.bool_], values: NDArray[Any], name: str, *, single: bool = False) -> None:
+def _refuse_row(
+    bad: NDArray[np.bool_], values: NDArray[Any], name: str, first: int = 0, *, single: bool = False
+) -> None:
     if bad.any():
         row = int(bad.argmax())
-        where = "" if single else f" in row {row}"
+        where = "" if single else f" in row {first + row}"
         raise InvalidDataError(f"{name} is {values[row]}{where}", "give a time, or leave it out where it is unknown")
 
 

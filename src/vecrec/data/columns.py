@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec._internal.times import seconds
 from vecrec._internal.validation import json_scalar
 from vecrec.data.frames import Column, Frame, plain_array
 from vecrec.errors import InvalidDataError
@@ -22,7 +21,7 @@ from vecrec.types import check_kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Kinds", "as_arrow", "read_ids", "read_kinds", "read_ratings", "read_records", "read_times", "sort_ids"]
+__all__ = ["Kinds", "as_arrow", "read_ids", "read_kinds", "read_ratings", "read_records", "sort_ids"]
 
 _CONTAINERS = (list, tuple, dict)
 _DEEPEST = 32
@@ -40,13 +39,14 @@ def sort_ids(ids: Collection[Id]) -> list[Id]:
     return numbers + texts
 
 
-def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:
-    """The different ids of a column, and for each row the position of its id among them.
+def read_ids(frame: Frame, name: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
+    """The code of each row's id: its place in the order in which the different ids were first seen.
 
     Args:
         frame: The table.
         name: The column.
         what: What messages call an id, such as ``"user id"``.
+        known: The codes of the ids of the pieces before; those that are new here are added.
 
     Raises:
         InvalidDataError: for a missing id, or one that is neither an integer of 64 bits nor text.
@@ -54,32 +54,22 @@ def read_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.i
     column = frame.columns[name]
     where = f"column {name!r} of {frame.what}"
     if isinstance(column, list):
-        return _ids_of_list(column, where, what)
+        return _ids_of_list(column, where, what, known)
     import pyarrow as pa
 
     if len(column) and pa.types.is_floating(column.type):
         raise _float_ids(column, where, what)
-    _refuse_missing(column, where, f"every row needs a {what}")
+    _refuse_missing(column, where, f"every row needs a {what}", frame.first)
     encoded = column if pa.types.is_dictionary(column.type) else None
     kind = column.type if encoded is None else column.type.value_type
     if len(column) and not (pa.types.is_integer(kind) or pa.types.is_large_string(kind) or pa.types.is_string(kind)):
         raise InvalidDataError(f"{where} holds {kind}, but ids are int or str", "convert it to one of them")
     encoded = column.dictionary_encode() if encoded is None else encoded
-    ids, positions = _used(encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False))
-    if frame.untyped and "" in ids:
-        row = int((positions == ids.index("")).argmax())
+    values, places = _used(encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False))
+    if frame.untyped and "" in values:
+        row = frame.first + int((places == values.index("")).argmax())
         raise InvalidDataError(f"{where} is empty in row {row}", f"every row needs a {what}")
-    return [_checked(value, where, what) for value in ids], positions
-
-
-def read_times(frame: Frame, name: str) -> NDArray[np.float64]:
-    """Seconds since 1970, shape (n,), from whatever `vecrec._internal.times.seconds` takes.
-
-    Raises:
-        InvalidDataError: for a missing or infinite time, or a column of another type.
-    """
-    found: NDArray[np.float64] = seconds(frame.columns[name], f"column {name!r} of {frame.what}")
-    return found
+    return _codes(values, where, what, known)[places]
 
 
 def read_kinds(frame: Frame, name: str) -> Kinds | None:
@@ -117,7 +107,7 @@ def read_ratings(frame: Frame, name: str) -> NDArray[np.float32] | None:
     where = f"column {name!r} of {frame.what}"
     with np.errstate(over="ignore"):  # what is too large for float32 is refused below
         ratings = _numbers(as_arrow(frame.columns[name], where), where).astype(np.float32)
-    _refuse_row(np.isinf(ratings), ratings, where, "leave it out where it is unknown")
+    _refuse_row(np.isinf(ratings), ratings, where, "leave it out where it is unknown", frame.first)
     return None if np.isnan(ratings).all() else ratings
 
 
@@ -175,26 +165,40 @@ def _is_too_deep(column: list[Any]) -> bool:
     return True
 
 
-def _ids_of_list(column: list[Any], where: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:
+def _ids_of_list(column: list[Any], where: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
     checked = column
     # Types first: True and 1.0 equal 1 as keys of a dict.
     if not set(map(type, column)) <= {int, str}:
         checked = [_checked(value, where, what) for value in column]
     ids = list(dict.fromkeys(checked))
-    for value in ids:
-        _checked(value, where, what)
-    place = {value: position for position, value in enumerate(ids)}
-    return ids, np.fromiter((place[value] for value in checked), np.int32, len(checked))
+    place = dict(zip(ids, _codes(ids, where, what, known).tolist()))
+    return np.fromiter((place[value] for value in checked), np.int32, len(checked))
 
 
-def _used(values: list[Any], indices: NDArray[Any]) -> tuple[list[Any], NDArray[np.int32]]:
-    """The values of a dictionary that rows refer to, each once: a file's dictionary may hold more, and one twice."""
-    used = np.bincount(indices, minlength=len(values)) > 0
-    if used.all() and len(set(values)) == len(values):
-        return values, indices.astype(np.int32, copy=False)
-    place: dict[Any, int] = {}
-    moved = [place.setdefault(value, len(place)) if there else -1 for value, there in zip(values, used.tolist())]
-    return list(place), np.array(moved, np.int32)[indices]
+def _codes(values: list[Any], where: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
+    """The codes of different values, after those that are new were checked and added."""
+    for value in values:
+        if value not in known:
+            known[_checked(value, where, what)] = len(known)
+    return np.fromiter(map(known.__getitem__, values), np.int32, len(values))
+
+
+def _used(dictionary: pa.Array, indices: NDArray[Any]) -> tuple[list[Any], NDArray[np.int32]]:
+    """The values of a dictionary that rows refer to, each once: a file's dictionary may hold more, and one twice.
+
+    Returns:
+        The values, and for each row the place of its value among them.
+    """
+    used = np.bincount(indices, minlength=len(dictionary)) > 0
+    if not used.all():
+        dictionary = dictionary.take(np.flatnonzero(used))
+        indices = (np.cumsum(used, dtype=np.int32) - 1)[indices]
+    values = dictionary.to_pylist()
+    if len(set(values)) < len(values):
+        place: dict[Any, int] = {}
+        moved = [place.setdefault(value, len(place)) for value in values]
+        return list(place), np.array(moved, np.int32)[indices]
+    return values, indices.astype(np.int32, copy=False)
 
 
 def _checked(value: Any, where: str, what: str) -> Id:
@@ -231,16 +235,16 @@ def _float_ids(column: pa.Array, where: str, what: str) -> InvalidDataError:
     )
 
 
-def _refuse_missing(array: pa.Array, where: str, cure: str) -> None:
+def _refuse_missing(array: pa.Array, where: str, cure: str, first: int) -> None:
     if array.null_count:
-        row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+        row = first + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
         raise InvalidDataError(f"{where} has {array.null_count:,} missing values, the first in row {row}", cure)
 
 
-def _refuse_row(bad: NDArray[np.bool_], values: NDArray[Any], where: str, cure: str) -> None:
+def _refuse_row(bad: NDArray[np.bool_], values: NDArray[Any], where: str, cure: str, first: int) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise InvalidDataError(f"{where} is {values[row]} in row {row}", cure)
+        raise InvalidDataError(f"{where} is {values[row]} in row {first + row}", cure)
 
 
 def _numbers(array: pa.Array, where: str) -> NDArray[np.float64]:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property, partial
 from itertools import repeat
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import counts_of
 from vecrec._internal.times import moment
 from vecrec._internal.validation import boolean_mask, choice, flag, instance, integer
 from vecrec.data import notices, reading, summary
@@ -20,6 +22,7 @@ from vecrec.data.frames import FrameLike
 from vecrec.data.naming import Columns
 from vecrec.data.notices import Notice
 from vecrec.data.reading import IdType, Side
+from vecrec.data.room import Room
 from vecrec.data.schema import Schema
 from vecrec.feedback import FeedbackPolicy
 from vecrec.ids import Id, check_id
@@ -67,6 +70,8 @@ class Dataset:
         as_of: The time at which the data was taken, as any time that `Event` accepts; now by default.
         name: The name of the data set.
         source: Its origin, such as a URL; empty where it is unknown.
+        folder: An existing folder on a disk with room for 40 bytes an event. Columns of events that are larger than
+            64 MB lie there, in files without names that are mapped into memory. In memory where it is not given.
 
     Raises:
         InvalidDataError: for a frame that cannot be read, a missing column, an invalid id, time, rating or kind, an
@@ -115,6 +120,7 @@ class Dataset:
         as_of: Any = None,
         name: str = "data",
         source: str = "",
+        folder: str | Path | None = None,
     ) -> None:
         self.name, self.source = instance(name, "name", str), instance(source, "source", str)
         if order is not None:
@@ -122,7 +128,8 @@ class Dataset:
         choice(ids, "ids", ("auto", "text", "integer"))
         self.feedback = None if feedback is None else instance(feedback, "feedback", FeedbackPolicy)
         self.as_of = time.time() if as_of is None else moment(as_of, "as_of")
-        log = reading.read_log(interactions, instance(columns, "columns", Columns, "Columns(item='sku')"))
+        room = Room.at(folder)
+        log = reading.read_log(interactions, instance(columns, "columns", Columns, "Columns(item='sku')"), room)
         item_frame, of_items = reading.read_side_frame(items, Item, log.columns)
         user_frame, of_users = reading.read_side_frame(users, User, log.columns)
         self.columns, self.notices = log.columns, (*log.notices, *of_items, *of_users)
@@ -132,7 +139,7 @@ class Dataset:
         user_side = Side.read(log, user_frame, "user", self.schema, ids)
         self.item_ids, self.item_records = item_side.ids, item_side.records
         self.user_ids, self.user_records = user_side.ids, user_side.records
-        self.unused_columns, self._given = log.frame.unused, (item_frame is not None, user_frame is not None)
+        self.unused_columns, self._given = log.unused, (item_frame is not None, user_frame is not None)
         self._events = EventLog.of(
             user_side.codes,
             item_side.codes,
@@ -141,6 +148,7 @@ class Dataset:
             ratings=log.ratings,
             kinds=log.kinds,
             rows_in_order=order == "rows",
+            room=room,
         )
 
     @classmethod
@@ -349,7 +357,7 @@ class Dataset:
 
     def only_active(self) -> Dataset:
         """The data set without the users and items that have no event. The others get new codes."""
-        users, items = np.unique(self.user_codes), np.unique(self.item_codes)
+        users, items = self._events.active(self.n_items)
         return self._copy(
             user_ids=_pick(self.user_ids, users),
             user_records=_pick(self.user_records, users),
@@ -365,7 +373,7 @@ class Dataset:
         """What looks like a mistake in the data, or keeps something from being learnt, each with its cure."""
         low = self._policy.negative_rating if self.feedback is None else None
         users = np.diff(self.user_offsets)
-        items = np.bincount(self.item_codes, minlength=self.n_items)
+        items = counts_of(self.item_codes, self.n_items)
         return [
             *notices.time_notices(self.order, self.n_events, self.times, self.as_of),
             *notices.unrated_notices(self.ratings, low),
@@ -409,9 +417,7 @@ class Dataset:
 
     @cached_property
     def _popularity(self) -> NDArray[np.int64]:
-        chosen = self.is_positive
-        pairs = np.unique(self.user_codes[chosen].astype(np.int64) * max(self.n_items, 1) + self.item_codes[chosen])
-        return np.asarray(np.bincount(pairs % max(self.n_items, 1), minlength=self.n_items), np.int64)
+        return self._events.users_of_items(self.is_positive, self.n_items)
 
     @property
     def _policy(self) -> FeedbackPolicy:
@@ -438,5 +444,5 @@ class Dataset:
             yield Event.unchecked(user_id, item_id, at, None if rating != rating else rating, names[code])  # noqa: PLR0124
 
 
-def _pick(values: list[_T], codes: NDArray[np.int32]) -> list[_T]:
+def _pick(values: list[_T], codes: NDArray[np.int64]) -> list[_T]:
     return [values[code] for code in codes.tolist()]

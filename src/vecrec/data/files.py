@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,12 +19,27 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from pyarrow import csv, fs
 
-__all__ = ["FileTable", "open_file"]
+__all__ = ["ROWS", "FileTable", "Pieces", "open_file"]
 
 Load: TypeAlias = "Callable[[list[str], Collection[str]], pa.Table]"
 """Reads some columns; those among them that hold ids are also named, since text files have no types."""
-FileTable: TypeAlias = tuple[list[str], Load, bool]
-"""The columns' names, what reads some of them, and whether the file is untyped, so that its ids are text."""
+Pieces: TypeAlias = "Callable[[list[str], Collection[str]], Iterator[tuple[str, pa.Table]]]"
+"""Reads some columns, likewise, piece by piece: where each comes from, for messages, and some of its rows in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """A table in files before its columns are read."""
+
+    names: list[str]
+    """The columns."""
+    load: Load
+    """Reads some of them."""
+    untyped: bool = False
+    """Whether there are no types, so that ids are text."""
+    pieces: Pieces | None = None
+    """Reads some of them by piece; ``None`` where that is not possible."""
+
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _LINES = (".jsonl", ".ndjson", ".json")
@@ -34,6 +51,8 @@ _BLOCK = 4 << 20
 """Bytes read at a time, and the longest row of a CSV file."""
 _DEEPEST = 1_000
 """Levels of a row of JSON."""
+ROWS = 1 << 20
+"""Rows of a piece, at most."""
 
 
 def open_file(path: str | Path, what: str, *, as_written: bool = False) -> FileTable:
@@ -90,24 +109,40 @@ def _open_parquet(path: str, what: str, filesystem: fs.FileSystem | None = None)
             problem = f"{what} cannot be read from the Parquet file {path!r}: {error}"
             raise InvalidDataError(problem, "give the path of a Parquet file or of a directory of them") from error
 
-    def load(names: list[str], ids: Collection[str]) -> pa.Table:
+    def scanned(names: list[str], ids: Collection[str]) -> ds.Scanner:
         untyped = sorted(keys.intersection(ids))
         if untyped:
             problem = f"column {untyped[0]!r} of {what} stands in the names of directories, which have no types"
             raise InvalidDataError(problem, "write it into the files, as text where ids have leading zeros")
         texts = [name for name in ids if _is_text(schema.field(name).type)]
-        try:
-            # Pieces ahead of the reader cost memory, and save little where the columns are few.
-            scanner = opened(texts, _with_dictionaries(schema, texts)).scanner(
-                columns=names, batch_readahead=2, fragment_readahead=1
-            )
-            return scanner.to_table()
-        except (OSError, pa.ArrowException) as error:
-            problem = f"{what} cannot be read from the Parquet file {path!r}: {error}"
-            raise InvalidDataError(problem, "write it again") from error
+        # Pieces ahead of the reader cost memory, and save little where the columns are few.
+        ahead = {"batch_readahead": 2, "fragment_readahead": 1, "batch_size": ROWS}
+        return opened(texts, _with_dictionaries(schema, texts)).scanner(columns=names, **ahead)
+
+    def load(names: list[str], ids: Collection[str]) -> pa.Table:
+        with _damaged(path, what):
+            return scanned(names, ids).to_table()
+
+    def pieces(names: list[str], ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+        scanner = scanned(names, ids)
+        with _damaged(path, what):
+            for found in scanner.scan_batches():
+                where = found.fragment.path.removeprefix(path).lstrip("/")
+                yield f"{what} in {where!r}" if where else what, pa.Table.from_batches([found.record_batch])
 
     schema, keys = _common_schema(opened(()), path, what)
-    return list(schema.names), load, False
+    return FileTable(list(schema.names), load, pieces=pieces)
+
+
+@contextmanager
+def _damaged(path: str, what: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        problem = f"{what} cannot be read from the Parquet file {path!r}: {error}"
+        raise InvalidDataError(problem, "write it again") from error
 
 
 def _common_schema(files: ds.Dataset, path: str, what: str) -> tuple[pa.Schema, set[str]]:
@@ -159,7 +194,7 @@ def _open_csv(path: Path, delimiter: str, what: str, as_written: bool) -> FileTa
     if other is not None:
         problem = f"{what} in {str(path)!r} are separated by {other!r}, where a {path.suffix} file has {delimiter!r}"
         raise InvalidDataError(problem, "write it with that separator; .tsv files have tabs")
-    return names, load, True
+    return FileTable(names, load, untyped=True)
 
 
 def _read_csv(path: str, parse: csv.ParseOptions, convert: csv.ConvertOptions) -> pa.Table:
@@ -227,7 +262,7 @@ def _open_json(path: Path, what: str) -> FileTable:
             whole = _joined(whole, table.schema)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, what, error) from error
-    return list(whole.names), load, False
+    return FileTable(list(whole.names), load)
 
 
 def _lines_of(path: Path) -> Iterator[bytes]:

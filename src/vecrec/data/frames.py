@@ -5,23 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from vecrec.data.files import open_file
+from vecrec.data.engines import EngineTable, open_engine
+from vecrec.data.files import Pieces, open_file
 from vecrec.errors import InvalidDataError, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Choice", "Column", "Frame", "FrameLike", "as_rows", "plain_array", "read_frame"]
+__all__ = ["Choice", "Column", "Frame", "FrameLike", "as_rows", "plain_array", "read_frame", "read_pieces"]
 
 FrameLike: TypeAlias = Any
-"""A pandas data frame; a Polars data frame or lazy frame; a PyArrow table or dataset; a DuckDB relation or another
-object with ``__arrow_c_stream__``; the path of a file (see `vecrec.data.files.open_file`); a mapping of names to
-columns, each a list, a NumPy array or an Arrow array; or an iterable of rows, each a mapping or a dataclass."""
+"""A pandas data frame; a Polars data frame or lazy frame; a PyArrow table or dataset; a DuckDB relation; a data frame
+of Dask or Spark, a data set of Ray; another object with ``__arrow_c_stream__``; the path of a file (see
+`vecrec.data.files.open_file`); a mapping of names to columns, each a list, a NumPy array or an Arrow array; or an
+iterable of rows, each a mapping or a dataclass."""
 
 Column: TypeAlias = "pa.Array | list[Any]"
 """A column as it is kept here: an Arrow array, or a list of Python objects where it came as such, since Arrow would
@@ -45,6 +48,8 @@ class Frame:
     """Whether ids are text because the table has no types, as in a CSV file."""
     unused: tuple[str, ...] = ()
     """The columns that were not read."""
+    first: int = 0
+    """The row that messages call the first one here: of the table or file that this is a piece of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class _Table:
     names: list[str]
     load: Callable[[list[str], Collection[str]], dict[str, Column]]
     untyped: bool = False
+    pieces: Callable[[list[str], Collection[str]], Iterator[tuple[str, dict[str, Column]]]] | None = None
 
 
 def read_frame(source: FrameLike, what: str, choose: Choice | None = None, *, as_written: bool = False) -> Frame:
@@ -75,12 +81,42 @@ def read_frame(source: FrameLike, what: str, choose: Choice | None = None, *, as
     table = _open(source, what, as_written)
     _check_names(table.names, what)
     names, ids = (table.names, ()) if choose is None else choose(table.names)
-    columns = table.load(names, ids)
+    return _frame(what, table.load(names, ids), table)
+
+
+def read_pieces(source: FrameLike, what: str, choose: Choice) -> Iterator[Frame]:
+    """The table as at least one frame of some of its rows, in order: by piece where it is not in memory as a whole.
+
+    Args:
+        source: As for `read_frame`.
+        what: Likewise.
+        choose: Likewise.
+
+    Raises:
+        InvalidDataError: as `read_frame`.
+    """
+    table = _open(source, what, False)
+    _check_names(table.names, what)
+    names, ids = choose(table.names)
+    if table.pieces is None:
+        yield _frame(what, table.load(names, ids), table)
+        return
+    last, first = "", 0
+    for where, columns in table.pieces(names, ids):
+        first = first if where == last else 0
+        frame = _frame(where, columns, table, first)
+        yield frame
+        last, first = where, first + frame.n_rows
+    if not last:
+        yield _frame(what, table.load(names, ids), table)
+
+
+def _frame(what: str, columns: dict[str, Column], table: _Table, first: int = 0) -> Frame:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidDataError(f"the columns of {what} differ in length: {lengths}", "give one value a row in each")
     unused = tuple(name for name in table.names if name not in columns)
-    return Frame(what, columns, next(iter(lengths.values())), table.untyped, unused)
+    return Frame(what, columns, next(iter(lengths.values())), table.untyped, unused, first)
 
 
 def as_rows(source: FrameLike) -> FrameLike:
@@ -139,56 +175,62 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 def _open(source: Any, what: str, as_written: bool) -> _Table:
     if isinstance(source, (str, Path)):
-        names, load, untyped = open_file(source, what, as_written=as_written)
-        return _Table(names, lambda chosen, ids: _arrow_columns(load(chosen, ids), what, ids), untyped)
+        file = open_file(source, what, as_written=as_written)
+        pieces = None if file.pieces is None else partial(_file_pieces, file.pieces)
+        return _Table(file.names, lambda n, ids: _arrow_columns(file.load(n, ids), what, ids), file.untyped, pieces)
     if isinstance(source, Mapping):
         return _Table(list(source), lambda chosen, ids: {n: _plain_column(source[n], n, what) for n in chosen})
     # Not by __arrow_c_stream__: it fails on the columns of mixed objects that pandas allows.
     if _is_of(source, "pandas", "DataFrame"):
         return _open_pandas(source, what)
-    if (stream := _open_stream(source, what)) is not None:
-        return stream
+    if (engine := open_engine(source, what)) is not None:
+        return _of_engine(engine, what)
     if isinstance(source, Iterable) and (rows := _rows(source)):
         return _open_rows(rows, what)
     raise InvalidDataError(
         f"{what} are of type {type(source).__name__}",
-        "give a pandas, Polars or PyArrow table, a DuckDB relation, the path of a Parquet, CSV or JSON lines file, a "
-        "mapping of names to columns, or a list of rows",
+        "give a pandas, Polars or PyArrow table, a DuckDB relation, a data frame of Dask, Ray or Spark, the path of a "
+        "Parquet, CSV or JSON lines file, a mapping of names to columns, or a list of rows",
     )
 
 
-def _open_stream(source: Any, what: str) -> _Table | None:
-    if hasattr(source, "to_table") and hasattr(source, "schema"):  # a dataset of PyArrow
-        return _projected(source.schema.names, lambda chosen: source.to_table(columns=chosen), what)
-    if _is_of(source, "polars", "LazyFrame"):
-        return _projected(source.collect_schema().names(), lambda chosen: source.select(chosen).collect(), what)
-    if _is_of(source, "polars", "DataFrame"):
-        return _projected(source.columns, source.select, what)
-    if type(source).__name__ == "DuckDBPyRelation":
-        return _projected(source.columns, lambda chosen: source.project(", ".join(map(_quoted, chosen))), what)
-    if hasattr(source, "__arrow_c_stream__"):
-        table = _read_stream(source, what)
-        return _projected(table.column_names, table.select, what)
-    return None
+def _file_pieces(pieces: Pieces, names: list[str], ids: Collection[str]) -> Iterator[tuple[str, dict[str, Column]]]:
+    return ((where, _arrow_columns(table, where, ids)) for where, table in pieces(names, ids))
 
 
-def _projected(names: list[str], select: Callable[[list[str]], Any], what: str) -> _Table:
-    """A table that gives some of its columns without reading the others."""
-    return _Table(list(names), lambda chosen, ids: _arrow_columns(_read_stream(select(chosen), what), what, ids))
+def _of_engine(engine: EngineTable, what: str) -> _Table:
+    def pieces(names: list[str], ids: Collection[str]) -> Iterator[tuple[str, dict[str, Column]]]:
+        return ((what, _engine_columns(piece, what, ids)) for piece in engine.pieces(names))
+
+    def load(names: list[str], ids: Collection[str]) -> dict[str, Column]:
+        return _whole(columns for _, columns in pieces(names, ids))
+
+    return _Table(list(engine.names), load, pieces=pieces)
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _read_stream(source: Any, what: str) -> pa.Table:
+def _whole(pieces: Iterable[dict[str, Column]]) -> dict[str, Column]:
+    """Pieces of columns, which are Arrow arrays or lists, put together."""
     import pyarrow as pa
 
-    try:
-        return source if isinstance(source, pa.Table) else pa.table(source)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        problem = f"{what}, a {type(source).__name__}, cannot be read as a table: {error}"
-        raise InvalidDataError(problem, "make a table of it first") from error
+    held = list(pieces)
+    if len(held) == 1:
+        return held[0]
+    whole: dict[str, Column] = {}
+    for name in held[0]:
+        parts = [piece[name] for piece in held]
+        kinds = {None if isinstance(part, list) else part.type for part in parts}
+        whole[name] = (
+            [value for part in parts for value in (part if isinstance(part, list) else part.to_pylist())]
+            if None in kinds or len(kinds) > 1
+            else plain_array(pa.chunked_array(parts), dictionaries=True)
+        )
+    return whole
+
+
+def _engine_columns(piece: Any, what: str, ids: Collection[str]) -> dict[str, Column]:
+    if _is_of(piece, "pandas", "DataFrame"):
+        return _open_pandas(piece, what).load(list(piece.columns), ids)
+    return _arrow_columns(piece, what, ids)
 
 
 def _arrow_columns(table: pa.Table, what: str, ids: Collection[str]) -> dict[str, Column]:

@@ -11,11 +11,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data.columns import Kinds, as_arrow, read_ids, read_kinds, read_ratings, read_records, read_times, sort_ids
+from vecrec.data.columns import Kinds, read_ids, read_records, sort_ids
 from vecrec.data.features import Categorical, Feature, Numeric
-from vecrec.data.frames import Frame, as_rows, read_frame
+from vecrec.data.frames import Frame, as_rows, read_frame, read_pieces
+from vecrec.data.intake import IdColumn, Intake, holds_numbers, holds_texts, replace_codes
 from vecrec.data.naming import DEFAULTS, Columns, EventColumns, KeyColumn
 from vecrec.data.notices import Notice
+from vecrec.data.room import Room
 from vecrec.data.schema import Schema
 from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, written_integer
@@ -32,11 +34,16 @@ IdType: TypeAlias = Literal["auto", "text", "integer"]
 class Log:
     """The interactions."""
 
-    frame: Frame
     columns: Columns
     """The names that were found."""
+    unused: tuple[str, ...]
+    """The columns that were not read."""
+    untyped: bool
+    """Whether ids are text because the table has no types."""
     notices: list[Notice]
     """What was assumed."""
+    users: IdColumn
+    items: IdColumn
     times: NDArray[np.float64] | None
     ratings: NDArray[np.float32] | None
     kinds: Kinds | None
@@ -70,11 +77,10 @@ class Side:
             InvalidDataError: for an invalid id, two rows of one id, ids of the two tables that do not join, or a
                 feature outside the schema.
         """
-        column = log.columns.item if what == "item" else log.columns.user
-        seen, positions = read_ids(log.frame, str(column), f"{what} id")
-        rows, at = ([], np.zeros(0, np.int32)) if frame is None else read_ids(*frame, f"{what} id")
-        untyped = (log.frame.untyped, frame is not None and frame[0].untyped)
-        seen, rows = _settle_ids((seen, rows), untyped, ids, what)
+        column, known = log.items if what == "item" else log.users, dict[Id, int]()
+        at = np.zeros(0, np.int32) if frame is None else read_ids(*frame, f"{what} id", known)
+        untyped = (log.untyped, frame is not None and frame[0].untyped)
+        seen, rows = _settle_ids((column.ids, list(known)), untyped, ids, what)
         if frame is not None:
             _check_join(seen, rows, what)
         records = [] if frame is None else _records(frame, rows, at, what, schema)
@@ -83,35 +89,36 @@ class Side:
         by_code: list[Record | None] = [None] * len(every)
         for owner, record in zip(rows, records):
             by_code[place[owner]] = record
-        return cls(every, by_code, np.array([place[value] for value in seen], np.int32)[positions])
+        codes = np.fromiter((place[value] for value in seen), np.int32, len(seen))
+        return cls(every, by_code, replace_codes(column.codes, codes))
 
 
-def read_log(source: Any, columns: Columns) -> Log:
+def read_log(source: Any, columns: Columns, room: Room) -> Log:
     """The interactions, which may come as events.
 
     Raises:
-        InvalidDataError: for a frame that cannot be read, a missing column, or an invalid time, rating or kind.
+        InvalidDataError: for a frame that cannot be read, a missing column, or an invalid id, time, rating or kind.
     """
     source, choose = as_rows(source), EventColumns(columns)
     if _is_list_of(source, Event):
         source, choose = _event_table(source), EventColumns(Columns())
-    frame = read_frame(source, "interactions", choose)
-    for role, fits in (("kind", _is_text), ("rating", _is_number)):
+    frames = read_pieces(source, "interactions", choose)
+    frame = next(frames)
+    for role, fits in (("kind", holds_texts), ("rating", holds_numbers)):
         name, named = getattr(choose.found, role), getattr(columns, role)
         if name is not None and named is None and name != DEFAULTS[role] and not fits(frame, name):
             choose.drop(role, f"it does not hold a {role}")
-    found = choose.found
-    times = None if found.time is None else read_times(frame, found.time)
-    if (
-        times is not None
-        and _is_number(frame, str(found.time))
-        and _were_converted(frame.columns[str(found.time)], times)
-    ):
+    found, untyped, unused = choose.found, frame.untyped, frame.unused
+    intake = Intake(found, room)
+    intake.take([frame])
+    del frame
+    intake.take(frames)
+    times, were_converted = intake.times()
+    if were_converted:
         problem = f"column {found.time!r} of interactions does not hold seconds, and was converted"
         choose.notices.append(Notice(problem, "give seconds since 1970 if that is wrong"))
-    ratings = None if found.rating is None else read_ratings(frame, found.rating)
-    kinds = None if found.kind is None else read_kinds(frame, found.kind)
-    return Log(frame, found, choose.notices, times, ratings, kinds)
+    ids = intake.users, intake.items
+    return Log(found, unused, untyped, choose.notices, *ids, times, intake.ratings, intake.kinds)
 
 
 def read_side_frame(
@@ -144,8 +151,9 @@ def read_user_ids(source: Any, ids: IdType = "auto") -> list[Id]:
     """
     choose = KeyColumn("user", Columns())
     frame = read_frame(as_rows(source), "users", lambda names: (list(choose(names)[1]), [choose.name]))
-    found, _ = read_ids(frame, choose.name, "user id")
-    return _settle_ids(([], found), (False, frame.untyped), ids, "user")[1]
+    known: dict[Id, int] = {}
+    read_ids(frame, choose.name, "user id", known)
+    return _settle_ids(([], list(known)), (False, frame.untyped), ids, "user")[1]
 
 
 def settle_schema(
@@ -279,28 +287,3 @@ def _check_record(features: Iterable[Feature], record: dict[str, JSON], what: st
 
 def _is_whole(feature: Feature) -> bool:
     return isinstance(feature, (Numeric, Categorical)) and feature.dtype == "integer"
-
-
-def _were_converted(column: Any, times: NDArray[np.float64]) -> bool:
-    first = column[0] if len(column) else 0.0
-    return bool(len(times)) and float(first.as_py() if hasattr(first, "as_py") else first) != times[0]
-
-
-def _is_text(frame: Frame, name: str) -> bool:
-    import pyarrow as pa
-
-    try:
-        kind = as_arrow(frame.columns[name], name).type
-    except InvalidDataError:
-        return False
-    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_null(kind))
-
-
-def _is_number(frame: Frame, name: str) -> bool:
-    import pyarrow as pa
-
-    try:
-        kind = as_arrow(frame.columns[name], name).type
-    except InvalidDataError:
-        return False
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))

@@ -78,6 +78,8 @@ def event_weights(data: Dataset) -> NDArray[np.float32] | None:
     Raises:
         InvalidDataError: when no event is to be predicted.
     """
+    if data.weights is None and data.is_target.all():
+        return None
     weights = np.ones(data.n_events) if data.weights is None else data.weights.astype(np.float64)
     weights[~data.is_target] = 0
     counted = np.count_nonzero(weights)

@@ -59,7 +59,7 @@ class FeatureMap:
         places = _frequent(rows)
         mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
         left, right = np.zeros((len(places), len(places))), np.zeros((len(places), vectors.shape[1]))
-        for row, vector in zip(rows, vectors):
+        for row, vector in ((row, vector) for row, vector in zip(rows, vectors) if row):
             at, weights = _present(row, places)
             left[np.ix_(at, at)] += np.outer(weights, weights)
             right[at] += np.outer(weights, vector - mean)

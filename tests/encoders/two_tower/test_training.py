@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.encoders.two_tower.boards import checkerboard, item, quick, user
+from vecrec._internal import batching
 from vecrec.data import Dataset, MultiCategorical, Numeric, Schema
 from vecrec.encoders import TwoTowerEncoder
 from vecrec.errors import InvalidDataError
@@ -68,6 +69,13 @@ def test_the_surroundings_do_not_matter() -> None:
     first = quick(min_steps=30).fit(checkerboard()).fingerprint
     np.random.seed(5)
     paddle.seed(5)
+    assert quick(min_steps=30).fit(checkerboard()).fingerprint == first
+
+
+def test_a_large_log_is_prepared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few users at a time, with the result of all at once."""
+    first = quick(min_steps=30).fit(checkerboard()).fingerprint
+    monkeypatch.setattr(batching, "EVENTS_AT_A_TIME", 7)
     assert quick(min_steps=30).fit(checkerboard()).fingerprint == first
 
 

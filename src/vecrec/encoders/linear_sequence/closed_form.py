@@ -30,13 +30,14 @@ where each user counts ``(n - 1) ** -_ACTIVITY_POWER``: with n items there are n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from vecrec._internal.batching import counts_of, user_batches
 from vecrec.learning.algebra import Factor, leading_vectors
 from vecrec.learning.sets import UserSets
 
@@ -83,8 +84,8 @@ class ClosedForm:
     @classmethod
     def of_sequences(
         cls,
-        codes: NDArray[np.int64],
-        ages: NDArray[np.int64],
+        codes: NDArray[Any],
+        ages: NDArray[Any],
         decays: Sequence[float],
         window: int,
         ridge: float,
@@ -107,9 +108,10 @@ class ClosedForm:
         Raises:
             numpy.linalg.LinAlgError: for a ridge that is too small to make the matrix invertible.
         """
-        known = codes >= 0
-        counts = np.bincount(codes[known])
-        worth = np.bincount(codes[known], None if weights is None else weights[known])
+        # Code -1 stands for no item, and is counted in front of all others.
+        n_items = int(codes.max(initial=-1)) + 1
+        counts = counts_of(codes + 1, n_items + 1)[1:]
+        worth = counts if weights is None else counts_of(codes + 1, n_items + 1, weights)[1:]
         sums = next_sums(codes, ages, len(counts), decays, window)
         products = feature_products(sums, counts, decays)
         if horizon > 1 or weights is not None:
@@ -171,13 +173,15 @@ class ClosedForm:
         return self.tables(weights * leading), leading / weights
 
 
-_PAIRS_AT_A_TIME = 1 << 24
+_EVENTS_AT_A_TIME = _PAIRS_AT_A_TIME = 1 << 24
+_Pairs: TypeAlias = tuple[int, NDArray[np.int64], NDArray[np.float32] | None]
+"""How many places apart the events of each pair are, a number for their two items, and the weight of the later one."""
 _FADED = 2e-3
 
 
 def next_sums(
-    codes: NDArray[np.int64],
-    ages: NDArray[np.int64],
+    codes: NDArray[Any],
+    ages: NDArray[Any],
     n_items: int,
     decays: Sequence[float],
     window: int,
@@ -201,18 +205,30 @@ def next_sums(
     """
     sums = [np.zeros(n_items * n_items, np.float32) for _ in decays]
     reach = [_reach(max(decay, ahead), window) for decay in decays]
-    pending: list[tuple[int, NDArray[np.int64], NDArray[np.float32] | None]] = []
-    for lag in range(1, max(reach) + 1):
+    begin = np.append(np.flatnonzero(ages == 0), len(ages))
+    for users in user_batches(begin, _EVENTS_AT_A_TIME):
+        some = slice(begin[users.start], begin[users.stop])
+        by_lag = _by_lag(codes[some], ages[some], n_items, max(reach), None if weights is None else weights[some])
+        for pending in by_lag:
+            for total, decay, far in zip(sums, decays, reach):
+                _add(total, [(_weight(decay, ahead, each[0]), *each[1:]) for each in pending if each[0] <= far])
+    return [total.reshape(n_items, n_items) for total in sums]
+
+
+def _by_lag(
+    codes: NDArray[Any], ages: NDArray[Any], n_items: int, reach: int, weights: NDArray[np.float32] | None
+) -> Iterator[list[_Pairs]]:
+    """The pairs of events up to so many places apart, in lists of about as many pairs as are counted at a time."""
+    pending: list[_Pairs] = []
+    for lag in range(1, reach + 1):
         later = np.flatnonzero(ages >= lag)
         before, after = codes[later - lag], codes[later]
         both = (before >= 0) & (after >= 0)
         worth = None if weights is None else weights[later][both]
-        pending.append((lag, before[both] * n_items + after[both], worth))
-        if lag == max(reach) or sum(len(pairs) for _, pairs, _ in pending) >= _PAIRS_AT_A_TIME:
-            for total, decay, far in zip(sums, decays, reach):
-                _add(total, [(_weight(decay, ahead, each[0]), *each[1:]) for each in pending if each[0] <= far])
+        pending.append((lag, before[both].astype(np.int64) * n_items + after[both], worth))
+        if lag == reach or sum(len(pairs) for _, pairs, _ in pending) >= _PAIRS_AT_A_TIME:
+            yield pending
             pending = []
-    return [total.reshape(n_items, n_items) for total in sums]
 
 
 def feature_products(

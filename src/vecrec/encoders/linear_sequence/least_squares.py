@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import slices, user_batches
 from vecrec.encoders.linear_sequence.closed_form import set_scale
 from vecrec.learning.events import horizon_offsets
 
@@ -15,8 +17,13 @@ __all__ = ["Positions", "fit_items", "read_positions", "read_sets"]
 
 _FLOATS = 1 << 28
 """How many numbers the user vectors of all chosen positions may have: 1 GB."""
+_STATES = 1 << 26
+"""How many numbers the vectors of the users who are followed at once may have: 256 MB."""
 _PRECISION, _MOST_STEPS = 1e-5, 100
 """When an item's vector is good enough: what is left of the equations, against all of it; or after so many steps."""
+
+_FEW, _ITEMS_AT_A_TIME = 8, 4096
+"""Items with at most so many positions are fitted many at once: most items of a large catalogue."""
 
 _LEAST = 1e-6  # more dimensions than the data need would make equations without a solution
 
@@ -39,7 +46,7 @@ class Positions:
 
 def read_positions(
     tables: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    codes: NDArray[Any],
     offsets: NDArray[np.int64],
     decays: Sequence[float],
     horizon: int = 1,
@@ -60,21 +67,19 @@ def read_positions(
         weights: How much each event counts; ``None`` where each counts 1. Events of weight 0 have no position.
     """
     n_items = tables.shape[1] - 1
-    weights = np.ones(len(codes), np.float32) if weights is None else weights
-    counts = np.diff(offsets)
-    users = np.repeat(np.arange(len(counts)), counts)
-    moments = np.arange(len(codes))
-    if horizon > 1:
-        moments -= horizon_offsets(horizon, len(codes), np.random.default_rng(0))
-    later = np.flatnonzero((moments > offsets[users]) & (weights > 0))
+    later, moments = _later(offsets, weights, horizon)
     if not len(later):
         return _alone(codes, weights, n_items, tables.shape[2])
     chosen, starts, stand_for = _chosen(later, codes, weights, n_items, tables.shape[2])
+    moments = moments[np.searchsorted(later, chosen)].astype(np.int64)
+    del later
     # The rows of the result by the moment whose state they are; with a horizon several may share one, or none have it.
-    by_moment = np.argsort(moments[chosen], kind="stable")
-    begin = np.searchsorted(moments[chosen][by_moment], np.arange(len(codes) + 1))
+    by_moment = np.argsort(moments, kind="stable")
+    begin = np.zeros(len(codes) + 2, np.int32)
+    np.add.at(begin, moments + 1, 1)
+    np.cumsum(begin, out=begin)
     vectors = np.empty((len(chosen), tables.shape[2]), np.float32)
-    for events, states in _walk(tables, codes, offsets, decays):
+    for events, states in _walk(tables, codes, *_parts_to_walk(offsets, moments), decays):
         rows = begin[events + 1] - begin[events]
         wanted = np.flatnonzero(rows)
         first, counts = begin[events[wanted]], rows[wanted]
@@ -85,7 +90,7 @@ def read_positions(
 
 def read_sets(
     tables: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    codes: NDArray[Any],
     offsets: NDArray[np.int64],
     *,
     weights: NDArray[np.float32] | None = None,
@@ -99,18 +104,18 @@ def read_sets(
         weights: As for `read_positions`.
     """
     table, sizes = tables[0], np.diff(offsets)
-    n_items, users = len(table) - 1, np.repeat(np.arange(len(sizes)), sizes)
-    weights = np.ones(len(codes), np.float32) if weights is None else weights
-    later = np.flatnonzero((sizes[users] > 1) & (weights > 0))
+    n_items, several = len(table) - 1, np.repeat(sizes > 1, sizes)
+    later = np.flatnonzero(several if weights is None else several & (weights > 0))
     if not len(later):
         return _alone(codes, weights, n_items, table.shape[1])
     chosen, starts, stand_for = _chosen(later, codes, weights, n_items, table.shape[1])
-    sums = np.zeros((len(sizes), table.shape[1]), np.float32)
-    for user in np.unique(users[chosen]).tolist():
-        sums[user] = table[codes[offsets[user] : offsets[user + 1]]].sum(axis=0)
-    vectors = sums[users[chosen]]
+    users, places = np.unique(np.searchsorted(offsets, chosen, "right") - 1, return_inverse=True)
+    sums = np.zeros((len(users), table.shape[1]), np.float32)
+    for place, user in enumerate(users.tolist()):
+        sums[place] = table[codes[offsets[user] : offsets[user + 1]]].sum(axis=0)
+    vectors = sums[places]
     vectors -= table[codes[chosen]]
-    vectors *= set_scale(sizes[users[chosen]] - 1)[:, None]
+    vectors *= set_scale(sizes[users[places]] - 1)[:, None]
     return Positions(vectors, starts, stand_for)
 
 
@@ -136,16 +141,45 @@ def fit_items(positions: Positions, background: float, shrinkage: float) -> NDAr
     ridges = max(shrinkage, _LEAST) * mean_square * (counts + background * counts.sum())
     values, basis = np.linalg.eigh(everywhere)
     turned = basis.astype(np.float32)
-    found = np.zeros((n_items, dim))
-    for item in np.flatnonzero(counts).tolist():
+    fitted = np.zeros((n_items, dim), np.float32)
+    for some in slices(n_items, _ITEMS_AT_A_TIME):
+        items = some.start + np.flatnonzero(counts[some])
         # Coordinates in which everything but the item's own positions is the identity.
-        scale = 1 / np.sqrt(np.maximum(values, 0.0) + ridges[item])
-        where = positions.of(item)
-        mine = positions.vectors[where] @ turned
-        mine *= scale.astype(np.float32)
-        found[item] = scale * _conjugate_gradients(mine, positions.weights[where])
-    fitted: NDArray[np.float32] = (found @ basis.T).astype(np.float32)
+        scales = 1 / np.sqrt(np.maximum(values, 0.0) + ridges[items][:, None])
+        fitted[items] = (scales * _fitted(positions, items, turned, scales.astype(np.float32))) @ basis.T
     return fitted
+
+
+def _fitted(
+    positions: Positions, items: NDArray[np.int64], turned: NDArray[np.float32], scales: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The vectors of some items in scaled coordinates, shape (n, dim)."""
+    found = np.empty(scales.shape)
+    sizes = np.diff(positions.starts)[items]
+    for size in np.unique(sizes[sizes <= _FEW]).tolist():
+        places = np.flatnonzero(sizes == size)
+        rows = positions.starts[items[places]][:, None] + np.arange(size)
+        mine = (positions.vectors[rows] @ turned) * scales[places, None]
+        found[places] = _solved(mine, positions.weights[rows])
+    for place in np.flatnonzero(sizes > _FEW).tolist():
+        where = positions.of(items[place])
+        mine = positions.vectors[where] @ turned
+        mine *= scales[place]
+        found[place] = _conjugate_gradients(mine, positions.weights[where])
+    return found
+
+
+def _solved(rows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The solutions of `_conjugate_gradients` for many items with equally few rows, shape (items, rows, dim).
+
+    Where there are fewer rows than dimensions, ``v = U'a`` with ``(W^-1 + U U') a = 1`` is a smaller equation.
+    """
+    products = (rows @ rows.swapaxes(1, 2)).astype(np.float64)
+    places = np.arange(rows.shape[1])
+    products[:, places, places] += 1 / weights
+    shares = np.linalg.solve(products, np.ones((*weights.shape, 1)))
+    solved: NDArray[np.float64] = (rows * shares).sum(axis=1)
+    return solved
 
 
 def _conjugate_gradients(rows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -173,8 +207,29 @@ def _conjugate_gradients(rows: NDArray[np.float32], weights: NDArray[np.float32]
     return found
 
 
-def _alone(codes: NDArray[np.int64], weights: NDArray[np.float32], n_items: int, dim: int) -> Positions:
+def _later(
+    offsets: NDArray[np.int64], weights: NDArray[np.float32] | None, horizon: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The events that have a position, ascending, and the events before which it lies: earlier ones with a horizon."""
+    rng, kind = np.random.default_rng(0), np.int32 if offsets[-1] < 1 << 31 else np.int64
+    found = []
+    for users in user_batches(offsets):
+        first = offsets[users.start : users.stop + 1]
+        events = np.arange(first[0], first[-1])
+        moments = events - horizon_offsets(horizon, len(events), rng) if horizon > 1 else events
+        kept = moments > np.repeat(first[:-1], np.diff(first))
+        if weights is not None:
+            kept &= weights[first[0] : first[-1]] > 0
+        found.append((events[kept].astype(kind), moments[kept].astype(kind)))
+    if not found:
+        return np.zeros(0, kind), np.zeros(0, kind)
+    later = np.concatenate([events for events, _ in found])
+    return later, later if horizon == 1 else np.concatenate([moments for _, moments in found])
+
+
+def _alone(codes: NDArray[Any], weights: NDArray[np.float32] | None, n_items: int, dim: int) -> Positions:
     """The positions where no user has two events: all users are alike, and items differ by their counts."""
+    weights = np.ones(len(codes), np.float32) if weights is None else weights
     counted = np.flatnonzero(weights > 0)
     vectors = np.zeros((len(counted), dim), np.float32)
     vectors[:, 0] = 1
@@ -193,7 +248,7 @@ def _gram(positions: Positions) -> NDArray[np.float64]:
 
 
 def _chosen(
-    later: NDArray[np.int64], codes: NDArray[np.int64], weights: NDArray[np.float32], n_items: int, dim: int
+    later: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float32] | None, n_items: int, dim: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """The events with a position, sorted by item, where each item's begin, and how many each one stands for.
 
@@ -202,13 +257,13 @@ def _chosen(
     order = later[np.argsort(codes[later], kind="stable")]
     totals = np.bincount(codes[later], minlength=n_items)
     chosen, kept = _thinned(order, totals, _FLOATS // dim)
-    stand_for = np.repeat(totals / np.maximum(kept, 1), kept) * weights[chosen]
+    stand_for = np.repeat(totals / np.maximum(kept, 1), kept)
+    if weights is not None:
+        stand_for *= weights[chosen]
     return chosen, np.concatenate(([0], np.cumsum(kept))), stand_for.astype(np.float32)
 
 
-def _thinned(
-    order: NDArray[np.int64], totals: NDArray[np.int64], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _thinned(order: NDArray[Any], totals: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions sorted by item, an equal number of each item's where there are too many, and how many are left."""
     limit = int(totals.max(initial=0))
     while np.minimum(totals, limit).sum() > most and limit > 1:
@@ -221,22 +276,45 @@ def _thinned(
     return order[places], kept
 
 
+def _parts_to_walk(
+    offsets: NDArray[np.int64], moments: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of the users who have moments, where their events begin, and how many there are up to the last moment."""
+    users = np.searchsorted(offsets, moments, "right") - 1
+    last = np.zeros(len(offsets) - 1, np.int64)
+    np.maximum.at(last, users, moments + 1)
+    walked = np.flatnonzero(last)
+    return offsets[walked], last[walked] - offsets[walked]
+
+
 def _walk(
-    tables: NDArray[np.float32], codes: NDArray[np.int64], offsets: NDArray[np.int64], decays: Sequence[float]
+    tables: NDArray[np.float32],
+    codes: NDArray[Any],
+    begin: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    decays: Sequence[float],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Follow all users at once, event by event.
+    """Follow many users at once, event by event, those with the most events first.
+
+    Args:
+        tables: As for `read_positions`.
+        codes: Likewise.
+        begin: The first event of each user, shape (n,).
+        counts: How many of the user's events to follow, at least 1, shape (n,).
+        decays: As for `read_positions`.
 
     Yields:
-        Events, shape (n,), and what each block knows before them, shape (len(decays), n, dim), valid until the next.
+        Events, shape (m,), and what each block knows before them, shape (len(decays), m, dim), valid until the next.
     """
-    counts = np.diff(offsets)
     longest_first = np.argsort(-counts, kind="stable")
-    lengths, begin = counts[longest_first], offsets[:-1][longest_first]
-    state = np.zeros((len(decays), int((lengths > 1).sum()), tables.shape[2]), np.float32)
-    for step in range(1, int(lengths.max(initial=0))):
-        alive = int(np.searchsorted(-lengths, -step, side="left"))
-        before = codes[begin[:alive] + step - 1]
-        for block, decay in enumerate(decays):
-            state[block, :alive] *= np.float32(decay)
-            state[block, :alive] += tables[block, before]
-        yield begin[:alive] + step, state[:, :alive]
+    width = tables.shape[2]
+    for users in slices(len(counts), max(1, _STATES // (len(decays) * width))):
+        lengths, first = counts[longest_first[users]], begin[longest_first[users]]
+        state = np.zeros((len(decays), len(lengths), width), np.float32)
+        for step in range(1, int(lengths[0])):
+            alive = int(np.searchsorted(-lengths, -step, side="left"))
+            before = codes[first[:alive] + step - 1]
+            for block, decay in enumerate(decays):
+                state[block, :alive] *= np.float32(decay)
+                state[block, :alive] += tables[block, before]
+            yield first[:alive] + step, state[:, :alive]

@@ -33,7 +33,7 @@ _SAMPLED_USERS, _SCORES = 2_000, 1 << 23
 class Events:
     """The events to learn from."""
 
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int32]
     """The item of each, by its place among those with events, shape (n_events,)."""
     weights: NDArray[np.float32] | None
     """How much each counts, shape (n_events,); ``None`` where each counts 1."""
@@ -62,7 +62,9 @@ def learn_profiles(
         settings: The encoder's.
     """
     data = events.data
-    counted = np.bincount(data.user_codes, events.worth(slice(None)), data.n_users)
+    counted = np.diff(data.user_offsets)
+    if events.weights is not None:
+        counted = np.bincount(data.user_codes, events.weights, data.n_users)
     users = _some(np.flatnonzero(counted), _MOST_USERS)
     means = np.zeros((len(users), vectors.shape[1]))
     for row, user in enumerate(users.tolist()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import counts_of
 from vecrec._internal.sampling import evenly_spaced
 from vecrec.encoders.linear_sequence.closed_form import ClosedForm
 from vecrec.encoders.linear_sequence.least_squares import Positions, fit_items, read_positions, read_sets
@@ -95,9 +96,11 @@ class _Learner:
         data = data if self._ordered else without_repeats(data)
         self._data, self._settings, self._weights = data, settings, event_weights(data)
         self._met = np.flatnonzero(data.popularity())
-        self._codes = np.searchsorted(self._met, data.item_codes).astype(np.int64)
+        places = np.full(data.n_items, -1, np.int32)
+        places[self._met] = np.arange(len(self._met))
+        self._codes = places[data.item_codes]
         self._records = [data.item_records[code] for code in self._met.tolist()]
-        counts = np.bincount(self._codes)
+        counts = counts_of(self._codes, len(self._met))
         shape = Shape.of(settings, counts, ordered=self._ordered)
         self._decays = shape.decays
         self.exact = np.sort(np.argsort(-counts, kind="stable")[: shape.exact_items])
@@ -116,9 +119,11 @@ class _Learner:
 
     def _form_of_sequences(self, ridge: float) -> ClosedForm:
         data, settings = self._data, self._settings
-        places = np.full(len(self._met), -1, np.int64)
+        places = np.full(len(self._met), -1, np.int32)
         places[self.exact] = np.arange(len(self.exact))
-        ages = np.arange(data.n_events) - data.user_offsets[data.user_codes]
+        offsets = data.user_offsets.astype(np.int32 if data.n_events < 1 << 31 else np.int64)
+        ages = np.arange(data.n_events, dtype=offsets.dtype)
+        ages -= np.repeat(offsets[:-1], np.diff(offsets))
         return ClosedForm.of_sequences(
             places[self._codes],
             ages,
@@ -155,8 +160,10 @@ class _Learner:
         if len(others):
             flat = tables.transpose(1, 0, 2).reshape(n_exact, n_blocks * dim)
             says = self._feature_map(self.exact, flat)
+            whole[:, others] = says({}).reshape(n_blocks, 1, dim)
             for place in others.tolist():
-                whole[:, place] = says(self._records[place] or {}).reshape(n_blocks, dim)
+                if record := self._records[place]:
+                    whole[:, place] = says(record).reshape(n_blocks, dim)
         return whole
 
     def positions(self, tables: NDArray[np.float32]) -> Positions:

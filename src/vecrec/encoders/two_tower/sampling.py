@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,11 @@ Rows = NDArray[np.int64]
 class Histories:
     """The events to learn from, by user, oldest first."""
 
-    items: Rows
+    items: NDArray[Any]
     """The row of each event's item in the item table, shape (n,); rows begin at 2, as in `vecrec.data.Vocabulary`."""
     ratings: NDArray[np.float32] | None
     """The rating of each event, shape (n,), NaN where there is none."""
-    time_gaps: Rows
+    time_gaps: NDArray[Any]
     """The step of the time gap before each event, shape (n,); see `vecrec.encoders.two_tower.time_gaps`."""
     offsets: Rows
     """Where each user's events begin, shape (users + 1,)."""
@@ -141,8 +142,8 @@ class Sampler:
         return Batch(
             users,
             read,
-            self._histories.time_gaps[events],
-            np.where(there, self._histories.items[targets], 0),
+            self._histories.time_gaps[events].astype(np.int64),
+            np.where(there, self._histories.items[targets], 0).astype(np.int64),
             None if rated is None else np.where(there, rated[targets], np.float32(np.nan)),
             there.astype(np.float32) if weights is None else np.where(there, weights[targets], np.float32(0)),
         )

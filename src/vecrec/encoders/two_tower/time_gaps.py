@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import counts_of
 from vecrec.data import Vocabulary
 
 __all__ = [
@@ -58,7 +59,7 @@ def time_gap_steps(times: NDArray[np.float64]) -> Rows:
     return steps
 
 
-def steps_like(steps: Rows) -> Rows:
+def steps_like(steps: NDArray[Any]) -> Rows:
     """What stands for each step, shape (STEPS,): the nearest one with enough examples.
 
     Unknown stands for all where none has them, and for what is far longer than the longest one that has: of years after
@@ -67,7 +68,7 @@ def steps_like(steps: Rows) -> Rows:
     Args:
         steps: The examples, shape (n,).
     """
-    enough = 1 + np.flatnonzero(np.bincount(steps, minlength=STEPS)[1:] >= _ENOUGH)
+    enough = 1 + np.flatnonzero(counts_of(steps, STEPS)[1:] >= _ENOUGH)
     nearest = np.full(STEPS, UNKNOWN)
     if len(enough):
         reach = enough[-1] + _BEYOND

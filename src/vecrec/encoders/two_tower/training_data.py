@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vecrec._internal.batching import counts_of, user_batches
 from vecrec.data import Dataset, Vocabulary
 from vecrec.encoders.two_tower.sampling import Histories
 from vecrec.encoders.two_tower.settings import ResolvedSettings
@@ -73,10 +74,12 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
     # The rating loss fits every rating, whatever the policy says of it.
     weights = None if settings.loss == "rating" else event_weights(data)
     held_out = _held_out(data, weights, settings.validation_users, seed)
-    kept = ~np.isin(np.arange(data.n_events), held_out)
+    kept = np.ones(data.n_events, np.bool_)
+    kept[held_out] = False
     train, weights = data.select_events(kept), None if weights is None else weights[kept]
     preprocessor, items = _number(train, settings)
-    rows = preprocessor.items.indexes(data.item_ids).astype(np.int64)
+    rows = preprocessor.items.indexes(data.item_ids)
+    of_events = rows[train.item_codes]
     user_rows = preprocessor.users.indexes(data.user_ids).astype(np.int64)
     profiles = preprocessor.user_space.rows([*(data.user_records[code] for code in range(data.n_users)), None])
     time_gaps = _time_gaps(train)
@@ -84,7 +87,7 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
     return TrainingData(
         preprocessor,
         Histories(
-            rows[train.item_codes],
+            of_events,
             train.ratings,
             time_gaps,
             train.user_offsets,
@@ -94,8 +97,8 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
         user_rows,
         profiles,
         preprocessor.item_space.rows([None, None, *(data.item_records[code] for code in items)]),
-        np.bincount(rows[train.item_codes], minlength=preprocessor.items.size),
-        np.bincount(rows[train.item_codes], weights, preprocessor.items.size).astype(np.float64),
+        counts_of(of_events, preprocessor.items.size),
+        counts_of(of_events, preprocessor.items.size, weights).astype(np.float64),
         steps_like(time_gaps),
         _top_rating(train.ratings) if settings.loss == "rating" else None,
         _validation(data, held_out, rows, user_rows, profiles, left_out=left_out) if len(held_out) else None,
@@ -104,7 +107,10 @@ def prepare(data: Dataset, settings: ResolvedSettings, seed: int) -> TrainingDat
 
 def _number(train: Dataset, settings: ResolvedSettings) -> tuple[Preprocessor, Rows]:
     """The preprocessor of the events to learn from, and the codes of the items in the order of its rows."""
-    items, users = np.unique(train.item_codes), np.unique(train.user_codes)
+    items, users = (
+        np.flatnonzero(counts_of(train.item_codes, train.n_items)),
+        np.flatnonzero(np.diff(train.user_offsets)),
+    )
     preprocessor = Preprocessor(
         schema=train.schema,
         items=Vocabulary(train.item_ids[code] for code in items),
@@ -116,12 +122,15 @@ def _number(train: Dataset, settings: ResolvedSettings) -> tuple[Preprocessor, R
     return preprocessor, items[np.argsort(rows)].astype(np.int64)
 
 
-def _time_gaps(data: Dataset) -> Rows:
+def _time_gaps(data: Dataset) -> NDArray[np.int8]:
+    found = np.full(data.n_events, UNKNOWN, np.int8)
     if data.times is None or data.order == "unknown":
-        return np.full(data.n_events, UNKNOWN, np.int64)
-    steps = time_gap_steps(data.times)
-    steps[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
-    return steps
+        return found
+    for users in user_batches(data.user_offsets):
+        events = slice(data.user_offsets[users.start], data.user_offsets[users.stop])
+        found[events] = time_gap_steps(data.times[events])
+    found[data.user_offsets[:-1][np.diff(data.user_offsets) > 0]] = UNKNOWN
+    return found
 
 
 def _top_rating(ratings: NDArray[np.float32] | None) -> float:
@@ -138,35 +147,37 @@ def _held_out(data: Dataset, weights: NDArray[np.float32] | None, most: int, see
 
     Where those are too many, some of them: at least two thirds of all events to predict stay for training.
     """
-    wanted = np.arange(data.n_events) if weights is None else np.flatnonzero(weights)
-    last = np.full(data.n_users, -1)
-    last[data.user_codes[wanted]] = wanted  # of several events of a user the last value stays
+    last, n_wanted = data.user_offsets[1:] - 1, data.n_events
+    if weights is not None:
+        wanted = np.flatnonzero(weights)
+        last, n_wanted = np.full(data.n_users, -1), len(wanted)
+        last[data.user_codes[wanted]] = wanted  # of several events of a user the last value stays
     enough = last[last - data.user_offsets[:-1] >= 2]
-    most = min(most, len(wanted) // 3)
+    most = min(most, n_wanted // 3)
     if len(enough) <= most:
         return enough
     return np.sort(np.random.default_rng((seed, 1)).choice(enough, most, replace=False))
 
 
-def _history(data: Dataset, items: Rows, events: slice) -> History:
+def _history(data: Dataset, rows: NDArray[np.int32], events: slice) -> History:
+    items = rows[data.item_codes[events]].astype(np.int64)
     if data.order == "unknown":
-        return set_of(items[events])
-    return history_of(items[events], None if data.times is None else data.times[events])
+        return set_of(items)
+    return history_of(items, None if data.times is None else data.times[events])
 
 
 def _validation(
-    data: Dataset, last: Rows, rows: Rows, user_rows: Rows, profiles: SparseRows, *, left_out: Rows
+    data: Dataset, last: Rows, rows: NDArray[np.int32], user_rows: Rows, profiles: SparseRows, *, left_out: Rows
 ) -> Validation:
     """The last events to predict; so many of those right before are not known yet, but one event always is."""
     users = data.user_codes[last].astype(np.int64)
-    items = rows[data.item_codes]
     ratings = np.full(len(last), np.nan, np.float32) if data.ratings is None else data.ratings[last]
     first = data.user_offsets[users]
     befores = [slice(start, end) for start, end in zip(first, np.maximum(last - left_out, first + 1))]
     return Validation(
         user_rows[users],
         profiles.rows(users.astype(np.int64)),
-        [_history(data, items, before) for before in befores],
-        items[last],
+        [_history(data, rows, before) for before in befores],
+        rows[data.item_codes[last]].astype(np.int64),
         ratings,
     )
