@@ -217,7 +217,7 @@ def test_a_visitor_gets_k_items_whenever_k_pass(
 
 def test_a_visitor_with_a_narrow_filter_costs_few_reads(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     """The popular items are not read one page after the other: the catalogue is searched with the filter."""
-    monkeypatch.setattr("vecrec.recommender.pipeline._POPULAR_FIRST", 10)
+    monkeypatch.setattr("vecrec.recommender.steps._POPULAR_FIRST", 10)
     calls: list[str] = []
     for store, name in ((rec.vector_store, "search"), (rec.metadata_store, "get")):
         monkeypatch.setattr(store, name, _counted(getattr(store, name), name, calls))

@@ -59,7 +59,7 @@ class RedisServer(ProcessServer):
 
     def _command(self, directory: Path) -> Sequence[str]:
         return [
-            str(_program()),
+            str(redis_program()),
             *("--bind", LOOPBACK, "--port", str(self.port), "--dir", str(directory)),
             *("--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"),
             *self._options,
@@ -135,7 +135,7 @@ class RedisClusterServer(Server):
         return "cluster_state:ok" in info and f"cluster_slots_ok:{_SLOTS}" in info and known in info
 
 
-def _program() -> Path:
+def redis_program() -> Path:
     """Find `redis-server`, or make it from what Debian's package of tools carries.
 
     The package `redis-server` would install a service; `redis-tools` has the same program under the name

@@ -26,6 +26,14 @@ from vecrec.config import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "examples" / "quick_deploy"
+_CLUSTER = _ROOT / "examples" / "cluster"
+_MILVUS = {"coordinator", "proxy", "querynode", "datanode", "indexnode", "etcd", "minio", "pulsar"}
+_REDIS = {"redis-cluster", *(f"redis-{number}" for number in range(1, 7))}
+_FILES = {
+    _FOLDER: {"milvus", "redis", "mysql", "service", "train"},
+    _CLUSTER: {"service", "train", *_MILVUS, *_REDIS},
+}
+_each_file = pytest.mark.parametrize("folder", _FILES, ids=lambda folder: folder.name)
 
 
 def _parsed(text: str) -> Any:
@@ -36,36 +44,52 @@ def _parsed(text: str) -> Any:
     return parsed
 
 
-def test_the_compose_file_is_one() -> None:
+@_each_file
+def test_the_compose_file_is_one(folder: Path) -> None:
     """It fits the Compose specification, and every volume, secret, file and dependency that it names is there."""
-    text = (_FOLDER / "compose.yaml").read_text()
+    text = (folder / "compose.yaml").read_text()
     _parsed(text)
     document = yaml.safe_load(text)
     services = document["services"]
-    assert {"milvus", "redis", "mysql", "service", "train"} == set(services)
-    assert services["mysql"]["profiles"] == ["mysql"]
+    assert set(services) == _FILES[folder]
+    assert services["train"]["profiles"] == ["train"]
     for name, service in services.items():
         assert service["mem_limit"], name
         assert service["pids_limit"], name
         assert set(service.get("secrets", [])) <= set(document["secrets"]), name
-        assert {each["source"] for each in service.get("configs", [])} <= set(document["configs"]), name
+        assert {each["source"] for each in service.get("configs", [])} <= set(document.get("configs", [])), name
         assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(document["volumes"]), name
-        for other in service.get("depends_on", {}):
-            assert "healthcheck" in services[other], f"{name} waits for the health of {other}"
+        assert set(service.get("networks", [])) <= set(document.get("networks", [])), name
+        for other, until in service.get("depends_on", {}).items():
+            if until["condition"] == "service_healthy":
+                assert "healthcheck" in services[other], f"{name} waits for the health of {other}"
+            else:
+                assert until["condition"] == "service_completed_successfully"
+                assert services[other]["restart"] == "no", f"{name} waits for the end of {other}"
 
 
-def test_no_secret_is_in_the_compose_file() -> None:
-    """They come as files; the only one that is there by default holds an address without a password."""
-    text = (_FOLDER / "compose.yaml").read_text()
-    document = yaml.safe_load(text)
+@_each_file
+def test_no_secret_is_in_the_compose_file(folder: Path) -> None:
+    """They come as files, and none of them is there before the user makes it."""
+    document = yaml.safe_load((folder / "compose.yaml").read_text())
     for service in document["services"].values():
         for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|TOKEN|KEY|METADATA_STORE", name):
+            if re.search("PASSWORD|TOKEN|KEY(?!_ID)|METADATA_STORE", name):
                 assert name.endswith("_FILE") or value == "yes", name
             assert "@" not in value
             if name.startswith("VECREC_") and name.endswith("_FILE"):
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
                 assert hasattr(Settings(), name.removeprefix("VECREC_").removesuffix("_FILE").lower())
+            elif name.startswith("VECREC_"):
+                assert hasattr(Settings(), name.removeprefix("VECREC_").lower())
+    for secret in document["secrets"].values():
+        file = re.sub(r"\$\{\w+:-(.*)\}", r"\1", secret["file"])
+        assert file == "./redis_url" or not (folder / file).exists()
+
+
+def test_the_address_that_is_there_by_default_has_no_password() -> None:
+    """It is read by the settings as the service does."""
+    text = (_FOLDER / "compose.yaml").read_text()
     assert "${METADATA_STORE_FILE:-./redis_url}" in text
     assert (_FOLDER / "redis_url").read_text() == "redis://redis:6379/0\n"
     settings = Settings.load(None, {"VECREC_METADATA_STORE_FILE": str(_FOLDER / "redis_url")})
@@ -125,18 +149,20 @@ def test_a_wrong_compose_file_would_be_caught(good: str, bad: str) -> None:
         _parsed(text.replace(good, bad))
 
 
-def test_every_image_is_pinned() -> None:
+@_each_file
+def test_every_image_is_pinned(folder: Path) -> None:
     """To a whole version: tomorrow's build is today's."""
-    services = yaml.safe_load((_FOLDER / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     images = [each["image"] for each in services.values()]
     images += re.findall(r"^FROM (\S+)", (_FOLDER / "Dockerfile").read_text(), re.MULTILINE)
     for image in images:
         assert re.search(r":(v?\d+\.\d+\.\d+|RELEASE\.[\dTZ-]+)", image), image
 
 
-def test_only_the_service_is_to_be_reached_and_from_this_machine_only() -> None:
-    """Stores with passwords for a trial listen inside."""
-    services = yaml.safe_load((_FOLDER / "compose.yaml").read_text())["services"]
+@_each_file
+def test_only_the_service_is_to_be_reached_and_from_this_machine_only(folder: Path) -> None:
+    """The stores listen inside."""
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert {name: each["ports"] for name, each in services.items() if "ports" in each} == {
         "service": ["127.0.0.1:8000:8000"]
     }

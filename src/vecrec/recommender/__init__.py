@@ -1,10 +1,10 @@
 """The `Recommender` over encoder, vector store and metadata store, and what it is made of.
 
-``recommender`` is the facade. ``request`` checks what is asked, ``pipeline`` answers it step by step with ``users`` and
-``dislikes``, by the release that ``live`` follows, and ``explain`` says why. ``publish`` makes releases and checks them
-with ``release_checks``, ``catalogue`` changes the items in both stores, and ``ownership`` says whose these are.
-``loading`` brings in a data set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work on the whole of
-it; ``batch_job`` is what each process of a batch does, and ``batch_engines`` starts these. ``ingest``
+``recommender`` is the facade. ``request`` checks what is asked, ``pipeline`` answers it by the ``steps``, with
+``users``, ``words`` and ``dislikes``, by the release that ``live`` follows, and ``explain`` says why. ``publish`` makes
+releases and checks them with ``release_checks``, ``catalogue`` changes the items in both stores, and ``ownership`` says
+whose these are. ``loading`` brings in a data set, less what ``edits`` knows to be newer. ``batch`` and ``migrate`` work
+on the whole of it; ``batch_job`` is what each process of a batch does, and ``batch_engines`` starts these. ``ingest``
 records the events of a stream.
 """
 

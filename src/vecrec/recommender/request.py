@@ -17,7 +17,7 @@ from vecrec._internal.times import moment
 from vecrec._internal.validation import integer, number
 from vecrec.errors import InvalidDataError, StoreUnavailableError, shown
 from vecrec.feedback import seen_kinds
-from vecrec.filters import Filter
+from vecrec.filters import Filter, check_filter
 from vecrec.ids import Id, check_id, check_ids
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommendations import Recommendation
@@ -213,6 +213,24 @@ class Call:
     """Whether the call may have a budget of time."""
     away: StoreUnavailableError | None = None
     """Why the vector store did not answer, so that nothing waits for it twice."""
+    at: float | None = None
+    """When the users are recommended to; ``None`` where it does not matter."""
+
+    @classmethod
+    def of(
+        cls, live: LoadedRelease, request: Request, vectors: VectorStore, metadata: MetadataStore, *, bounded: bool
+    ) -> Self:
+        """The call that answers a request by a release.
+
+        Raises:
+            InvalidDataError: for a condition or a second stage that does not fit the release.
+        """
+        where = None if request.where is None else check_filter(request.where, live.filter_fields)
+        stage = request.stage(live)
+        depth = request.k if stage is None else max(request.k, stage.depth)
+        found = cls(live, request, stage, vectors, metadata, where, depth)
+        found.bounded, found.away, found.at = bounded, live.away, request.moment
+        return found
 
     def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """The ``limit`` items nearest to each query's vector."""

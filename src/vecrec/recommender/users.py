@@ -20,7 +20,7 @@ from vecrec.recommender.live import LoadedRelease
 from vecrec.types import Event, User
 
 __all__ = [
-    "as_encoded", "delete_events", "known_of", "notes_on", "record_events", "stored_ids", "stored_users",
+    "as_encoded", "as_read", "delete_events", "known_of", "record_events", "stored_ids", "stored_users",
     "user_vectors",
 ]  # fmt: skip
 
@@ -144,6 +144,15 @@ def as_encoded(
     return live.feedback.taste(fitting, disliked, consumed=consumed)
 
 
+def as_read(
+    live: LoadedRelease, user: User, disliked: Iterable[Id], *, consumed: Collection[str] | None, at: float | None
+) -> tuple[Taste, tuple[str, ...], tuple[str, ...]]:
+    """`as_encoded`, what is known of the user by `known_of`, and what an answer says about it."""
+    taste = as_encoded(live, user, disliked, consumed=consumed, at=at)
+    based_on = known_of(live, taste.user)
+    return taste, based_on, _notes_on(user, taste.user, based_on, bool(taste.disliked))
+
+
 def user_vectors(live: LoadedRelease, users: Sequence[User]) -> NDArray[np.float32]:
     """The vectors that users are searched with, shape (n, dim)."""
     return live.encoder.encode_users([as_encoded(live, user).user for user in users])
@@ -156,7 +165,7 @@ def known_of(live: LoadedRelease, user: User) -> tuple[str, ...]:
     return (("features",) if profile else ()) + (("history",) if history else ())
 
 
-def notes_on(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
+def _notes_on(given: User, user: User, based_on: tuple[str, ...], dislikes_some: bool) -> tuple[str, ...]:
     """What an answer says about a user as they were given, and as they were read."""
     left_out = sorted(given.features.keys() - user.features.keys()) if given.features is not user.features else ()
     unfit = f"the stored features {left_out} do not fit the live release and were left out"

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from vecrec._internal.budget import Opening, remaining
 from vecrec._internal.dependencies import requires
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, StoreTimeoutError, StoreUnavailableError
 from vecrec.metadata_stores.redis.errors import engine_errors, translate
 
 __all__ = ["Client", "Command", "Settings", "connect"]
@@ -155,8 +155,7 @@ class Cluster(Client):
             self._refresh()
             return self._run_once(commands)
         except engine_errors().ConnectionError:
-            with contextlib.suppress(engine_errors().RedisError, engine_errors().RedisClusterException):
-                self._refresh()
+            self._try_refresh()
             raise
 
     def _run_once(self, commands: Sequence[Command]) -> list[Any]:
@@ -193,6 +192,15 @@ class Cluster(Client):
             yield pool, self.on_node(pool, *words)
 
     @override
+    def on_node(self, pool: _Pool, *words: str | int) -> Any:
+        try:
+            return super().on_node(pool, *words)
+        except (StoreUnavailableError, StoreTimeoutError):
+            # Its replica may have taken over. After an outage only this is called, until every node answers.
+            self._try_refresh()
+            raise
+
+    @override
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
@@ -206,6 +214,10 @@ class Cluster(Client):
             if self._client is None:
                 self._client = _cluster_client(self._settings)
             return self._client
+
+    def _try_refresh(self) -> None:
+        with contextlib.suppress(engine_errors().RedisError, engine_errors().RedisClusterException):
+            self._refresh()
 
     def _refresh(self) -> None:
         self._connected().nodes_manager.initialize()
