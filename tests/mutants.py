@@ -81,6 +81,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     "recommender/search": ("recommender/test_search.py",),
     "recommender/similar": ("recommender/test_similar.py",),
+    "recommender/steps": (*_SEARCHES, "recommender/test_dislikes.py", "recommender/test_reranking.py"),
     "recommender/trained": _ARCHIVE,
     "recommender/users": (
         "recommender/test_histories.py", "recommender/test_events.py", "recommender/test_weaknesses.py",
@@ -94,12 +95,15 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "metadata_stores/memory": (
         "testing/test_references.py::TestMemoryMetadataStore", "recommender/test_histories.py", *_RECORDS,
     ),
+    "metadata_stores/opening": ("metadata_stores/test_opening.py",),
     "metadata_stores/redis/*": ("metadata_stores/test_conformance.py::TestRedis", "metadata_stores/test_redis.py"),
     "metadata_stores/sql/*": _SQL,
+    "vector_stores/_segment": ("vector_stores/test_conformance.py::TestFile", "vector_stores/test_file.py"),
     "vector_stores/base": ("vector_stores/test_conformance.py::TestMemory", "vector_stores/test_milvus_lite.py"),
     "vector_stores/file": ("vector_stores/test_conformance.py::TestFile", "vector_stores/test_file.py"),
     "vector_stores/memory": ("vector_stores/test_conformance.py::TestMemory",),
     "vector_stores/milvus/*": _MILVUS,
+    "vector_stores/opening": ("vector_stores/test_opening.py",),
 }  # fmt: skip
 """Which tests are to notice a mistake in which modules; the fastest first."""
 

@@ -47,10 +47,10 @@ def query_of(call: Call, item_id: Id, whom: Query | None = None) -> Query:
         raise ItemNotFoundError(f"no item {item_id!r} in the catalogue", "upsert_items adds one")
     call.limit = max(_GROWTH * call.depth, _AT_FIRST) + 1
     if whom is None:
-        return Query(User(), vector, call.request.excluded(None), call.depth, ("item",), more=True)
+        return Query(User(), vector, call.request.excluded(None), call.depth, ("item",))
     based_on = ("item", *whom.based_on)
     notes = ("nothing is known about this user's taste",) if whom.vector is None else whom.notes
-    return Query(whom.user, vector, whom.excluded, call.depth, based_on, notes=notes, more=True)
+    return Query(whom.user, vector, whom.excluded, call.depth, based_on, notes=notes)
 
 
 def gather(call: Call, query: Query, item_id: Id, taste: NDArray[np.float32] | None = None) -> None:
