@@ -27,7 +27,7 @@ from vecrec.encoders import (
 from vecrec.errors import InvalidDataError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
-from vecrec.recommender.dislikes import similarity_to_disliked
+from vecrec.recommender.dislikes import LATEST, similarity_to_disliked
 from vecrec.rerankers import MMRReranker
 from vecrec.vector_stores import MemoryVectorStore
 
@@ -324,3 +324,11 @@ def test_dislikes_count_when_the_live_path_is_measured(rec: Recommender) -> None
     found = rec.evaluate(Dataset(unseen, list(data.items()), list(data.users()), data.schema), 5)
     assert found.fates["index"][5] == 0
     assert found.fates["found"][5] == pytest.approx(1)
+
+
+def test_the_latest_fifty_dislikes_count() -> None:
+    """An item equal to the oldest of fifty is wholly similar to it; one more dislike, and it is not."""
+    axes = np.eye(LATEST + 2, dtype=np.float32)
+    vectors: dict[Id, NDArray[np.float32]] = {"equal": axes[0], "other": axes[-1], **dict(enumerate(axes[:-1]))}
+    for count, expected in ((LATEST, 1), (LATEST + 1, 0)):
+        assert similarity_to_disliked(["equal", "other"], range(count), vectors, {}).tolist() == [expected, 0]

@@ -17,6 +17,8 @@ from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.ids import Id
 from vecrec.recommender import neighbours as module
 from vecrec.recommender.neighbours import Neighbours
+from vecrec.recommender.similar import liked
+from vecrec.types import Hit
 
 
 def _histories(n_users: int = 60, n_items: int = 40) -> list[list[Id]]:
@@ -141,3 +143,12 @@ def test_a_user_about_whom_nothing_is_known_changes_nothing(rec: Recommender) ->
         rec.similar_items(0, 9, user=True)
     with pytest.raises(InvalidDataError, match="taste"):
         rec.similar_items(0, 9, user=User(None, {"taste": 7}))
+
+
+def test_a_taste_counts_by_its_distance_from_the_best_liked_item() -> None:
+    """By hand: half a standard deviation of the similarity for one of the taste, among the first items alone."""
+    found = [Hit("a", 0.3), Hit("b", 0.2), Hit("c", 0.1), Hit("d", 0.05)]
+    held = {key: np.array([taste], np.float32) for key, taste in zip("abcd", (1, 2, 3, 9))}
+    ordered = liked(found, held, np.ones(1, np.float32), 3)
+    assert [hit.id for hit in ordered] == ["a", "b", "c", "d"]
+    assert [hit.score for hit in ordered] == pytest.approx([0.2, 0.15, 0.1, 0.05])
