@@ -126,6 +126,8 @@ def test_evaluate(films: Path, run: Run) -> None:
         (["train", "--data", "no-such-directory"], 2),
         (["train", "--data", ".", "--encoder", "no-such"], 2),
         (["train", "--data", ".", "--encoder", "content", "--option", "no_such=1"], 2),
+        (["train", "--data", ".", "--device", "no-such"], 2),
+        (["train", "--data", ".", "--encoder", "content", "--device", "cpu"], 2),
         (["train", "--data", ".", "--encoder", "content", "--dim", "0"], 2),
         (["train", "--data", ".", "--encoder", "content", "--reranker", "no-such"], 2),
         (["train", "--data", ".", "--encoder", "content", "--reranker", "mmr", "--reranker-option", "no_such=1"], 2),

@@ -34,6 +34,9 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=7, help="equal seeds give equal vectors (%(default)s)")
     group.add_argument("--workers", type=int, metavar="N", help="processes that train the towers together (1)")
     group.add_argument(
+        "--device", help="where the towers are trained: cpu, gpu, gpu:1; by default a GPU if there is one"
+    )
+    group.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE",
         help="another argument of the encoder, its value as JSON; may be repeated",
     )  # fmt: skip
@@ -42,8 +45,7 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 def encoder_of(arguments: argparse.Namespace) -> Encoder:
     """The encoder that the arguments name."""
     options = dict(map(_option, arguments.option))
-    if arguments.workers is not None:
-        options["workers"] = arguments.workers
+    options |= {name: value for name in ("workers", "device") if (value := getattr(arguments, name)) is not None}
     return encoder_named(arguments.encoder, dim=options.pop("dim", arguments.dim), seed=arguments.seed, **options)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Factor", "balanced", "leading_vectors", "moments", "normalised", "sigmoid"]
+__all__ = ["EPSILON", "Factor", "balanced", "leading_vectors", "moments", "normalised", "sigmoid"]
 
 _BLOCK = 512
 
-_EPSILON = 1e-6
+EPSILON = 1e-6
 """Keeps the scale of a vector of zeros finite."""
 
 
@@ -135,7 +135,7 @@ def moments(vectors: Array) -> NDArray[np.float64]:
 def normalised(vectors: Array) -> tuple[Array, Array]:
     """One over the root mean square of each vector, shape (..., 1), and the vectors times that (RMS norm)."""
     squares: Array = np.einsum("...d,...d->...", vectors, vectors)[..., None]
-    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(_EPSILON))).astype(np.float32)
+    scale: Array = (1 / np.sqrt(squares / vectors.shape[-1] + np.float32(EPSILON))).astype(np.float32)
     scaled: Array = vectors * scale
     return scale, scaled
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecrec.encoders.two_tower.objective import rating_loss, softmax_loss
 from vecrec.encoders.two_tower.sampling import Negatives, accidental_hits
-from vecrec.learning.paddle import Correction, DecayedSums, Repeated, SparseProduct
+from vecrec.learning.operators import decayed_sums, hidden_layer, sparse_product
 
 Array = NDArray[np.float32]
 
@@ -123,7 +123,9 @@ def test_decayed_sums_are_sums_over_the_past(places: int, scaled: bool) -> None:
     read, gates, decays = random(6, 2, 3, 4), random(2, 3, seed=2), np.array([0.0, 0.6, 0.9], np.float32)
     gaps, counts = np.zeros((6, 2), bool), np.arange(2 * places).reshape(places, 2) % 4
     scales = random(places, 2, 3, seed=3) if scaled else None
-    sums = DecayedSums.apply(paddle.to_tensor(read), tensor(gates), gaps, decays, np.minimum(counts, 2), scales).numpy()
+    sums = decayed_sums(
+        paddle.to_tensor(read), tensor(gates), gaps, decays, counts=np.minimum(counts, 2), scales=scales
+    ).numpy()
     factors = np.concatenate([gates, np.ones((2, 3))])[counts] * (1 if scales is None else scales)
     for place in range(places):
         seen = 6 - places + place
@@ -142,11 +144,15 @@ def test_decayed_sums_have_the_right_gradients(scaled: bool) -> None:
     gaps = np.zeros((5, 2), bool)
     gaps[:2, 1] = True
     left, right = tensor(read), tensor(gates)
-    rest = (gaps, decays, counts, random(3, 2, 2, seed=3) if scaled else None)
-    (DecayedSums.apply(left, right, *rest) * paddle.to_tensor(pull)).sum().backward()
+    scales = random(3, 2, 2, seed=3) if scaled else None
+
+    def sums(x: Any, y: Any) -> Any:
+        return decayed_sums(x, y, gaps, decays, counts=counts, scales=scales)
+
+    (sums(left, right) * paddle.to_tensor(pull)).sum().backward()
 
     def loss(x: Array, y: Array) -> float:
-        return float((DecayedSums.apply(paddle.to_tensor(x), tensor(y), *rest).numpy() * pull).sum())
+        return float((sums(paddle.to_tensor(x), tensor(y)).numpy() * pull).sum())
 
     wanted = differences(lambda x: loss(x, gates), read)
     wanted[gaps] = 0
@@ -155,30 +161,34 @@ def test_decayed_sums_have_the_right_gradients(scaled: bool) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_correction_layer_has_the_right_gradients(masked: bool) -> None:
+def test_the_hidden_layer_has_the_right_gradients(masked: bool) -> None:
     """Of the vectors and of both weights, with dropout and without."""
     inputs = [random(5, 4), random(4, 6, seed=1), random(6, 4, seed=2)]
     mask = (random(5, 6, seed=3) > 0).astype(np.float32) * 2 if masked else None
     pull = random(5, 4, seed=4)
     parameters = [tensor(array) for array in inputs]
-    (Correction.apply(*parameters, mask) * paddle.to_tensor(pull)).sum().backward()
+
+    def layer(vectors: Any, inner: Any, outer: Any) -> Any:
+        return hidden_layer(vectors, inner, outer, mask)
+
+    (layer(*parameters) * paddle.to_tensor(pull)).sum().backward()
     for place, parameter in enumerate(parameters):
 
         def loss(x: Array, place: int = place) -> float:
             arrays = [x if n == place else array for n, array in enumerate(inputs)]
-            return float((Correction.apply(*map(paddle.to_tensor, arrays), mask).numpy() * pull).sum())
+            return float((layer(*map(paddle.to_tensor, arrays)).numpy() * pull).sum())
 
         np.testing.assert_allclose(parameter.grad.numpy(), differences(loss, inputs[place]), atol=3e-2)
 
 
-def test_sparse_products_and_repeated_rows_have_the_right_gradients() -> None:
+def test_sparse_products_have_the_right_gradients() -> None:
     """As PaddlePaddle computes them with its own operators."""
     from scipy.sparse import random_array
 
     rows = random_array((6, 5), density=0.4, rng=np.random.default_rng(0), format="csr", dtype=np.float32)
     ours, theirs = tensor(random(5, 3)), tensor(random(5, 3))
-    (Repeated.apply(SparseProduct.apply(ours, rows), 2) ** 2).sum().backward()
-    (paddle.tile(paddle.to_tensor(rows.toarray()) @ theirs, [2, 1]) ** 2).sum().backward()
+    (sparse_product(ours, rows) ** 2).sum().backward()
+    ((paddle.to_tensor(rows.toarray()) @ theirs) ** 2).sum().backward()
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-5, atol=1e-5)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tests.encoders.two_tower.boards import checkerboard, quick, walk
 from vecrec.data import Dataset
-from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
 from vecrec.encoders.two_tower.time_gaps import STEPS, UNKNOWN, history_of, time_gap_steps
+from vecrec.learning.operators import gated_recurrence, readout
 from vecrec.types import Event, User
 
 Array = NDArray[np.float32]
@@ -25,10 +25,10 @@ def random(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def check_gradients(operator: Any, inputs: list[Array], constants: tuple[Any, ...], pull: Array) -> None:
+def check_gradients(operator: Any, inputs: list[Array], pull: Array, *given: Any, **named: Any) -> None:
     """Against differences, of each input."""
     tensors = [paddle.to_tensor(array, stop_gradient=False) for array in inputs]
-    found = operator.apply(*tensors, *constants)
+    found = operator(*tensors, *given, **named)
     (found * paddle.to_tensor(pull.reshape(found.shape))).sum().backward()
     for place, parameter in enumerate(tensors):
         wanted = np.empty_like(inputs[place])
@@ -37,7 +37,7 @@ def check_gradients(operator: Any, inputs: list[Array], constants: tuple[Any, ..
             for step in (1e-2, -1e-2):
                 moved = [array.copy() for array in inputs]
                 moved[place][index] += np.float32(step)
-                out = operator.apply(*map(paddle.to_tensor, moved), *constants).numpy().astype(np.float64)
+                out = operator(*map(paddle.to_tensor, moved), *given, **named).numpy().astype(np.float64)
                 ends.append(float((out * pull.reshape(out.shape)).sum()))
             wanted[index] = (ends[0] - ends[1]) / 2e-2
         np.testing.assert_allclose(parameter.grad.numpy(), wanted, atol=3e-2, rtol=1e-2)
@@ -53,7 +53,9 @@ def test_the_recurrence_is_its_formula() -> None:
     events, (inward, bias, outward) = random(6, 2, 3), layer(3)
     padding = np.zeros((6, 2), bool)
     padding[:2, 0] = padding[3, 1] = True
-    found = GatedRecurrence.apply(*map(paddle.to_tensor, (events, inward, bias, outward)), padding, None).numpy()
+    found = gated_recurrence(
+        *map(paddle.to_tensor, (events, inward, bias, outward)), padding=padding, mask=None
+    ).numpy()
     for user in range(2):
         state = np.zeros(3)
         for moment in range(6):
@@ -71,7 +73,7 @@ def test_the_recurrence_has_the_right_gradients(masked: bool) -> None:
     padding = np.zeros((4, 3), bool)
     padding[0, 1] = padding[2:, 2] = True
     mask = (random(4, 3, 3, seed=5) > 0).astype(np.float32) * 2 if masked else None
-    check_gradients(GatedRecurrence, [random(4, 3, 3), *layer(3)], (padding, mask), random(4, 3, 3, seed=4))
+    check_gradients(gated_recurrence, [random(4, 3, 3), *layer(3)], random(4, 3, 3, seed=4), padding=padding, mask=mask)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -81,13 +83,13 @@ def test_the_readout_has_the_right_gradients(places: int, masked: bool) -> None:
     seen[:3, 1] = False
     mask = (random(places, 2, 3, seed=5) > 0).astype(np.float32) * 2 if masked else None
     pull = random(places * 2, 4, seed=4)
-    check_gradients(Readout, [random(5, 2, 3), random(3, 4, seed=1)], (seen, places, mask), pull)
+    check_gradients(readout, [random(5, 2, 3), random(3, 4, seed=1)], pull, seen, places=places, mask=mask)
 
 
 def test_the_readout_sees_what_came_before_a_place_and_nothing_else() -> None:
     read, outward = random(4, 1, 3), np.eye(3, dtype=np.float32)
     seen = np.array([[False], [True], [True], [True]])
-    found = Readout.apply(paddle.to_tensor(read), paddle.to_tensor(outward), seen, 4, None).numpy()
+    found = readout(paddle.to_tensor(read), paddle.to_tensor(outward), seen, places=4, mask=None).numpy()
     np.testing.assert_array_equal(found[:2], 0)  # nothing came before the first place, and padding before the second
     scaled = read[:, 0] / np.sqrt((read[:, 0] ** 2).mean(axis=1, keepdims=True))
     np.testing.assert_allclose(found[2:], scaled[1:3], atol=1e-4)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.encoders.two_tower.boards import checkerboard, item, quick, user
 from vecrec.encoders import TwoTowerEncoder
+from vecrec.encoders.two_tower import workers
 from vecrec.errors import InvalidDataError, TrainingError
 from vecrec.progress import Step
 
@@ -130,7 +131,16 @@ def test_a_program_that_paddle_launches_trains_together(tmp_path: Path) -> None:
     np.testing.assert_allclose(one[0], curve(alone), rtol=1e-4)
 
 
+def test_each_process_is_told_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In turn, unless one is named; a CPU needs no word."""
+    monkeypatch.setattr("vecrec.learning.paddle.gpu_count", lambda: 2)
+    told = [workers._gpu("gpu", rank)["FLAGS_selected_gpus"] for rank in range(3)]
+    assert told == ["0", "1", "0"]
+    assert workers._gpu("gpu:1", 0) == {"FLAGS_selected_gpus": "1"}
+    assert workers._gpu("cpu", 1) == {}
+
+
 def test_how_many_must_be_a_number() -> None:
-    for workers in (0, -1, 1.5, True, "2"):
+    for number in (0, -1, 1.5, True, "2"):
         with pytest.raises(InvalidDataError, match="workers"):
-            TwoTowerEncoder(workers=workers)  # type: ignore[arg-type]
+            TwoTowerEncoder(workers=number)  # type: ignore[arg-type]

@@ -135,6 +135,16 @@ class DeletesByItemOnly(SharedMetadataStore):
 
 
 @caught_by("test_deleting_some_events_leaves_the_others")
+class DeletesOneEventMore(SharedMetadataStore):
+    @override
+    def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
+        super()._delete_events(user_ids, only)
+        for user in user_ids:
+            if self._events.get(user):
+                self._events[user].popitem()
+
+
+@caught_by("test_deleting_some_events_leaves_the_others")
 class NoKindIsAnyKind(SharedMetadataStore):
     @override
     def _delete_events(self, user_ids: list[Id], only: EventFilter | None) -> None:
@@ -246,11 +256,25 @@ class UsersFolded(_Append):
         return replace(event, user_id=event.user_id.lower()) if isinstance(event.user_id, str) else event
 
 
+@caught_by("test_every_string_and_integer_names_a_user")
+class UsersAsText(_Append):
+    @override
+    def bend(self, event: Event) -> Event:
+        return replace(event, user_id=str(event.user_id))
+
+
 @caught_by("test_every_string_and_integer_names_an_item")
 class ItemsFolded(_Append):
     @override
     def bend(self, event: Event) -> Event:
         return replace(event, item_id=event.item_id.strip()) if isinstance(event.item_id, str) else event
+
+
+@caught_by("test_batches_of_events_may_have_any_size")
+class LosesTheLastOfABatch(SharedMetadataStore):
+    @override
+    def _append_events(self, events: list[Event]) -> None:
+        super()._append_events(events[: max(1, len(events) - 1)])
 
 
 @caught_by("test_batches_of_events_may_have_any_size")

@@ -153,6 +153,21 @@ class DeletesByPattern(SharedMetadataStore):
 
 
 @caught_by("test_batches_may_have_any_size")
+class DeletesOneMore(SharedMetadataStore):
+    @override
+    def _delete(self, kind: str, ids: list[Id]) -> None:
+        others = [key for key in self._kind(kind) if key not in ids]
+        super()._delete(kind, [*ids, *others[:1]])
+
+
+@caught_by("test_batches_may_have_any_size")
+class LosesTheLastOfABatch(SharedMetadataStore):
+    @override
+    def _put(self, kind: str, records: dict[Id, Record]) -> None:
+        super()._put(kind, dict(list(records.items())[: max(1, len(records) - 1)]))
+
+
+@caught_by("test_batches_may_have_any_size")
 class PutsAThousand(SharedMetadataStore):
     @override
     def _put(self, kind: str, records: dict[Id, Record]) -> None:

@@ -70,6 +70,13 @@ class OffByOne(_Search):
 
 
 @caught_by("test_search_gives_the_best_by_inner_product")
+class GivesOneMore(_Search):
+    @override
+    def bend(self, collection: str, query: Vectors, hits: list[Hit], k: int) -> list[Hit]:
+        return hits[: k + 1]
+
+
+@caught_by("test_search_gives_the_best_by_inner_product")
 class SkipsTheBest(_Search):
     @override
     def bend(self, collection: str, query: Vectors, hits: list[Hit], k: int) -> list[Hit]:
@@ -187,6 +194,16 @@ class FiltersAfterwards(SharedVectorStore):
         rows = super()._search(collection, spec, queries, 10 * k, None)
         entries = self._data[collection].entries
         return [[h for h in row if where is None or where.matches(entries[h.id].attributes)][:k] for row in rows]
+
+
+@caught_by("test_a_filter_is_applied_before_the_best_are_taken")
+class FiltersTheFirstQueryOnly(SharedVectorStore):
+    @override
+    def _search(
+        self, collection: str, spec: CollectionSpec, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        first = super()._search(collection, spec, queries[:1], k, where)
+        return first + super()._search(collection, spec, queries[1:], k, None)
 
 
 @caught_by("test_random_filters_find_what_the_evaluator_finds")

@@ -318,6 +318,24 @@ class SearchFindsTheDeleted(SharedVectorStore):
         super()._delete(collection, spec, ids)
 
 
+@caught_by("test_deleted_entries_are_gone")
+class DeletesOneMore(SharedVectorStore):
+    @override
+    def _delete(self, collection: str, spec: CollectionSpec, ids: list[Id]) -> None:
+        others = [key for key in self._data[collection].entries if key not in ids]
+        super()._delete(collection, spec, [*ids, *others[:1]])
+
+
+@caught_by("test_large_batches_are_whole")
+class LosesTheLastOfABatch(SharedVectorStore):
+    @override
+    def _upsert(
+        self, collection: str, spec: CollectionSpec, ids: list[Id], vectors: Vectors, attributes: list[Attributes]
+    ) -> None:
+        most = max(1, len(ids) - 1)
+        super()._upsert(collection, spec, ids[:most], vectors[:most], attributes[:most])
+
+
 @caught_by("test_deleting_what_is_missing_is_no_error")
 class DeleteInsists(SharedVectorStore):
     @override

@@ -360,6 +360,7 @@ def ensemble(
     refit: bool = True,
     objective: Literal["next", "later"] = "next",
     workers: int = 1,
+    device: str = "auto",
 ) -> CombinedEncoder:
     """The strongest encoder here, in vectors of the usual length, for several times the training of one.
 
@@ -376,6 +377,7 @@ def ensemble(
         objective: ``"later"`` for lists that stay up for weeks: EASE, and the linear encoder with a horizon of 300
             events, weighed on the last fifth of the time.
         workers: How many processes train each of the towers; see `TwoTowerEncoder`.
+        device: Where the towers are trained; see `TwoTowerEncoder`.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -387,8 +389,9 @@ def ensemble(
             LinearSequenceEncoder(dim, seed=seed, settings=lasting),
         ]
         return CombinedEncoder(members, dim=dim, refit=refit, objective=objective)
-    TwoTowerEncoder(dim, seed=seed, workers=workers)  # to refuse what no member takes before there are data
-    return CombinedEncoder(_Members(dim, seed, workers), dim=dim, refit=refit)
+    # To refuse what no member takes before there are data.
+    TwoTowerEncoder(dim, seed=seed, workers=workers, device=device)
+    return CombinedEncoder(_Members(dim, seed, workers, device), dim=dim, refit=refit)
 
 
 @dataclass(frozen=True)
@@ -398,13 +401,15 @@ class _Members:
     dim: int
     seed: int
     workers: int
+    device: str
 
     def __call__(self, data: Dataset) -> list[Encoder]:
         few = has_few_events(data.popularity())
         second = TwoTowerSettings() if few else TwoTowerSettings.recurrent()
+        place: dict[str, Any] = {"workers": self.workers, "device": self.device}
         return [
-            TwoTowerEncoder(self.dim, seed=self.seed, workers=self.workers),
-            TwoTowerEncoder(self.dim, seed=self.seed + few, settings=second, workers=self.workers),
+            TwoTowerEncoder(self.dim, seed=self.seed, **place),
+            TwoTowerEncoder(self.dim, seed=self.seed + few, settings=second, **place),
             LinearSequenceEncoder(self.dim, seed=self.seed),
             EASEEncoder(self.dim, seed=self.seed, settings={"ridge": 1.0}),
             *([ContentEncoder(self.dim, seed=self.seed)] if data.schema.items else []),

@@ -114,7 +114,7 @@ def _part(held: dict[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
 
 def _moments(network: TwoTowers, optimizer: paddle.optimizer.Optimizer) -> dict[str, NDArray[Any]]:
     names = _names(network)
-    state = {key: np.asarray(value) for key, value in optimizer.state_dict().items() if key != "LR_Scheduler"}
+    state = {key: value.numpy() for key, value in optimizer.state_dict().items() if key != "LR_Scheduler"}
     return {f"{names[key.rsplit('.w_', 1)[0]]}/{key.rsplit('.w_', 1)[1]}": value for key, value in state.items()}
 
 

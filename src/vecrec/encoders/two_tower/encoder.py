@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +24,7 @@ from vecrec.encoders.two_tower.settings import BY_DATA, ResolvedSettings, TwoTow
 from vecrec.encoders.two_tower.time_gaps import STEPS, History, history_of, set_of
 from vecrec.encoders.two_tower.training_data import prepare
 from vecrec.encoders.two_tower.workers import train_apart
-from vecrec.errors import InvalidDataError, NotFittedError
+from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
 from vecrec.records import JSON
@@ -51,9 +52,9 @@ class TwoTowerEncoder(Encoder):
     vector. See `TwoTowerSettings` for what can be chosen.
 
     `fit` needs the extra ``paddle``; everything else runs on NumPy. Equal data, settings, seed, ``threads``,
-    ``workers`` and machine give equal vectors, bit for bit. Where the events have times, the pause between a user's
-    last event and the request is read too (``User.at``), in steps that double; in half of the training it is unknown,
-    as it may be in a request.
+    ``workers`` and machine give equal vectors, bit for bit on a CPU. Where the events have times, the pause between a
+    user's last event and the request is read too (``User.at``), in steps that double; in half of the training it is
+    unknown, as it may be in a request.
 
     Args:
         dim: The length of a vector, at least 2.
@@ -66,6 +67,10 @@ class TwoTowerEncoder(Encoder):
         workers: How many processes of this machine share each step while fitting, each with a copy of the data. On
             several machines start the program with ``python -m paddle.distributed.launch`` instead, which needs the
             same data, and for a checkpoint the same directory, everywhere.
+        device: Where `fit` computes: ``"auto"`` for a GPU where PaddlePaddle is built for one and finds one, else the
+            CPU; ``"cpu"``, ``"gpu"`` (one for each of the workers, in turn), ``"gpu:1"``. All chance is drawn on the
+            host, so that the steps are the same on any device, and the vectors equal up to rounding. What is fitted on
+            one serves anywhere.
 
     Raises:
         InvalidDataError: for an argument that cannot be used.
@@ -82,6 +87,7 @@ class TwoTowerEncoder(Encoder):
         threads: int | None = None,
         checkpoint: str | Path | None = None,
         workers: int = 1,
+        device: str = "auto",
     ) -> None:
         self._dim = dimension(dim, low=2)
         self.seed = integer(seed, "seed", low=0)
@@ -94,6 +100,8 @@ class TwoTowerEncoder(Encoder):
         """Where an interrupted `fit` can go on from."""
         self.workers = integer(workers, "workers", low=1, high=1024)
         """How many processes share each step while fitting."""
+        self.device = _device(device)
+        """Where `fit` computes."""
         self._preprocessor: Preprocessor | None = None
         self._towers: Towers | None = None
         self._curve: tuple[curve.Epoch, ...] = ()
@@ -140,11 +148,12 @@ class TwoTowerEncoder(Encoder):
     @override
     def _fit(self, data: Dataset, progress: Progress) -> None:
         training = _training()
+        device = training.available_device(self.device)
         settings = ResolvedSettings.of_data(self.settings, data.popularity())
         training_data = prepare(data, settings, self.seed)
-        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads, self.workers])
+        key = array_digest([data.digest, settings.to_json(), self.dim, self.seed, self.threads, self.workers, device])
         threads = 1 if self.workers > 1 and self.threads is None else self.threads
-        plan = training.Plan(self.dim, self.seed, threads, self.checkpoint, key)
+        plan = training.Plan(self.dim, self.seed, threads, self.checkpoint, key, device)
         if self.workers == 1:
             towers, epochs = training.train(training_data, settings, plan, progress)
         else:
@@ -260,6 +269,14 @@ class TwoTowerEncoder(Encoder):
         if self._preprocessor is None or self._towers is None:
             raise NotFittedError("this TwoTowerEncoder is not fitted", "call fit(data), or load(directory)")
         return self._preprocessor, self._towers
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|gpu(:[0-9]{1,3})?", value):
+        raise InvalidDataError(
+            f"device is {shown(value)}", 'give "auto", "cpu", "gpu", or one of several GPUs: "gpu:1"'
+        )
+    return value
 
 
 def _training() -> Any:

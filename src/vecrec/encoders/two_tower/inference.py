@@ -203,7 +203,7 @@ def _corrected(vectors: Array, inner: Array, outer: Array) -> Array:
 def _next_events(events: Array, padding: NDArray[np.bool_], layer: Sequence[Array], *, only_last: bool) -> Array:
     """What a recurrent layer makes of events, shape (length, n, width), or (1, n, width) where the last is enough.
 
-    See `vecrec.encoders.two_tower.recurrence.GatedRecurrence`. All moments are computed side by side, each from the one
+    See `vecrec.learning.operators.gated_recurrence`. All moments are computed side by side, each from the one
     a step before it, then two, then four steps (Hillis and Steele, *Data parallel algorithms*, 1986).
     """
     inward, bias, outward, inner, outer = layer

@@ -14,10 +14,15 @@ from scipy.sparse import csr_matrix
 
 from vecrec.data import Vocabulary
 from vecrec.encoders.two_tower.inference import LAYER, mean_fading
-from vecrec.encoders.two_tower.recurrence import GatedRecurrence, Readout
 from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.time_gaps import START_TOKEN, STEPS
-from vecrec.learning.paddle import Correction, DecayedSums, Repeated, SparseProduct
+from vecrec.learning.operators import (
+    decayed_sums,
+    gated_recurrence,
+    hidden_layer,
+    readout,
+    sparse_product,
+)
 
 __all__ = ["Sizes", "TwoTowers", "folded"]
 
@@ -95,7 +100,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         """(n, dim), of rows of the item table and their features."""
         vectors = self._look_up(self.item_ids, ids)
         if features.shape[1]:
-            vectors = vectors + SparseProduct.apply(self.item_features, features)
+            vectors = vectors + sparse_product(self.item_features, features)
         return vectors
 
     def user_vectors(
@@ -120,14 +125,14 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             places: How many; what stands at the last of them is not seen.
             noise: Where dropout comes from; ``None`` for none.
         """
-        vectors = Repeated.apply(self._base(ids, profiles), places)
+        vectors = paddle.tile(self._base(ids, profiles), [places, 1])
         if len(self._decays) or self._settings.layers:
             vectors = vectors + self._past(read, pauses)
         if self._settings.layers:
             vectors = vectors + self._read(read, time_gaps, places, noise)
         if self._settings.hidden:
             mask = _mask((len(vectors), self._settings.hidden), self._settings.dropout, noise)
-            vectors = vectors + Correction.apply(vectors, self.hidden_in, self.hidden_out, mask)
+            vectors = vectors + hidden_layer(vectors, self.hidden_in, self.hidden_out, mask)
         elif (mask := _mask(tuple(vectors.shape), self._settings.dropout, noise)) is not None:
             vectors = vectors * paddle.to_tensor(mask)
         return paddle.concat([vectors, paddle.ones([len(vectors), 1])], axis=1)
@@ -147,7 +152,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         if self._settings.user_ids:
             base = base + self._look_up(self.user_ids, ids)
         if profiles.shape[1]:
-            base = base + SparseProduct.apply(self.user_features, profiles)
+            base = base + sparse_product(self.user_features, profiles)
         return base
 
     def _past(self, read: Rows, pauses: Rows) -> paddle.Tensor:
@@ -157,7 +162,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
         counts = _counts(read, places, positions)
         past = paddle.zeros([places * count, self.user_constant.shape[1]])
         if positions:
-            past = past + SparseProduct.apply(self.positions, _one_hot(counts.ravel(), positions))
+            past = past + sparse_product(self.positions, _one_hot(counts.ravel(), positions))
         if self._settings.reads_pauses:
             past = past + paddle.index_select(self.request_pauses, paddle.to_tensor(pauses.ravel()))
         if blocks:
@@ -171,7 +176,7 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             decays, scales = self._decays, None
             if not self._ordered:
                 decays, scales = np.ones_like(decays), mean_fading(self._settings.decays, _numbers(read, places))
-            sums = DecayedSums.apply(events, gates, read == 0, decays, counts, scales)
+            sums = decayed_sums(events, gates, read == 0, decays, counts=counts, scales=scales)
             past = past + sums.reshape([places * count, -1])
         return past
 
@@ -184,13 +189,14 @@ class TwoTowers(nn.Layer):  # type: ignore[misc]
             events = events * paddle.to_tensor(mask)
         for layer in range(self._settings.layers):
             inward, bias, outward, inner, outer = (getattr(self, f"{name}_{layer}") for name in LAYER)
-            events = GatedRecurrence.apply(events, inward, bias, outward, read == 0, _mask(shape, share, noise))
+            mask = _mask(shape, share, noise)
+            events = gated_recurrence(events, inward, bias, outward, padding=read == 0, mask=mask)
             rows = events.reshape([-1, shape[-1]])
             mask = _mask((len(rows), inner.shape[1]), share, noise)
-            events = (rows + Correction.apply(rows, inner, outer, mask)).reshape(shape)
+            events = (rows + hidden_layer(rows, inner, outer, mask)).reshape(shape)
         seen = np.logical_or.accumulate(read > 0, axis=0)
         mask = _mask((places, *shape[1:]), share, noise)
-        return Readout.apply(events, self.readout, seen, places, mask)
+        return readout(events, self.readout, seen, places=places, mask=mask)
 
     def _history(self, read: Rows) -> paddle.Tensor:
         """What the sums add of the items read, shape (length * n, blocks * (dim - 1))."""

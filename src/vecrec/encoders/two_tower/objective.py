@@ -15,7 +15,7 @@ from vecrec.encoders.two_tower.sampling import Batch, Negatives, accidental_hits
 from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.time_gaps import UNKNOWN
 from vecrec.encoders.two_tower.training_data import TrainingData
-from vecrec.learning.paddle import SampledSoftmax
+from vecrec.learning.operators import sampled_softmax
 from vecrec.learning.preprocessor import SparseRows
 
 __all__ = ["Objective", "rating_loss", "softmax_loss"]
@@ -153,7 +153,8 @@ def softmax_loss(
     weights = weights / np.float32(counted)
     targets = paddle.index_select(items, paddle.to_tensor(places))
     others = paddle.index_select(items, paddle.to_tensor(negatives))
-    return SampledSoftmax.apply(users, targets, others, correction, accidental_hits(places, negatives), weights)
+    hits = accidental_hits(places, negatives)
+    return sampled_softmax(users, targets, others, correction=correction, hits=hits, weights=weights)
 
 
 def rating_loss(

@@ -18,7 +18,6 @@ from typing_extensions import Self
 
 from vecrec.encoders.two_tower.network import TwoTowers
 from vecrec.encoders.two_tower.sampling import Batch
-from vecrec.learning.paddle import array_of, tensor_of
 
 __all__ = ["Ranks"]
 
@@ -42,9 +41,11 @@ class Ranks:
         if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) < 2:
             return cls()
         if not distributed.is_initialized():
-            # The operators compute on the host; gloo is what connects hosts.
+            # Gloo connects any machines; with nccl, if the environment names it, tensors stay on the GPUs.
             os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
+            device = paddle.get_device()
             distributed.init_parallel_env()
+            paddle.set_device(device)
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def share(self, batch: Batch) -> Batch:
@@ -58,24 +59,32 @@ class Ranks:
         parameters = dict(network.named_parameters())
         sparse = [name for name in network.sparse if name in parameters]
         dense = [name for name in parameters if name not in sparse]
-        parts = [_dense(parameters[name]) for name in dense]
-        told = np.array([0.0 if loss is None else loss, loss is not None], np.float32)
-        summed = tensor_of(np.concatenate([*parts, told]))
-        distributed.all_reduce(summed)
-        for name, part in zip(dense, np.split(array_of(summed), np.cumsum([len(part) for part in parts]))):
-            parameters[name].grad = tensor_of(part.reshape(parameters[name].shape).copy())
+        with paddle.no_grad():
+            told = self._sum(
+                [parameters[name] for name in dense], [0.0 if loss is None else loss, float(loss is not None)]
+            )
         for name in sparse:
             self._gather(parameters[name])
-        total, some = array_of(summed)[-2:].tolist()
+        total, some = told
         return total if some else None
 
     def agree(self, values: Sequence[float]) -> list[float]:
         """What the first rank says: where it measures, no other one may find something else."""
         if self.size == 1:
             return list(values)
-        told = paddle.to_tensor(np.array(values, np.float64))
+        told = self._sent(paddle.to_tensor(np.array(values, np.float64)))
         distributed.broadcast(told, 0)
         return [float(value) for value in told.numpy()]
+
+    def _sum(self, parameters: list[paddle.Tensor], numbers: list[float]) -> list[float]:
+        """Add up the gradients, and some numbers with them, in one message."""
+        parts = [_dense(parameter).flatten() for parameter in parameters]
+        summed = self._sent(paddle.concat([*parts, paddle.to_tensor(numbers)]))
+        distributed.all_reduce(summed)
+        *gradients, told = paddle.split(summed, [*map(len, parts), len(numbers)])
+        for parameter, gradient in zip(parameters, gradients):
+            parameter.grad = gradient.reshape(parameter.shape).to(parameter.place)
+        return [float(number) for number in told.numpy()]
 
     def _gather(self, table: paddle.Tensor) -> None:
         """Make the gradient of a table, of some of its rows, that of all ranks."""
@@ -94,14 +103,16 @@ class Ranks:
     def _of_all(self, array: NDArray[Any]) -> NDArray[Any]:
         """The arrays of all ranks, of one shape, stacked."""
         found: list[paddle.Tensor] = []
-        distributed.all_gather(found, paddle.to_tensor(array))
+        distributed.all_gather(found, self._sent(paddle.to_tensor(array)))
         return np.stack([each.numpy() for each in found])
 
+    def _sent(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        """The tensor where the collective operators take it from: gloo in the host's memory, nccl in a GPU's."""
+        return tensor.cpu() if distributed.get_backend() == "GLOO" else tensor.cuda()
 
-def _dense(parameter: paddle.Tensor) -> Array:
-    if parameter.grad is None:
-        return np.zeros(int(np.prod(parameter.shape)), np.float32)
-    return array_of(parameter.grad).ravel()
+
+def _dense(parameter: paddle.Tensor) -> paddle.Tensor:
+    return paddle.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _sparse(table: paddle.Tensor) -> tuple[NDArray[np.int64], Array]:

@@ -24,10 +24,10 @@ from vecrec.encoders.two_tower.ranks import Ranks
 from vecrec.encoders.two_tower.sampling import Batch, Sampler
 from vecrec.encoders.two_tower.settings import ResolvedSettings
 from vecrec.encoders.two_tower.training_data import TrainingData, Validation
-from vecrec.learning.paddle import prepared
+from vecrec.learning.paddle import available_device, prepared
 from vecrec.progress import Progress, Step
 
-__all__ = ["Measured", "Plan", "measure", "train"]
+__all__ = ["Measured", "Plan", "available_device", "measure", "train"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
@@ -113,6 +113,8 @@ class Plan:
     """The directory for what a run that ends early can go on from."""
     key: str
     """Stands for everything that the result depends on: a checkpoint of another key is not taken up."""
+    device: str = "cpu"
+    """PaddlePaddle's name of the device that computes; see `vecrec.learning.paddle.available_device`."""
 
 
 def train(data: TrainingData, settings: ResolvedSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
@@ -120,7 +122,7 @@ def train(data: TrainingData, settings: ResolvedSettings, plan: Plan, progress: 
     batch = min(settings.batch, max(64, len(data.histories.items) // 20))
     # Threads that wait for each other at every small product are many times slower than one.
     threads = 1 if plan.threads is None and batch < SMALL else plan.threads
-    with prepared(threads):
+    with prepared(threads, plan.device):
         return _Run(data, settings, plan, progress, batch).finish()
 
 

@@ -53,7 +53,7 @@ def train_apart(
         folder = Path(name)
         with writing(folder), (folder / "work").open("wb") as file:
             pickle.dump((data, settings, plan), file, protocol=5)
-        with _started(folder, workers) as processes:
+        with _started(folder, workers, plan.device) as processes:
             _follow(processes, folder, progress)
         with (folder / "result").open("rb") as file:
             weights, ordered, pauses, epochs = pickle.load(file)  # noqa: S301 - written by the process started above
@@ -61,7 +61,7 @@ def train_apart(
 
 
 @contextmanager
-def _started(folder: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _started(folder: Path, workers: int, device: str) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The processes, which do not outlive the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,7 +78,7 @@ def _started(folder: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes
     try:
         for rank, place in enumerate(places):
             with (folder / f"errors-{rank}").open("wb") as errors:
-                own = {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": place}
+                own = {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": place, **_gpu(device, rank)}
                 command = [sys.executable, "-m", __spec__.name, str(folder)]
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
                 processes.append(subprocess.Popen(command, env={**os.environ, **common, **own}, **pipes))  # type: ignore[call-overload] # noqa: S603
@@ -87,6 +87,15 @@ def _started(folder: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def _gpu(device: str, rank: int) -> dict[str, str]:
+    """How PaddlePaddle's launcher tells a process which GPU is its own; they take turns where ``device`` names none."""
+    if device == "cpu":
+        return {}
+    from vecrec.learning.paddle import gpu_count
+
+    return {"FLAGS_selected_gpus": device.partition(":")[2] or str(rank % gpu_count())}
 
 
 def _follow(processes: list[subprocess.Popen[bytes]], folder: Path, progress: Progress) -> None:

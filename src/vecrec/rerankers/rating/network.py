@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paddle import nn
 from scipy.sparse import csr_matrix
 
-from vecrec.learning.paddle import SparseProduct
+from vecrec.learning.operators import sparse_product
 from vecrec.learning.preprocessor import Preprocessor
 from vecrec.rerankers.rating.inference import STATISTICS, Scale
 from vecrec.rerankers.rating.settings import RatingSettings
@@ -53,7 +53,7 @@ class RatingNetwork(nn.Layer):  # type: ignore[misc]
     def users(self, ids: Rows, profiles: csr_matrix, histories: csr_matrix, vectors: Array) -> paddle.Tensor:
         """What is made of users, shape (n, width)."""
         made = self._side("user", ids, profiles, vectors)
-        return made + SparseProduct.apply(self.histories, histories)
+        return made + sparse_product(self.histories, histories)
 
     def items(self, ids: Rows, features: csr_matrix, vectors: Array) -> paddle.Tensor:
         """What is made of items, shape (n, width)."""
@@ -79,7 +79,7 @@ class RatingNetwork(nn.Layer):  # type: ignore[misc]
         scale = self._scale.users if side == "user" else self._scale.items
         made = paddle.index_select(getattr(self, f"{side}_ids"), paddle.to_tensor(ids))
         made = made + paddle.to_tensor(vectors / np.float32(scale)) @ getattr(self, f"{side}_vectors")
-        return made + SparseProduct.apply(getattr(self, f"{side}_features"), features) if features.shape[1] else made
+        return made + sparse_product(getattr(self, f"{side}_features"), features) if features.shape[1] else made
 
 
 def _first_weights(

@@ -144,14 +144,14 @@ class SearchTests(VectorStoreKit):
         )
 
     def test_a_filter_is_applied_before_the_best_are_taken(self, store: VectorStore, scratch: str) -> None:
-        """However many better entries do not match, the k best of those that match are found."""
+        """However many better entries do not match, each query finds the k best of those that match."""
         count = 400
         store.upsert(
             scratch, range(count), [axis(0, 1.0 + n) for n in range(count)], [{"year": n} for n in range(count)]
         )
 
-        hits = store.search(scratch, [axis(0)], 3, field("year") < 10)[0]
-        assert [hit.id for hit in hits] == [9, 8, 7]
+        rows = store.search(scratch, [axis(0), axis(0, -1.0), axis(0, 2.0)], 3, field("year") < 10)
+        assert [[hit.id for hit in hits] for hits in rows] == [[9, 8, 7], [0, 1, 2], [9, 8, 7]]
         assert store.search(scratch, [axis(0)], 3, field("year") < -10) == [[]]
 
     def test_random_filters_find_what_the_evaluator_finds(self, store: VectorStore, library: Library) -> None:
