@@ -66,6 +66,8 @@ def test_the_secrets_are_random_and_what_the_containers_read(secrets: Path) -> N
     assert {file.name: file.read_text() for file in secrets.iterdir()} == texts
 
 
+@pytest.mark.redis_cluster
+@pytest.mark.slow
 def test_the_redis_cluster_forms_and_survives_a_master(services: dict[str, Any], secrets: Path, tmp_path: Path) -> None:
     """By the commands of the Compose file, twice; then its address is a metadata store, also without one master."""
     with _nodes(services, secrets, tmp_path) as (ports, running):
@@ -84,6 +86,7 @@ def test_the_redis_cluster_forms_and_survives_a_master(services: dict[str, Any],
             assert store.get("item", [0, 500]) == {0: {"title": "Film 0"}, 500: {"title": "Film 500"}}
 
 
+@pytest.mark.redis_cluster
 def test_a_redis_node_without_the_password_answers_nothing(
     services: dict[str, Any], secrets: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_redis_node_without_the_password_answers_nothing(
         subprocess.run(["sh", "-c", check.replace("$$", "$")], check=True, capture_output=True)
 
 
+@pytest.mark.milvus
 def test_milvus_knows_the_roles_and_gets_the_key_of_minio(services: dict[str, Any], secrets: Path) -> None:
     """The program of this version lists each role and flag; its start hands over the password of the file."""
     home = provision.milvus_home()
