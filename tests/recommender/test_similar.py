@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.recommender.tastes import SCHEMA, TasteEncoder, world
 from vecrec import Event, Item, Recommender, User
@@ -148,7 +149,9 @@ def test_a_user_about_whom_nothing_is_known_changes_nothing(rec: Recommender) ->
 def test_a_taste_counts_by_its_distance_from_the_best_liked_item() -> None:
     """By hand: half a standard deviation of the similarity for one of the taste, among the first items alone."""
     found = [Hit("a", 0.3), Hit("b", 0.2), Hit("c", 0.1), Hit("d", 0.05)]
-    held = {key: np.array([taste], np.float32) for key, taste in zip("abcd", (1, 2, 3, 9))}
+    held: dict[Id, NDArray[np.float32]] = {
+        key: np.array([taste], np.float32) for key, taste in zip("abcd", (1, 2, 3, 9))
+    }
     ordered = liked(found, held, np.ones(1, np.float32), 3)
     assert [hit.id for hit in ordered] == ["a", "b", "c", "d"]
     assert [hit.score for hit in ordered] == pytest.approx([0.2, 0.15, 0.1, 0.05])
