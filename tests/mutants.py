@@ -90,7 +90,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "recommender/words": ("recommender/test_search.py",),
     "releases/archive": _ARCHIVE,
     "releases/artifacts": (*_ARCHIVE, "hostile/test_files.py"),
-    "releases/manifest": _ARCHIVE,
+    "releases/manifest": ("test_shown.py", *_ARCHIVE),
     "metadata_stores/base": _SQL,
     "metadata_stores/memory": (
         "testing/test_references.py::TestMemoryMetadataStore", "recommender/test_histories.py", *_RECORDS,

@@ -72,8 +72,9 @@ def test_a_release_is_a_line_and_a_table(recommender: Recommender) -> None:
     assert all(part in line for part in (release.id, "'demo'", release.encoder, "60 items"))
     shown = release._repr_html_()
     assert release.checks
-    for name in release.checks:
+    for name, value in release.checks.items():
         assert f"check: {name.replace('_', ' ')}" in shown
+        assert f"<td>{'not measured' if value is None else f'{value:.4g}'}</td>" in shown
 
 
 @pytest.mark.parametrize(
