@@ -66,7 +66,11 @@ def test_taste_orders_what_has_the_words(rec: Recommender) -> None:
 
 def test_an_item_with_all_the_words_comes_before_one_with_some(rec: Recommender) -> None:
     """Whatever the user likes better."""
-    assert rec.search("day train", user=User(None, {}, [0, 4, 8])).item_ids == ["c", "a", "b"]
+    found = rec.search("day train", user=User(None, {}, [0, 4, 8]))
+    assert found.item_ids == ["c", "a", "b"]
+    scores = [each.score for each in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] - scores[1] >= 1
 
 
 def test_without_a_user_popularity_orders(rec: Recommender) -> None:
