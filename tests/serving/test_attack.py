@@ -312,7 +312,7 @@ def test_head_is_get_without_the_body(client: httpx.Client) -> None:
         ("/v1/users", "GET, HEAD, POST"),
         ("/v1/items", "GET, HEAD, PATCH, POST"),
         ("/v1/items/1", "DELETE, GET, HEAD, PATCH, PUT"),
-        ("/v1/users/1", "DELETE, GET, HEAD, PUT"),
+        ("/v1/users/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/v1/users/1/likes", "POST"),
         ("/health/live", "GET, HEAD"),
     ],

@@ -104,7 +104,8 @@ class _Times:
     def add(self, frame: Frame) -> None:
         column, name = frame.columns[self._name], f"column {self._name!r} of {frame.what}"
         if self._first is None and len(column) and holds_numbers(frame, self._name):
-            self._first = float(column[0] if isinstance(column, list) else column[0].as_py())
+            first = column[0] if isinstance(column, list) else column[0].as_py()
+            self._first = None if first is None else float(first)
         if isinstance(column, list):  # not known by a type, so its values decide
             self._values.append(seconds(column, name))
         else:

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from vecrec._internal.batching import slices
 from vecrec._internal.files import writing
 from vecrec._internal.validation import path_of
-from vecrec.errors import InvalidDataError
+from vecrec.errors import InvalidDataError, shown
 
 __all__ = ["Growing", "Room"]
 
@@ -43,8 +43,8 @@ class Room:
         if folder is None:
             return cls()
         path = path_of(folder, "folder")
-        if not path.is_dir():
-            raise InvalidDataError(f"folder is {str(folder)!r}, which is not a folder", "make it first")
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            raise InvalidDataError(f"folder is {shown(str(folder))}, which is not a folder", "make it first")
         return cls(path)
 
     def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
