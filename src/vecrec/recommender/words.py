@@ -44,7 +44,7 @@ _SECONDS = 5.0
 _REST = 20
 """How many times as long as reading them took nothing is read."""
 _PATIENCE = 0.5
-"""Seconds that a search waits for a newer index, where there is one to search."""
+"""Seconds, from its beginning, that searches wait for a newer index where there is one to search."""
 
 _NEAR = 0.7
 """How much of two words must agree for one to be a mistyped form of the other."""
@@ -116,7 +116,7 @@ class WordIndex:
         self._metadata, self._kind = metadata, kind
         self._lock = threading.Lock()
         self._held: _Index | None = None
-        self._making: tuple[int, Future[None]] | None = None  # by the process, since no thread survives a fork
+        self._making: tuple[int, float, Future[None]] | None = None  # by the process, since no thread survives a fork
         self._edited: set[Id] = set()  # by this process, and not in the index yet
         self._meanwhile: set[Id] = set()  # those that came into the old index while a newer one was made
 
@@ -158,7 +158,9 @@ class WordIndex:
         if held is not None and held.release == release and time.monotonic() < held.due:
             return held
         try:
-            self._making_one(release).result(remaining(threading.TIMEOUT_MAX if held is None else _PATIENCE))
+            began, making = self._making_one(release)
+            patience = max(0.0, began + _PATIENCE - time.monotonic())
+            making.result(remaining(threading.TIMEOUT_MAX if held is None else patience))
         except FutureTimeoutError:
             pass
         except StoreError as error:
@@ -169,14 +171,14 @@ class WordIndex:
             raise StoreTimeoutError("the words of the catalogue are still being read", "search again in some seconds")
         return self._held
 
-    def _making_one(self, release: str) -> Future[None]:
-        """The work on a newer index, in a thread that the time of no request ends."""
+    def _making_one(self, release: str) -> tuple[float, Future[None]]:
+        """When the work on a newer index began, and the work, in a thread that the time of no request ends."""
         with self._lock:
-            if self._making is None or self._making[0] != os.getpid() or self._making[1].done():
+            if self._making is None or self._making[0] != os.getpid() or self._making[2].done():
                 executor = ThreadPoolExecutor(1, "vecrec-words")
-                self._making = os.getpid(), executor.submit(self._make, release)
+                self._making = os.getpid(), time.monotonic(), executor.submit(self._make, release)
                 executor.shutdown(wait=False)
-            return self._making[1]
+            return self._making[1:]
 
     def _make(self, release: str) -> None:
         began, held = time.monotonic(), self._held
