@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,7 @@ def engines(opener: Callable[[], Recommender], folder: Path, users_per_file: int
     if find_spec("pyspark"):
         from pyspark.sql import SparkSession
 
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # as the engine does for a session of its own
         session = SparkSession.builder.master(f"local[{count}]").config("spark.ui.enabled", "false").getOrCreate()
         close.append(session.stop)
         found[f"spark, {count}"] = partial(serve, engine="spark")
