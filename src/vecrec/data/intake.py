@@ -162,21 +162,20 @@ def replace_codes(codes: _Codes, table: _Codes) -> _Codes:
 
 def holds_texts(frame: Frame, name: str) -> bool:
     """Whether a column holds texts, or nothing."""
-    import pyarrow as pa
-
-    try:
-        kind = as_arrow(frame.columns[name], name).type
-    except InvalidDataError:
-        return False
-    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_null(kind))
+    return _holds(frame, name, "is_large_string", "is_string")
 
 
 def holds_numbers(frame: Frame, name: str) -> bool:
     """Whether a column holds numbers, or nothing."""
+    return _holds(frame, name, "is_floating", "is_integer")
+
+
+def _holds(frame: Frame, name: str, *kinds: str) -> bool:
+    """Whether a column is of one of some kinds, by the names of Arrow's tests of types, or has nothing but gaps."""
     import pyarrow as pa
 
     try:
-        kind = as_arrow(frame.columns[name], name).type
+        found = as_arrow(frame.columns[name], name).type
     except InvalidDataError:
         return False
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
+    return any(getattr(pa.types, kind)(found) for kind in (*kinds, "is_null"))
