@@ -21,8 +21,10 @@ import pytest
 from vecrec import FeedbackPolicy
 from vecrec._internal import batching
 from vecrec._internal.times import SecondsByPiece, seconds
-from vecrec.data import Dataset, engines, files, room
+from vecrec.data import Dataset, columns, engines, files, intake, room
+from vecrec.data.columns import sort_ids, unite
 from vecrec.errors import InvalidDataError
+from vecrec.ids import id_order
 
 N = 200
 POLICY = FeedbackPolicy(weights={"buy": 3}, negative={"return"}, negative_rating=1, rating_weights=((2, 0.5), (5, 1)))
@@ -66,6 +68,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "ROWS", 7)
     monkeypatch.setattr(engines, "ROWS", 7)
     monkeypatch.setattr(batching, "EVENTS_AT_A_TIME", 11)
+    monkeypatch.setattr(intake, "_ROWS", 17)
     monkeypatch.setattr(room, "_IN_MEMORY", 0)
 
 
@@ -98,6 +101,45 @@ def test_a_log_without_rows_is_a_data_set_without_events(make: str, tmp_path: Pa
     """Whatever makes the pieces, of which there are none."""
     table = pa.table(_log())
     assert Dataset(PIECES[make](table[:0], tmp_path / "log")).n_events == 0
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize("kinds", [(int,), (str,), (int, str)])
+def test_ids_are_numbered_and_sorted_as_python_does_it(
+    kinds: tuple[type, ...], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Arrow where they are many of one type, else in a dictionary; among them ids of all planes of Unicode."""
+    monkeypatch.setattr(columns, "_MANY", many)
+    rng = np.random.default_rng(3)
+    texts = ["", "é", "Z", "z", "\uffff", "\U0001f600", *map(str, range(9))]
+    numbers = [-(2**63), 2**63 - 1, -1, 0, *range(5, 9)]
+    pool: list[Any] = [value for value in [*texts, *numbers] if isinstance(value, kinds)]
+    parts = [[pool[place] for place in rng.integers(0, len(pool), n).tolist()] for n in (5, 0, 40)]
+    flat = [value for part in parts for value in part]
+    first_seen = list(dict.fromkeys(flat))
+    found, places = unite(list(parts))
+    assert (found if isinstance(found, list) else found.to_pylist()) == first_seen
+    assert [first_seen[place] for place in places.tolist()] == flat
+    ids, places = sort_ids(flat)
+    assert ids == sorted(first_seen, key=id_order)
+    assert [ids[place] for place in places.tolist()] == flat
+
+
+def test_a_dictionary_may_hold_a_value_twice() -> None:
+    """In the events as in the items, and one that no row has."""
+    ids = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 0]), pa.array(["a", "b", "a", "c"]))
+    events = pa.table({"user_id": [1, 1, 2, 2], "item_id": ids})
+    data = Dataset(events, pa.table({"item_id": ids[:2], "year": [1, 2]}), order="rows")
+    assert (data.item_ids, data.item_codes.tolist()) == (["a", "b"], [0, 1, 0, 0])
+    with pytest.raises(InvalidDataError, match="'a' more than once"):
+        Dataset(events, pa.table({"item_id": ids[:3], "year": [1, 2, 3]}))
+
+
+@pytest.mark.parametrize("ids", [pa.array([1, None]), pa.array([2**64 - 1], pa.uint64()), pa.array(["é" * 257])])
+def test_an_array_with_an_invalid_id_is_refused(ids: pa.Array) -> None:
+    """Whatever makes it so: a gap, a number of more than 64 bits, a long text."""
+    with pytest.raises(InvalidDataError, match="item_id"):
+        Dataset({"user_id": [1] * len(ids), "item_id": ids})
 
 
 @pytest.mark.usefixtures("small")

@@ -78,8 +78,8 @@ class Collector:
             undated: Times below it stand for the order in which events without a time were stored.
             in_order: Whether that order is the one in which they happened; otherwise it is unknown.
         """
-        users, user_places = _sorted(self._users)
-        items, item_places = _sorted(self._items)
+        users, user_places = sort_ids(list(self._users))
+        items, item_places = sort_ids(list(self._items))
         times: NDArray[np.float64] | None = np.array(self._times, np.float64)
         if times is not None and not in_order:
             times[times < undated] = 0.0  # equal times, whose order is unknown
@@ -110,11 +110,3 @@ class Collector:
             as_of=as_of,
             notices=(Notice(problem, "write these records again"),) if self._dropped else (),
         )
-
-
-def _sorted(codes: Mapping[Id, int]) -> tuple[list[Id], NDArray[np.int32]]:
-    """The ids in order, and the place of each code among them."""
-    ids = sort_ids(codes)
-    places = np.empty(len(ids), np.int32)
-    places[[codes[key] for key in ids]] = np.arange(len(ids), dtype=np.int32)
-    return ids, places

@@ -14,39 +14,57 @@ from numpy.typing import NDArray
 from vecrec._internal.validation import json_scalar
 from vecrec.data.frames import Column, Frame, plain_array
 from vecrec.errors import InvalidDataError
-from vecrec.ids import Id, check_id
+from vecrec.ids import MAX_ID_BYTES, Id, check_id
 from vecrec.records import Record, check_record
 from vecrec.types import check_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Kinds", "as_arrow", "read_ids", "read_kinds", "read_ratings", "read_records", "sort_ids"]
+__all__ = [
+    "Ids", "Kinds", "as_arrow", "plain_ids", "read_different_ids", "read_ids", "read_kinds", "read_ratings",
+    "read_records", "sort_ids", "unite",
+]  # fmt: skip
 
 _CONTAINERS = (list, tuple, dict)
 _DEEPEST = 32
+_MANY = 50_000
+"""Ids that Python numbers and sorts in less time than importing Arrow takes."""
 
 Kinds: TypeAlias = tuple[NDArray[np.int16], tuple[str, ...]]
 """The place of each event's kind among the names, -1 where it has none, and the names, sorted."""
 
-
-def sort_ids(ids: Collection[Id]) -> list[Id]:
-    """The different ids in the order of `vecrec.ids.id_order`: integers, then text."""
-    different = set(ids)
-    # Two sorts of plain values instead of one with a key: a million ids take half a second less.
-    numbers: list[Id] = sorted(value for value in different if isinstance(value, int))
-    texts: list[Id] = sorted(value for value in different if isinstance(value, str))
-    return numbers + texts
+Ids: TypeAlias = "pa.Array | list[Id]"
+"""Ids that were checked: an Arrow array of integers or of large texts, or a list of both, or of none."""
 
 
-def read_ids(frame: Frame, name: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
-    """The code of each row's id: its place in the order in which the different ids were first seen.
+def sort_ids(ids: Sequence[Id]) -> tuple[list[Id], NDArray[np.int32]]:
+    """The different ids in the order of `vecrec.ids.id_order`, and the place of each given one, shape (n,)."""
+    different, places = unite([list(ids)])
+    if isinstance(different, list):
+        numbers: list[Id] = sorted(value for value in different if isinstance(value, int))
+        texts: list[Id] = sorted(value for value in different if isinstance(value, str))
+        ranks = {value: rank for rank, value in enumerate(numbers + texts)}
+        return numbers + texts, np.fromiter(map(ranks.__getitem__, ids), np.int32, len(ids))
+    import pyarrow.compute as pc
+
+    order = pc.sort_indices(different).to_numpy()  # bytes of UTF-8 have the order of their characters
+    first = np.empty(len(order), np.int64)
+    first[places[::-1]] = np.arange(len(ids))[::-1]
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return [ids[place] for place in first[order].tolist()], rank[places]
+
+
+def read_ids(frame: Frame, name: str, what: str) -> tuple[Ids, NDArray[np.int32]]:
+    """The ids of a column, and the place of each row's id among them, shape (n,).
+
+    An id may be there twice, as it may be in the dictionary of a file.
 
     Args:
         frame: The table.
         name: The column.
         what: What messages call an id, such as ``"user id"``.
-        known: The codes of the ids of the pieces before; those that are new here are added.
 
     Raises:
         InvalidDataError: for a missing id, or one that is neither an integer of 64 bits nor text.
@@ -54,8 +72,9 @@ def read_ids(frame: Frame, name: str, what: str, known: dict[Id, int]) -> NDArra
     column = frame.columns[name]
     where = f"column {name!r} of {frame.what}"
     if isinstance(column, list):
-        return _ids_of_list(column, where, what, known)
+        return unite([[_checked(value, where, what) for value in column]])
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if len(column) and pa.types.is_floating(column.type):
         raise _float_ids(column, where, what)
@@ -66,10 +85,47 @@ def read_ids(frame: Frame, name: str, what: str, known: dict[Id, int]) -> NDArra
         raise InvalidDataError(f"{where} holds {kind}, but ids are int or str", "convert it to one of them")
     encoded = column.dictionary_encode() if encoded is None else encoded
     values, places = _used(encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False))
-    if frame.untyped and "" in values:
-        row = frame.first + int((places == values.index("")).argmax())
+    if frame.untyped and (empty := pc.index(values, "").as_py()) >= 0:
+        row = frame.first + int((places == empty).argmax())
         raise InvalidDataError(f"{where} is empty in row {row}", f"every row needs a {what}")
-    return _codes(values, where, what, known)[places]
+    return _checked_array(values, where, what), places
+
+
+def read_different_ids(frame: Frame, name: str, what: str) -> tuple[list[Id], NDArray[np.int32]]:
+    """As `read_ids`, with each id once."""
+    ids, places = read_ids(frame, name, what)
+    different, at = unite([ids])
+    return plain_ids(different), at[places]
+
+
+def unite(parts: Sequence[Ids]) -> tuple[Ids, NDArray[np.int32]]:
+    """The different ids of all parts, first seen first, and the place of each among them, one part after the other."""
+    import pyarrow as pa
+
+    given = [part for part in parts if len(part)]
+    if sum(map(len, given)) >= _MANY:
+        given = [_as_array(part) for part in given]
+    arrays = [part for part in given if not isinstance(part, list)]
+    if len(arrays) == len(given) and len({each.type for each in arrays}) == 1:
+        encoded = pa.concat_arrays(arrays).dictionary_encode()
+        return encoded.dictionary, encoded.indices.to_numpy()
+    known: dict[Id, int] = {}
+    ids = (value for part in given for value in plain_ids(part))
+    places = np.fromiter((known.setdefault(value, len(known)) for value in ids), np.int32)
+    return list(known), places
+
+
+def _as_array(ids: Ids) -> Ids:
+    """A list of one type as an array."""
+    import pyarrow as pa
+
+    kinds = set(map(type, ids)) if isinstance(ids, list) else set()
+    return pa.array(ids, pa.int64() if kinds == {int} else pa.large_string()) if len(kinds) == 1 else ids
+
+
+def plain_ids(ids: Ids) -> list[Id]:
+    """Ids as a list."""
+    return ids if isinstance(ids, list) else ids.to_pylist()
 
 
 def read_kinds(frame: Frame, name: str) -> Kinds | None:
@@ -165,40 +221,28 @@ def _is_too_deep(column: list[Any]) -> bool:
     return True
 
 
-def _ids_of_list(column: list[Any], where: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
-    checked = column
-    # Types first: True and 1.0 equal 1 as keys of a dict.
-    if not set(map(type, column)) <= {int, str}:
-        checked = [_checked(value, where, what) for value in column]
-    ids = list(dict.fromkeys(checked))
-    place = dict(zip(ids, _codes(ids, where, what, known).tolist()))
-    return np.fromiter((place[value] for value in checked), np.int32, len(checked))
+def _used(dictionary: pa.Array, indices: NDArray[Any]) -> tuple[pa.Array, NDArray[np.int32]]:
+    """The values of a dictionary that rows refer to, and the place of each row's: a file's dictionary may hold more."""
+    used = np.zeros(len(dictionary), np.bool_)
+    used[indices] = True
+    if used.all():
+        return dictionary, indices.astype(np.int32, copy=False)
+    return dictionary.take(np.flatnonzero(used)), (np.cumsum(used, dtype=np.int32) - 1)[indices]
 
 
-def _codes(values: list[Any], where: str, what: str, known: dict[Id, int]) -> NDArray[np.int32]:
-    """The codes of different values, after those that are new were checked and added."""
-    for value in values:
-        if value not in known:
-            known[_checked(value, where, what)] = len(known)
-    return np.fromiter(map(known.__getitem__, values), np.int32, len(values))
+def _checked_array(values: pa.Array, where: str, what: str) -> Ids:
+    """Ids as 64-bit integers or large texts, checked; an empty list for none, which has no type."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def _used(dictionary: pa.Array, indices: NDArray[Any]) -> tuple[list[Any], NDArray[np.int32]]:
-    """The values of a dictionary that rows refer to, each once: a file's dictionary may hold more, and one twice.
-
-    Returns:
-        The values, and for each row the place of its value among them.
-    """
-    used = np.bincount(indices, minlength=len(dictionary)) > 0
-    if not used.all():
-        dictionary = dictionary.take(np.flatnonzero(used))
-        indices = (np.cumsum(used, dtype=np.int32) - 1)[indices]
-    values = dictionary.to_pylist()
-    if len(set(values)) < len(values):
-        place: dict[Any, int] = {}
-        moved = [place.setdefault(value, len(place)) for value in values]
-        return list(place), np.array(moved, np.int32)[indices]
-    return values, indices.astype(np.int32, copy=False)
+    if not len(values):
+        return []
+    texts = not pa.types.is_integer(values.type)
+    sizes = pc.binary_length(values) if texts else None
+    if values.null_count or pa.types.is_uint64(values.type) or (texts and pc.max(sizes).as_py() > MAX_ID_BYTES):
+        for value in values.to_pylist():
+            _checked(value, where, what)
+    return values.cast(pa.large_string() if texts else pa.int64())
 
 
 def _checked(value: Any, where: str, what: str) -> Id:

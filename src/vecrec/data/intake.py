@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecrec._internal.batching import slices
 from vecrec._internal.times import SecondsByPiece, seconds
-from vecrec.data.columns import Kinds, as_arrow, read_ids, read_kinds, read_ratings
+from vecrec.data.columns import Ids, Kinds, as_arrow, plain_ids, read_ids, read_kinds, read_ratings, unite
 from vecrec.data.frames import Frame
 from vecrec.data.naming import Columns
 from vecrec.data.room import Growing, Room
@@ -20,6 +20,8 @@ from vecrec.ids import Id
 
 __all__ = ["IdColumn", "Intake", "holds_numbers", "holds_texts", "replace_codes"]
 
+_ROWS = 1 << 22
+"""Rows whose ids are numbered together, at least."""
 _Codes = TypeVar("_Codes", NDArray[np.int32], NDArray[np.int16])
 
 
@@ -84,15 +86,30 @@ class Intake:
 
 
 class _Ids:
+    """Takes the ids of some pieces together, since Arrow numbers many at once far faster than Python each by itself."""
+
     def __init__(self, name: str, what: str, room: Room) -> None:
         self._name, self._what, self._codes = name, what, Growing(np.int32, room)
-        self._known: dict[Id, int] = {}
+        self._known: Ids = []
+        self._waiting: list[tuple[Ids, NDArray[np.int32]]] = []
 
     def add(self, frame: Frame) -> None:
-        self._codes.append(read_ids(frame, self._name, self._what, self._known))
+        self._waiting.append(read_ids(frame, self._name, self._what))
+        # As many rows as there are ids already: so ids are numbered again twice at most, of however many rows.
+        if sum(len(places) for _, places in self._waiting) >= max(_ROWS, len(self._known)):
+            self._number()
+
+    def _number(self) -> None:
+        start = len(self._known)
+        self._known, codes = unite([self._known, *(ids for ids, _ in self._waiting)])
+        for ids, places in self._waiting:
+            self._codes.append(codes[start : start + len(ids)][places])
+            start += len(ids)
+        self._waiting = []
 
     def whole(self) -> IdColumn:
-        return IdColumn(list(self._known), self._codes.whole())
+        self._number()
+        return IdColumn(plain_ids(self._known), self._codes.whole())
 
 
 class _Times:

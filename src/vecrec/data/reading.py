@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecrec.data.columns import Kinds, read_ids, read_records, sort_ids
+from vecrec.data.columns import Kinds, read_different_ids, read_records, sort_ids
 from vecrec.data.features import Categorical, Feature, Numeric
 from vecrec.data.frames import Frame, as_rows, read_frame, read_pieces
 from vecrec.data.intake import IdColumn, Intake, holds_numbers, holds_texts, replace_codes
@@ -77,19 +77,17 @@ class Side:
             InvalidDataError: for an invalid id, two rows of one id, ids of the two tables that do not join, or a
                 feature outside the schema.
         """
-        column, known = log.items if what == "item" else log.users, dict[Id, int]()
-        at = np.zeros(0, np.int32) if frame is None else read_ids(*frame, f"{what} id", known)
+        column = log.items if what == "item" else log.users
+        known, at = ([], np.zeros(0, np.int32)) if frame is None else read_different_ids(*frame, f"{what} id")
         untyped = (log.untyped, frame is not None and frame[0].untyped)
-        seen, rows = _settle_ids((column.ids, list(known)), untyped, ids, what)
+        seen, rows = _settle_ids((column.ids, known), untyped, ids, what)
         if frame is not None:
             _check_join(seen, rows, what)
         records = [] if frame is None else _records(frame, rows, at, what, schema)
-        every = sort_ids([*seen, *rows])
-        place = {value: code for code, value in enumerate(every)}
+        every, codes = sort_ids([*seen, *rows])
         by_code: list[Record | None] = [None] * len(every)
-        for owner, record in zip(rows, records):
-            by_code[place[owner]] = record
-        codes = np.fromiter((place[value] for value in seen), np.int32, len(seen))
+        for code, record in zip(codes[len(seen) :].tolist(), records):
+            by_code[code] = record
         return cls(every, by_code, replace_codes(column.codes, codes))
 
 
@@ -151,9 +149,8 @@ def read_user_ids(source: Any, ids: IdType = "auto") -> list[Id]:
     """
     choose = KeyColumn("user", Columns())
     frame = read_frame(as_rows(source), "users", lambda names: (list(choose(names)[1]), [choose.name]))
-    known: dict[Id, int] = {}
-    read_ids(frame, choose.name, "user id", known)
-    return _settle_ids(([], list(known)), (False, frame.untyped), ids, "user")[1]
+    known, _ = read_different_ids(frame, choose.name, "user id")
+    return _settle_ids(([], known), (False, frame.untyped), ids, "user")[1]
 
 
 def settle_schema(
