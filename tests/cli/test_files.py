@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from tests.cli.conftest import Run, text_of
+from vecrec.cli import main
 
 ROWS = [(user, user % 2 + 2 * ((9 * user + n) % 20), 1_700_000_000 + n) for user in range(60) for n in range(8)]
 
@@ -70,3 +73,31 @@ def test_a_file_that_is_not_utf8_is_named(run: Run, tmp_path: Path) -> None:
     answer = run("doctor", "--interactions", tmp_path / "log.csv", "--items", items, "--json", at=tmp_path)
     assert answer.status == 1
     assert "not UTF-8" in answer.json["findings"][0]["problem"]
+
+
+def test_a_log_past_memory_is_trained_on_in_a_folder(run: Run, tmp_path: Path) -> None:
+    """A directory of Parquet files; what is learnt is the same."""
+    _log(tmp_path)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "work").mkdir()
+    pq.write_table(csv.read_csv(tmp_path / "log.csv"), tmp_path / "log" / "part-0.parquet")
+    fixed = ("--encoder", "content", "--dim", "16", "--json")
+    plain, mapped = (
+        run("train", "--interactions", tmp_path / "log", *more, *fixed, at=tmp_path).json
+        for more in ((), ("--folder", tmp_path / "work"))
+    )
+    assert mapped["data_digest"] == plain["data_digest"]
+    assert mapped["fingerprint"] == plain["fingerprint"]
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    "command", [["train"], ["evaluate"], ["doctor"], ["tune", "--space", "{}"], ["compare", "ease", "content"]]
+)
+def test_each_command_that_reads_a_log_takes_the_folder(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not there is refused by each."""
+    log, missing = str(_log(tmp_path)), str(tmp_path / "missing")
+    assert main([*command, "--interactions", log, "--folder", missing])
+    assert "is not a folder" in " ".join("".join(capsys.readouterr()).split())

@@ -132,10 +132,13 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, from_sto
     source.add_argument("--data", metavar="1m|100k|latest-small|DIR", help="MovieLens, by name or in a directory")
     source.add_argument(
         "--interactions",
-        type=Path,
         metavar="FILE",
-        help="Parquet, CSV, TSV or JSON lines, also compressed: one row an event",
+        help="one row an event: Parquet, also a directory or a URI of it; CSV, TSV or JSON lines, also compressed",
     )
+    group.add_argument(
+        "--folder", type=Path, metavar="DIR",
+        help="with --interactions: keep columns of events that are larger than 64 MB in files there, not in memory",
+    )  # fmt: skip
     if from_stores:
         source.add_argument("--from-stores", action="store_true", help="what the stores hold, to train on it again")
         group.add_argument("--since", metavar="TIME", help="with --from-stores: only events from this time on")
@@ -173,7 +176,8 @@ def dataset_of(arguments: argparse.Namespace, *, progress: bool) -> Dataset:
         order="rows" if arguments.rows_in_order else None,
         ids=arguments.ids,
         filter_only=arguments.filter_only,
-        name=arguments.interactions.stem,
+        name=Path(arguments.interactions).stem,
+        folder=arguments.folder,
     )
 
 
