@@ -115,7 +115,7 @@ def main() -> None:
     rows, figures = [], {}
     sides = ["store", "raw", *(["files"] if options.files else [])]
     for engine in options.engine:
-        with _address(engine) as uri:
+        with address(engine) as uri:
             times = _measure(uri, options)
             peaks = {side: _peak_mb(side, uri, options) for side in sides}
         figures[engine] = {
@@ -138,9 +138,9 @@ def main() -> None:
 
 def _measure(uri: str, options: argparse.Namespace) -> Times:
     times = Times()
-    with _opened(uri, options, "bench_store", "bench_raw") as (store, client, columns), showing(True) as show:
+    with opened(uri, options, "bench_store", "bench_raw") as (store, client, columns), showing(True) as show:
         with store.bulk("bench_store"):
-            for batch in _batches(options.items, options.dim, options.batch):
+            for batch in batches(options.items, options.dim, options.batch):
                 rows = batch.rows(columns)
                 with times.store.measured():
                     store.upsert("bench_store", batch.ids, batch.vectors, batch.attributes)
@@ -165,7 +165,7 @@ def _measure(uri: str, options: argparse.Namespace) -> Times:
         _build_raw(client, lite="://" not in uri)
         times.raw_flush = time.perf_counter() - start
     if options.files:
-        with _opened(uri, options, "bench_files") as (store, client, columns):
+        with opened(uri, options, "bench_files") as (store, client, columns):
             _load_file(store, client, columns, options, times.files)
     return times
 
@@ -192,7 +192,7 @@ def _load_file(
 def _write_file(file: Path, columns: list[Column], options: argparse.Namespace, spent: Spent) -> None:
     with contextlib.ExitStack() as stack:
         writer = None
-        for batch in _batches(options.items, options.dim, options.batch):
+        for batch in batches(options.items, options.dim, options.batch):
             with spent.measured():
                 table = batch.table(columns)
                 if writer is None:
@@ -211,9 +211,7 @@ def _build_raw(client: Any, *, lite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _opened(
-    uri: str, options: argparse.Namespace, *names: str
-) -> Iterator[tuple[MilvusVectorStore, Any, list[Column]]]:
+def opened(uri: str, options: argparse.Namespace, *names: str) -> Iterator[tuple[MilvusVectorStore, Any, list[Column]]]:
     """A store with some new collections, its own connection, and the columns of pymilvus."""
     with MilvusVectorStore(uri, timeout=_TIMEOUT, index=_INDEXES[options.index]) as store:
         for name in names:
@@ -238,14 +236,14 @@ def _peak_mb(side: str, uri: str, options: argparse.Namespace) -> float:
 
 def _write(side: str, uri: str, options: argparse.Namespace, queue: Any) -> None:
     name = f"bench_{side}"
-    with _opened(uri, options, name) as (store, client, columns):
+    with opened(uri, options, name) as (store, client, columns):
         before = _resident_mb("VmRSS")
         if side == "files":
             _load_file(store, client, columns, options, Spent())
             queue.put(_resident_mb("VmHWM") - before)
             return
         with store.bulk(name):
-            for batch in _batches(options.items, options.dim, options.batch):
+            for batch in batches(options.items, options.dim, options.batch):
                 if side == "store":
                     store.upsert(name, batch.ids, batch.vectors, batch.attributes)
                 else:
@@ -259,7 +257,8 @@ def _resident_mb(name: str) -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / 1e3
 
 
-def _batches(items: int, dim: int, size: int) -> Iterator[Batch]:
+def batches(items: int, dim: int, size: int) -> Iterator[Batch]:
+    """So many items, some at a time, always the same ones."""
     rng = np.random.default_rng(7)
     for start in range(0, items, size):
         count = min(size, items - start)
@@ -273,7 +272,8 @@ def _batches(items: int, dim: int, size: int) -> Iterator[Batch]:
 
 
 @contextlib.contextmanager
-def _address(engine: str) -> Iterator[str]:
+def address(engine: str) -> Iterator[str]:
+    """Where an engine listens: a server of its own, unless the environment names one."""
     if engine == "lite":
         with tempfile.TemporaryDirectory() as folder:
             yield str(Path(folder) / "bench.db")

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,13 +50,32 @@ Figures = dict[str, float]
 
 @contextmanager
 def measured(into: Figures) -> Iterator[None]:
-    """Seconds of waiting and of the processor, and gigabytes that are resident at most."""
+    """Seconds of waiting and of the processor, and gigabytes that are resident at most, with and without mapped files.
+
+    What is mapped from a file can be dropped at any time, and is shared by processes. Private memory is looked at
+    twenty times a second.
+    """
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+    private, done = [_resident_gb("RssAnon")], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.05):
+            private.append(max(private.pop(), _resident_gb("RssAnon")))
+
+    watch = threading.Thread(target=look)
+    watch.start()
     began, worked = time.perf_counter(), time.process_time()
-    yield
-    into |= {"seconds": time.perf_counter() - began, "processor": time.process_time() - worked}
-    status = Path("/proc/self/status").read_text()
-    into["gb"] = int(status.split("VmHWM:")[1].split()[0]) / 2**20
+    try:
+        yield
+        into |= {"seconds": time.perf_counter() - began, "processor": time.process_time() - worked}
+    finally:
+        done.set()
+        watch.join()
+    into |= {"gb": _resident_gb("VmHWM"), "private_gb": private[0]}
+
+
+def _resident_gb(name: str) -> float:
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 2**20
 
 
 def size_of(path: Path) -> float:

@@ -170,7 +170,7 @@ def test_every_change_of_a_file_is_a_crash_point(tmp_path: Path) -> None:
     assert count((root / "new").mkdir) == 1
     assert count(lambda: (root / "a").write_text("a")) == 1
     assert count(lambda: np.save(root / "b.npy", np.zeros(3))) == 1
-    assert count(lambda: save_arrays(root / "c.npz", {"c": np.zeros(3)})) == 2, "made, and made durable"
+    assert count(lambda: save_arrays(root / "c.npz", {"c": np.zeros(3)})) == 3, "made, made durable, put in place"
     assert count(lambda: (root / "a").replace(root / "z")) == 1
     assert count((root / "z").unlink) == 1
     assert count(lambda: os.close(os.open(root / "d", os.O_CREAT | os.O_WRONLY))) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from tests.recommender.tastes import SCHEMA, TasteEncoder, world
 from vecrec import Event, Item, Recommender, User
+from vecrec.data import room
+from vecrec.data.room import Room
 from vecrec.encoders.item_lists import MOST
 from vecrec.errors import InvalidDataError, ReleaseError
 from vecrec.ids import Id
 from vecrec.recommender import neighbours as module
-from vecrec.recommender.neighbours import Neighbours
+from vecrec.recommender.neighbours import Chosen, Neighbours
 from vecrec.recommender.similar import liked
 from vecrec.types import Hit
 
@@ -27,12 +30,19 @@ def _histories(n_users: int = 60, n_items: int = 40) -> list[list[Id]]:
     return [rng.choice(n_items, rng.integers(0, 12), replace=False).tolist() for _ in range(n_users)]
 
 
+def _chosen(histories: Iterable[Iterable[Id]]) -> Chosen:
+    chosen = Chosen()
+    for history in histories:
+        chosen.add(history)
+    return chosen
+
+
 @pytest.mark.parametrize("pairs", [10, 200, 4_000_000], ids="pairs {}".format)
 def test_weights_are_what_the_formula_says(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, without features; whatever fits into memory at a time, by a table or by a sort."""
     monkeypatch.setattr(module, "_PAIRS", pairs)
     histories = _histories()
-    found = Neighbours.of(histories, [], SCHEMA)
+    found = Neighbours.of(_chosen(histories), [], SCHEMA)
     counts = Counter(key for history in histories for key in history)
     both = Counter(pair for history in histories for pair in itertools.permutations(history, 2))
     assert both
@@ -47,7 +57,9 @@ def test_weights_are_what_the_formula_says(pairs: int, monkeypatch: pytest.Monke
 def test_features_order_what_is_chosen_alike() -> None:
     """Two companions that are chosen equally often: the one of the same taste is nearer, by half the cosine."""
     tastes = {0: ["love"], 1: ["war"], 2: ["love"]}
-    found = Neighbours.of([[0, 1, 2]] * 3, [(key, {"tastes": [*each]}) for key, each in tastes.items()], SCHEMA)
+    found = Neighbours.of(
+        _chosen([[0, 1, 2]] * 3), [(key, {"tastes": [*each]}) for key, each in tastes.items()], SCHEMA
+    )
     assert list(found.near(0)) == [2, 1]
     assert found.near(0)[2] == pytest.approx(1.5 * found.near(0)[1], rel=1e-3)
 
@@ -55,15 +67,16 @@ def test_features_order_what_is_chosen_alike() -> None:
 def test_lists_are_bounded_and_long_histories_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """One user with everything gives each item at most `MOST` neighbours, and does not count whole."""
     monkeypatch.setattr(module, "_LONGEST", 80)
-    found = Neighbours.of([list(range(1_000))], [], SCHEMA)
+    found = Neighbours.of(_chosen([list(range(1_000))]), [], SCHEMA)
     assert len(found.ids) == 80
     assert all(len(found.near(key)) == MOST for key in found.ids)
 
 
-def test_neighbours_survive_their_files(tmp_path: Path) -> None:
+def test_neighbours_survive_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They come back equal, mapped into memory; without files there are none, and halves are refused."""
     assert Neighbours.load(tmp_path, "neighbour").near(1) == {}
-    found = Neighbours.of([["a", 1], ["a", 1, "b"]], [], SCHEMA)
+    monkeypatch.setattr(room, "_IN_MEMORY", 0)
+    found = Neighbours.of(_chosen([["a", 1], ["a", 1, "b"]]), [], SCHEMA, Room.at(tmp_path))
     found.save(tmp_path, "neighbour")
     loaded = Neighbours.load(tmp_path, "neighbour")
     assert isinstance(loaded.places, np.memmap)
@@ -75,9 +88,9 @@ def test_neighbours_survive_their_files(tmp_path: Path) -> None:
 
 def test_nobody_having_chosen_anything_is_fine(tmp_path: Path) -> None:
     """No users, and users without items."""
-    cases: list[list[list[int]]] = [[], [[], []]]
+    cases: list[list[list[Id]]] = [[], [[], []]]
     for histories in cases:
-        found = Neighbours.of(histories, [], SCHEMA)
+        found = Neighbours.of(_chosen(histories), [], SCHEMA)
         found.save(tmp_path, "neighbour")
         assert Neighbours.load(tmp_path, "neighbour").near(1) == {}
 

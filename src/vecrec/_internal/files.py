@@ -15,7 +15,8 @@ from typing import Any
 from vecrec.errors import InvalidDataError, VecrecError
 
 __all__ = [
-    "checksum", "read_json", "reading", "sweep_temporary", "sync_directory", "sync_file", "write_json", "writing"
+    "checksum", "read_json", "reading", "replacing", "sweep_temporary", "sync_directory", "sync_file", "write_json",
+    "writing",
 ]  # fmt: skip
 
 _DAMAGE = (
@@ -63,12 +64,20 @@ def _reason(error: BaseException) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by the JSON text of ``value`` in one step that survives a power cut."""
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:  # with the rights of the umask
+        json.dump(value, file, ensure_ascii=False, indent=1)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file to write; at the end of the block it takes the place of ``path``, in a step that survives a power cut.
+
+    What a crash leaves of it is removed by `sweep_temporary`.
+    """
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with temporary.open("x", encoding="utf-8") as file:  # with the rights that the umask leaves
-            json.dump(value, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        sync_file(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -77,7 +86,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sweep_temporary(directory: Path) -> None:
-    """Remove what a crash of `write_json` has left in a directory; the caller keeps others from writing there."""
+    """Remove what a crash in `replacing` has left in a directory; the caller keeps others from writing there."""
     for path in directory.glob(".*"):
         if _TEMPORARY.match(path.name) and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from typing_extensions import Self
 from vecrec._internal.files import read_json, write_json
 from vecrec.errors import ReleaseError
 from vecrec.ids import Id, decode_id, encode_id
+
+if TYPE_CHECKING:
+    from vecrec.data.room import Room
 
 __all__ = ["MOST", "ItemLists"]
 
@@ -38,9 +42,12 @@ class ItemLists:
         return cls.blank([])
 
     @classmethod
-    def blank(cls, ids: Sequence[Id]) -> Self:
-        """Empty lists, to be filled in by `put`."""
-        return cls(ids, np.full((len(ids), MOST), -1, np.int32), np.zeros((len(ids), MOST), np.float16))
+    def blank(cls, ids: Sequence[Id], room: Room | None = None) -> Self:
+        """Empty lists, to be filled in by `put`; in memory where there is no room for them elsewhere."""
+        make: Callable[..., NDArray[Any]] = np.empty if room is None else room.empty
+        places, weights = (make(len(ids) * MOST, kind).reshape(-1, MOST) for kind in (np.int32, np.float16))
+        places[:], weights[:] = -1, 0
+        return cls(ids, places, weights)
 
     def put(self, row: int, others: NDArray[np.int64], weights: NDArray[np.floating]) -> None:
         """Fill in the list of one item with the `MOST` of largest weight; of equal ones the first.

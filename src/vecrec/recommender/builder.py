@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
 from vecrec._internal.dependencies import installed_versions
+from vecrec.encoders.successors import Successors
 from vecrec.errors import ReleaseError, VecrecError
 from vecrec.ids import Id, are_texts
 from vecrec.progress import Progress, Step
@@ -26,7 +28,7 @@ from vecrec.recommender.catalogue import (
 )  # fmt: skip
 from vecrec.recommender.held_out import compare_with_live, figures, gains
 from vecrec.recommender.live import LoadedRelease
-from vecrec.recommender.neighbours import Neighbours
+from vecrec.recommender.neighbours import Chosen, Neighbours
 from vecrec.recommender.pipeline import Pipeline
 from vecrec.recommender.release_checks import (
     TOP,
@@ -145,11 +147,7 @@ class Builder:
         self._golden(generation, indexed.golden).save(directory)
         indexed.seen.save(directory / "values.json")
         sample.popularity.save(directory / "popularity.json")
-        neighbours = Neighbours.of_store(self._catalogue.metadata, sample.policy, generation.schema, ITEM)
-        neighbours.save(directory, "neighbour")
-        successors = plan.parts.successors
-        if successors.weight:
-            successors.save(directory)
+        neighbours, successors = self._lists(directory, generation, sample, plan.parts.successors)
         texts = [side for side, all_texts in (("items", indexed.texts), ("users", sample.text_users)) if all_texts]
         draft = replace(self._manifest(release_id, generation, sample, measured), text_ids=texts)
         if reranker is not None:
@@ -173,6 +171,20 @@ class Builder:
             release = self._archive.seal(replace(draft, counts=counts, checks={**measured, **own}))
             self._catalogue.switch(release_id, pending)
         return replace(built, release=release)
+
+    def _lists(
+        self, directory: Path, generation: Generation, sample: ReleaseSample, successors: Successors
+    ) -> tuple[Neighbours, Successors]:
+        """Save the neighbours and successors, and map both into memory as any process does."""
+        from vecrec.data.room import Room  # what serves does without the modules of data sets
+
+        metadata = self._catalogue.metadata
+        chosen = Chosen.of_store(metadata, sample.policy) if sample.chosen is None else sample.chosen
+        Neighbours.of(chosen, metadata.scan(ITEM), generation.schema, Room.at(directory)).save(directory, "neighbour")
+        if successors.weight:
+            successors.save(directory)
+            successors = Successors.load(directory)
+        return Neighbours.load(directory, "neighbour"), successors
 
     def _index(self, generation: Generation, probe: RecallProbe, progress: Progress) -> _Indexed:
         """Put every item into the collection, and say what was seen of them and of some users."""

@@ -8,8 +8,10 @@ cosine of their features. The 20 holds back pairs that a few users make, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +30,9 @@ from vecrec.types import Item, User
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
+    from vecrec.data.room import Room
 
-__all__ = ["Neighbours"]
+__all__ = ["Chosen", "Neighbours"]
 
 _SHRINKAGE = 20
 _FEATURES = 0.5
@@ -37,32 +40,35 @@ _POOL = 4 * MOST
 """How many companions of an item are compared by features."""
 _LONGEST = 500
 """Items of one user that are counted; of a longer history a sample, evenly spaced."""
-_PAIRS = 4_000_000
+_PAIRS = 1_000_000
 """Pairs of items that are counted at a time."""
-
-Histories = Iterable[Sequence[Id]]
-"""The distinct items that each user chose."""
 
 
 class Neighbours(ItemLists):
     """The neighbours of items, best first, with weights from 0 to 1.5."""
 
     @classmethod
-    def of(cls, histories: Histories, records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
+    def of(
+        cls,
+        chosen: Chosen,
+        records: Iterable[tuple[Id, Mapping[str, JSON]]],
+        schema: Schema,
+        room: Room | None = None,
+    ) -> Self:
         """Count what users chose together.
 
-        In memory are the histories and the tokens as numbers, and four million pairs at a time.
+        In memory are what they chose and the tokens as numbers, and a million pairs at a time.
 
         Args:
-            histories: The distinct items that each user chose.
+            chosen: What each user chose.
             records: The items of the catalogue, with their features.
             schema: Which features there are.
+            room: Where the lists are kept; in memory by default.
         """
-        log = _Log.of(histories)
-        features = _Features.of(log.codes, records, schema)
-        found = cls.blank(list(log.codes))
-        for item, others, counts in log.companions():
-            near = counts / (np.sqrt(log.counts[item] * log.counts[others]) + _SHRINKAGE)
+        features = _Features.of(chosen.codes, records, schema)
+        found = cls.blank(list(chosen.codes), room)
+        for item, others, counts in chosen.companions():
+            near = counts / (np.sqrt(chosen.counts[item] * chosen.counts[others]) + _SHRINKAGE)
             kept = np.argsort(-near, kind="stable")[:_POOL]
             pool = others[kept]
             found.put(item, pool, near[kept] * (1 + _FEATURES * features.cosines(item, pool)))
@@ -71,51 +77,56 @@ class Neighbours(ItemLists):
     @classmethod
     def of_dataset(cls, data: Dataset) -> Self:
         """Count what the positive events of a data set say, with its items."""
-        users = (data.user(code, history=True) for code in range(data.n_users))
-        policy = data.feedback or FeedbackPolicy()
-        histories = (list(dict.fromkeys(event.item_id for event in policy.taste(user).user.history)) for user in users)
-        return cls.of(
-            histories, ((key, dict(data.item(code).features)) for code, key in enumerate(data.item_ids)), data.schema
-        )
-
-    @classmethod
-    def of_store(cls, metadata: MetadataStore, policy: FeedbackPolicy, schema: Schema, kind: str) -> Self:
-        """Count what the stored events say, as a feedback policy reads them, with stored records of a kind."""
-        tastes = (policy.taste(User.unchecked(None, {}, events)) for _, events in metadata.scan_events())
-        histories = (list(dict.fromkeys(event.item_id for event in taste.user.history)) for taste in tastes)
-        return cls.of(histories, metadata.scan(kind), schema)
+        chosen, policy = Chosen(), data.feedback or FeedbackPolicy()
+        for user in data.users(history=True):
+            chosen.add(event.item_id for event in policy.taste(user).user.history)
+        records = ((key, dict(data.item(code).features)) for code, key in enumerate(data.item_ids))
+        return cls.of(chosen, records, data.schema)
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
+class Chosen:
     """What each user chose, by numbers of items; the users of an item come by a sort of the same events."""
 
-    codes: Mapping[Id, int]
-    items: NDArray[np.int32]
-    """The items of all users, one user after the other, shape (n_events,)."""
-    offsets: NDArray[np.int64]
-    """Where each user begins, shape (n_users + 1,)."""
-    counts: NDArray[np.int64]
-    """How many users chose each item, shape (n_items,)."""
+    def __init__(self) -> None:
+        self.codes: dict[Id, int] = {}
+        """The number of each item."""
+        self._items, self._lengths = array("i"), array("i")
 
     @classmethod
-    def of(cls, histories: Histories) -> Self:
-        from array import array
+    def of_store(cls, metadata: MetadataStore, policy: FeedbackPolicy) -> Self:
+        """What the stored events say, as a feedback policy reads them."""
+        chosen = cls()
+        for _, events in metadata.scan_events():
+            chosen.add(event.item_id for event in policy.taste(User.unchecked(None, {}, events)).user.history)
+        return chosen
 
-        codes: dict[Id, int] = {}
-        items, lengths = array("i"), array("q", [0])
-        for history in histories:
-            sample = [history[place] for place in evenly_spaced(len(history), _LONGEST)] if history else []
-            items.extend(codes.setdefault(key, len(codes)) for key in sample)
-            lengths.append(len(sample))
-        flat = np.array(items, np.int32)
-        return cls(codes, flat, np.cumsum(np.array(lengths, np.int64)), np.bincount(flat, minlength=len(codes)))
+    def add(self, chosen: Iterable[Id]) -> None:
+        """Take the items that one more user chose, each of which counts once."""
+        items = list(dict.fromkeys(chosen))
+        sample = [items[place] for place in evenly_spaced(len(items), _LONGEST)] if items else []
+        self._items.extend(self.codes.setdefault(key, len(self.codes)) for key in sample)
+        self._lengths.append(len(sample))
+
+    @cached_property
+    def items(self) -> NDArray[np.int32]:
+        """The items of all users, one user after the other, shape (n_events,)."""
+        return np.array(self._items, np.int32)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many users chose each item, shape (n_items,)."""
+        return np.bincount(self.items, minlength=len(self.codes))
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each user begins, shape (n_users + 1,)."""
+        return np.append(0, np.cumsum(np.array(self._lengths, np.int64)))
 
     def companions(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
         """Each item with those that were chosen by the same users, and by how many; itself left out."""
-        lengths = np.diff(self.offsets)
-        order = np.argsort(self.items, kind="stable")
-        users = np.repeat(np.arange(len(lengths)), lengths)[order]  # of each item, one item after the other
+        lengths = np.diff(self.offsets).astype(np.int32)
+        order = np.argsort(self.items, kind="stable").astype(np.int32)
+        users = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[order]  # one item after the other
         ends = np.cumsum(self.counts)
         pairs = np.cumsum(lengths[users])[ends - 1] if len(ends) else ends  # up to the end of each item
         first, n_items = 0, len(self.codes)
@@ -145,7 +156,7 @@ class _Log:
             other = columns != first + number
             yield first + number, columns[other], found[other]
 
-    def _of_users(self, users: NDArray[np.int64]) -> NDArray[np.int32]:
+    def _of_users(self, users: NDArray[np.int32]) -> NDArray[np.int32]:
         """The items of some users, one user after the other."""
         lengths = self.offsets[users + 1] - self.offsets[users]
         starts = np.repeat(self.offsets[users] - np.cumsum(lengths) + lengths, lengths)
@@ -169,18 +180,22 @@ class _Features:
     def of(cls, codes: Mapping[Id, int], records: Iterable[tuple[Id, Mapping[str, JSON]]], schema: Schema) -> Self:
         read = [feature for feature in schema.items if feature.kind not in ("numeric", "date", "embedding")]
         known: dict[str, int] = {}
-        empty = np.empty(0, np.int32), np.empty(0, np.float32)
-        rows = [empty] * len(codes)
-        for key, record in records:
+        owners, sizes, flat, weights = array("i"), array("i"), array("i"), array("f")
+        for key, record in records if read else ():
             if key in codes:
                 item = schema.drop_invalid_features(Item(key, record))
                 found = list(tokens("item", read, item.features, {}))
-                own = np.array([known.setdefault(token, len(known)) for token, _ in found], np.int32)
-                rows[codes[key]] = own, unit(np.array([weight for _, weight in found], np.float32))
-        lengths = np.cumsum([0, *(len(row[0]) for row in rows)])
-        places = np.concatenate([empty[0], *(row[0] for row in rows)])
-        weights = np.concatenate([empty[1], *(row[1] for row in rows)])
-        return cls(places, weights, lengths, np.zeros(len(known), np.float32))
+                flat.extend(known.setdefault(token, len(known)) for token, _ in found)
+                weights.extend(unit(np.array([weight for _, weight in found], np.float32)).tolist())
+                owners.append(codes[key])
+                sizes.append(len(found))
+        lengths, counts = np.zeros(len(codes), np.int64), np.array(sizes, np.int64)
+        lengths[np.array(owners, np.int64)] = counts
+        offsets = np.append(0, np.cumsum(lengths))
+        begins = np.repeat(offsets[np.array(owners, np.int64)] - np.cumsum(counts) + counts, counts)
+        by_item = np.argsort(begins + np.arange(len(begins)))
+        of_tokens, of_weights = np.array(flat, np.int32)[by_item], np.array(weights, np.float32)[by_item]
+        return cls(of_tokens, of_weights, offsets, np.zeros(len(known), np.float32))
 
     def cosines(self, item: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
         """The cosines of an item's features with those of others, shape (n,); 0 where one has none."""

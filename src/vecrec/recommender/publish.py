@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vecrec.encoders.base import Encoder
 from vecrec.encoders.fold_in import FoldedItems
+from vecrec.encoders.item_lists import ItemLists
 from vecrec.encoders.successors import Successors
 from vecrec.encoders.successors import hold_out as successors_hold_out
 from vecrec.errors import InvalidDataError, ReleaseError, VecrecError
@@ -112,6 +113,7 @@ class Lifecycle:
         progress(Step("successors", 0, 1, "counting what follows what"))
         successors = Successors.of(before).weighed(encoder, before, held_out)
         progress(Step("successors", 1, 1, f"weight {successors.weight:.3g}"))
+        successors = replace(successors, lists=ItemLists.none())  # those of all events take as much memory
         return replace(successors, lists=Successors.of(data).lists) if successors.weight else Successors.none()
 
     def _hold_out(self, data: Dataset, policy: FeedbackPolicy) -> tuple[Held | None, Dataset]:

@@ -21,6 +21,7 @@ from vecrec.ids import Id, are_texts
 from vecrec.metadata_stores.base import MetadataStore
 from vecrec.recommender.catalogue import BATCH, ITEM, USER
 from vecrec.recommender.held_out import Split, before_the_next
+from vecrec.recommender.neighbours import Chosen
 from vecrec.releases import Popularity
 from vecrec.types import Event, User
 from vecrec.vector_stores.base import VectorStore
@@ -100,6 +101,8 @@ class ReleaseSample:
     """The moment of the data that the encoder was trained on."""
     counted_until: float | None = None
     """The moment up to which events were counted since; ``None`` where they were not."""
+    chosen: Chosen | None = None
+    """What every user chose, where that was read along the way."""
     since: float | None = None
     """The next items are of events after this moment, and the encoder has not learnt them; ``None`` if it has."""
 
@@ -152,7 +155,7 @@ class ReleaseSample:
             chosen: Whether a user may be in the sample.
             until: Later events do not count for the sample.
         """
-        counts: Counter[Id] = Counter()
+        counts, everything = Counter[Id](), Chosen()
         histories: dict[Id, Sequence[Event]] = {}
         n_users = n_events = 0
         text_users = True
@@ -160,6 +163,7 @@ class ReleaseSample:
             text_users = text_users and isinstance(user_id, str)
             liked = policy.taste(User.unchecked(None, {}, events)).user.history
             counts.update({event.item_id for event in liked})
+            everything.add(event.item_id for event in liked)
             n_users, n_events = n_users + 1, n_events + len(events)
             before = [event for event in liked if (event.time or 0.0) <= until]
             if len(histories) < size and len(before) >= 2 and chosen(user_id):
@@ -167,7 +171,10 @@ class ReleaseSample:
         profiles = metadata.get(USER, list(histories))
         splits = [before_the_next(policy, key, profiles.get(key, {}), past) for key, past in histories.items()]
         users, nexts = _served(metadata, splits)
-        return cls(_popularity(metadata, counts), users, nexts, n_users, n_events, policy, text_users and n_users > 0)
+        return cls(
+            _popularity(metadata, counts), users, nexts, n_users, n_events, policy, text_users and n_users > 0,
+            chosen=everything,
+        )  # fmt: skip
 
 
 def _popularity(metadata: MetadataStore, counts: Mapping[Id, int]) -> Popularity:

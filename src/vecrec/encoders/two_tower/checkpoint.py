@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,14 +65,9 @@ def save(
         "moment": _moments(network, optimizer),
     }
     arrays = {f"{part}/{name}": array for part, group in parts.items() for name, array in group.items()}
-    temporary = directory / f".{_FILE}.{os.getpid()}.npz"
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        try:
-            save_arrays(temporary, {"about": np.array(json.dumps(about)), **arrays})
-            temporary.replace(directory / _FILE)
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_arrays(directory / _FILE, {"about": np.array(json.dumps(about)), **arrays})
 
 
 def load(directory: Path | None, key: str, network: TwoTowers, optimizer: paddle.optimizer.Optimizer) -> State | None:
