@@ -15,6 +15,7 @@ import pytest
 from vecrec import Event, Hit, Item, Recommendation, Recommendations, User
 from vecrec.errors import InvalidDataError
 from vecrec.testing.data import BAD_IDS
+from vecrec.types import EventColumns, column
 
 
 def _recommendations() -> Recommendations:
@@ -106,6 +107,33 @@ def test_values_are_frozen_and_travel(value: Any) -> None:
         setattr(value, name, None)
     assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == dataclasses.replace(value) == value
     assert not hasattr(value, "__dict__")
+
+
+def test_events_by_column_are_a_sequence_of_events() -> None:
+    """They read, compare, slice and travel like the list of the same events, and `column` reads both alike."""
+    rows: list[tuple[Any, ...]] = [(7, 1.0, None, None), ("7", 2.0, 5.0, "view"), (8, 3.5, 0.0, "dislike")]
+    events, listed = EventColumns(42, *map(list, zip(*rows))), [Event(42, *row) for row in rows]
+    assert [*events] == listed
+    assert [*reversed(events)] == listed[::-1]
+    assert events == listed == events
+    assert events == tuple(listed)
+    assert events != listed[1:]
+    assert events != 3
+    assert (events[-1], len(events), listed[1] in events, repr(events)) == (listed[-1], 3, True, repr(tuple(listed)))
+    assert isinstance(events[1:], EventColumns)
+    assert events[1:] == listed[1:]
+    assert pickle.loads(pickle.dumps(events)) == copy.deepcopy(events) == listed
+    assert User(42, {}, events).history == User.unchecked(42, {}, events).history == tuple(listed)
+    for name in ("item_id", "time", "rating", "kind"):
+        assert column(events, name) == column(listed, name) == [getattr(event, name) for event in listed]
+    with pytest.raises(IndexError):
+        events[3]
+
+
+def test_hits_are_made_of_columns() -> None:
+    """As many as there are ids, equal to those made one by one."""
+    assert Hit.of([1, "1"], (0.5, -2.0, 7.0)) == [Hit(1, 0.5), Hit("1", -2.0)]
+    assert Hit.of([], []) == []
 
 
 def test_a_replaced_value_is_checked_again() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vecrec._internal.validation import flag, instance, number
 from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, check_ids
-from vecrec.types import Event, User, check_kind
+from vecrec.types import Event, User, check_kind, column
 
 __all__ = ["FeedbackPolicy", "Taste", "seen_kinds"]
 
@@ -95,16 +95,20 @@ class FeedbackPolicy:
 
     def sign(self, event: Event) -> int:
         """Return 1 for a positive event, -1 for a negative one, 0 for a neutral one."""
-        return self._signs((instance(event, "the event", Event),))[0]
+        instance(event, "the event", Event)
+        return self._signs([event.kind], [event.rating])[0]
 
-    def _signs(self, events: Iterable[Event]) -> list[int]:
+    def _signs(self, kinds: Sequence[str | None], ratings: Sequence[float | None]) -> list[int]:
         low = -np.inf if self.negative_rating is None else self.negative_rating
         negative, neutral = self.negative, self.neutral
+        low_ones = [each for each in {*ratings} if each is not None and each <= low]
+        if not low_ones and {*kinds}.isdisjoint({*negative, *neutral}):
+            return [1] * len(kinds)  # the usual history, not looked at event by event
         return [
-            0 if event.kind in neutral
-            else -1 if event.kind in negative or (event.rating is not None and event.rating <= low)
+            0 if kind in neutral
+            else -1 if kind in negative or (rating is not None and rating <= low)
             else 1
-            for event in events
+            for kind, rating in zip(kinds, ratings)
         ]  # fmt: skip
 
     def weight(self, event: Event) -> float:
@@ -150,30 +154,28 @@ class FeedbackPolicy:
             (8,)
         """
         said = dict.fromkeys(check_ids(disliked, "item id"))
-        signs = self._signs(instance(user, "the user", User).history)
-        seen = self._consumed(user.history, signs, consumed)
-        if not said and all(sign > 0 for sign in signs):
+        history = instance(user, "the user", User).history
+        items, kinds = column(history, "item_id"), column(history, "kind")
+        signs = self._signs(kinds, column(history, "rating"))
+        seen = self._consumed(items, kinds, signs, consumed)
+        if not said and min(signs, default=1) > 0:
             return Taste(user, (), seen)
-        last = {event.item_id: sign for event, sign in zip(user.history, signs) if sign}
+        last = {key: sign for key, sign in zip(items, signs) if sign}
         # In the order of their last events; a dict keeps the place of the first.
-        latest = dict.fromkeys(event.item_id for event, sign in zip(reversed(user.history), reversed(signs)) if sign)
+        latest = dict.fromkeys(key for key, sign in zip(reversed(items), reversed(signs)) if sign)
         bad = [key for key in reversed(latest) if last[key] < 0 and key not in said]
         gone = {*bad, *said}
-        kept = [event for event, sign in zip(user.history, signs) if sign > 0 and event.item_id not in gone]
+        kept = [event for event, sign in zip(history, signs) if sign > 0 and event.item_id not in gone]
         return Taste(User(user.id, user.features, kept, user.at), (*bad, *said), seen)
 
     def _consumed(
-        self, history: Sequence[Event], signs: Sequence[int], consumed: Collection[str] | None
+        self, items: Iterable[Id], kinds: Iterable[str | None], signs: Iterable[int], consumed: Collection[str] | None
     ) -> frozenset[Id]:
-        kinds = self.consumed if consumed is None else consumed
-        if kinds is None:
-            return frozenset([event.item_id for event, sign in zip(history, signs) if sign])
+        chosen = self.consumed if consumed is None else consumed
+        if chosen is None:
+            return frozenset(compress(items, signs))
         return frozenset(
-            [
-                event.item_id
-                for event, sign in zip(history, signs)
-                if sign and (event.kind is None or event.kind in kinds)
-            ]
+            [key for key, kind, sign in zip(items, kinds, signs) if sign and (kind is None or kind in chosen)]
         )
 
     # -- the columns of a log

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import partial
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, overload
 
 from vecrec._internal.times import moment
 from vecrec.errors import InvalidDataError, shown
 from vecrec.ids import Id, check_id, check_text
 from vecrec.records import JSON, check_record
 
-__all__ = ["MAX_KIND", "Event", "Hit", "Item", "User", "check_kind"]
+__all__ = ["MAX_KIND", "Event", "EventColumns", "Hit", "Item", "User", "check_kind", "column"]
 
 MAX_KIND = 64
 """The longest kind of an event, in characters."""
@@ -68,6 +72,66 @@ class Event:
 
 # The setters of the fields of a frozen object, in the order of the fields.
 _EVENT_SLOTS = tuple(Event.__dict__[each.name].__set__ for each in fields(Event))
+
+
+class EventColumns(Sequence[Event]):
+    """The events of one user, as a store reads them: kept by field, and each made when it is asked for.
+
+    A request needs the items of hundreds of events, and rarely an event. It equals any sequence of equal events.
+
+    Args:
+        user_id: The user's id.
+        item_id: The item of each event.
+        time: The time of each, in seconds since 1970.
+        rating: The rating of each, or ``None``.
+        kind: The kind of each, or ``None``.
+    """
+
+    __slots__ = ("item_id", "kind", "rating", "time", "user_id")
+
+    def __init__(
+        self,
+        user_id: Id,
+        item_id: Sequence[Id],
+        time: Sequence[float],
+        rating: Sequence[float | None],
+        kind: Sequence[str | None],
+    ) -> None:
+        self.user_id, self.item_id, self.time, self.rating, self.kind = user_id, item_id, time, rating, kind
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(partial(Event.unchecked, self.user_id), *self._columns)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> EventColumns: ...
+    def __getitem__(self, index: int | slice) -> Event | EventColumns:
+        chosen: Any = [values[index] for values in self._columns]
+        return (EventColumns if isinstance(index, slice) else Event.unchecked)(self.user_id, *chosen)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    @property
+    def _columns(self) -> tuple[Sequence[Any], ...]:
+        return self.item_id, self.time, self.rating, self.kind
+
+
+def column(events: Sequence[Event], name: str) -> Sequence[Any]:
+    """One field of each event, such as ``"item_id"``."""
+    if isinstance(events, EventColumns):
+        found: Sequence[Any] = getattr(events, name)
+        return found
+    return [*map(attrgetter(name), events)]
 
 
 def check_kind(value: Any) -> str:
@@ -167,6 +231,17 @@ class Hit:
     """The item's id."""
     score: float
     """Its similarity to the query: higher is better."""
+
+    @classmethod
+    def of(cls, ids: Sequence[Id], scores: Iterable[float]) -> list[Hit]:
+        """A hit for each id with its score: a search returns thousands."""
+        hits = [*map(object.__new__, repeat(cls, len(ids)))]
+        for put, values in zip(_HIT_SLOTS, (ids, scores)):
+            deque(map(put, hits, values), maxlen=0)
+        return hits
+
+
+_HIT_SLOTS = tuple(Hit.__dict__[each.name].__set__ for each in fields(Hit))
 
 
 def _events(user_id: Id | None, history: Any) -> tuple[Event, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,7 +98,7 @@ class Vocabulary:
         # A million plain values go through one dict; anything else is looked at one by one.
         if set(map(type, listed)) <= {int, str, type(None)}:
             find = self._index.get
-            return np.fromiter((find(value, 1) for value in listed), np.int32, len(listed))
+            return np.fromiter(map(find, listed, repeat(1)), np.int32, len(listed))
         return np.fromiter(map(self.index, listed), np.int32, len(listed))
 
     def value(self, index: int) -> Value | None:

@@ -24,7 +24,7 @@ from vecrec.learning.feature_map import FeatureMap
 from vecrec.learning.sets import SomeSets, UserSets
 from vecrec.learning.settings import Settings
 from vecrec.progress import Step
-from vecrec.types import Event, Item, User
+from vecrec.types import Event, Item, User, column
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
@@ -166,7 +166,7 @@ class EASEEncoder(Encoder):
     def _had(self, history: Sequence[Event]) -> list[int]:
         """The different known items, ascending, so that the order changes nothing, not even the rounding."""
         latest = history[-self.settings.history :] if self._known().ordered else history
-        return sorted({place for event in latest if (place := self._places.get(event.item_id)) is not None})
+        return sorted({place for key in column(latest, "item_id") if (place := self._places.get(key)) is not None})
 
     @override
     def knows(self, item_id: Id) -> bool:

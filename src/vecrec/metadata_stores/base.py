@@ -217,7 +217,7 @@ class MetadataStore(Connection):
 
     def read_users(
         self, kind: str, user_ids: Sequence[Id], limit: int | None = None
-    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+    ) -> tuple[dict[Id, Record], dict[Id, Sequence[Event]]]:
         """Return what ``get(kind, user_ids)`` and ``recent_events(user_ids, limit)`` return.
 
         It takes one round trip where the engine can answer both at once.
@@ -228,7 +228,8 @@ class MetadataStore(Connection):
             limit: The most events of each user, at least 1; ``None`` for all that are kept.
 
         Returns:
-            The records by id, and a list of events for every given user.
+            The records by id, and for every given user the events: a list, or a sequence that makes each when it is
+            asked for.
 
         Raises:
             InvalidDataError: for an invalid kind, id or limit.
@@ -348,10 +349,11 @@ class MetadataStore(Connection):
 
     def _read_users(
         self, kind: str, user_ids: list[Id], limit: int | None
-    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+    ) -> tuple[dict[Id, Record], Mapping[Id, Sequence[Event]]]:
         """Return what `_get` and `_recent_events` return.
 
-        The default makes two batched reads. Override it where the engine answers both in one round trip.
+        The events of a user may be `vecrec.types.EventColumns`, which saves making hundreds of which one is read. The
+        default makes two batched reads. Override it where the engine answers both in one round trip.
         """
         return self._get(kind, user_ids), self._recent_events(user_ids, limit)
 

@@ -34,7 +34,7 @@ from vecrec.recommender.catalogue import ITEM
 from vecrec.recommender.request import Call, Query
 from vecrec.recommender.users import as_read
 from vecrec.rerankers.base import Candidates, Reranks, check_order
-from vecrec.types import Hit, User
+from vecrec.types import Hit, User, column
 
 __all__ = [
     "SOURCES", "answer", "demote", "exclude", "found_by", "look_up", "queries_of", "ranked", "rerank", "served",
@@ -134,7 +134,7 @@ def queries_of(call: Call, users: Sequence[User]) -> list[Query]:
         vector = next(vectors) if base else None
         query = Query(whole, vector, excluded, wanted, base, disliked if request.demote else (), notes)
         if vector is not None and live.successors.weight:
-            query.read = [event.item_id for event in taste.user.history]
+            query.read = column(taste.user.history, "item_id")
         queries.append(query)
     return queries
 
@@ -232,7 +232,7 @@ def _gather(call: Call, queries: Sequence[Query]) -> None:
 def _head_room(query: Query, depth: int) -> int:
     """How many hits more to search for at first, since some will be left out."""
     # What a user has seen tends to rank high, but a history of thousands is better met by a second, deeper search.
-    return min(len(query.excluded), 3 * depth + 100)
+    return min(len(query.excluded), 3 * depth + 20)
 
 
 # -- exclude

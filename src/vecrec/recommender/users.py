@@ -40,7 +40,8 @@ def stored_users(metadata: MetadataStore, ids: Sequence[Id], max_history: int | 
         max_history: The most events of each, the latest ones; ``None`` for all.
     """
     profiles, events = metadata.read_users(USER, ids, max_history)
-    return [User.unchecked(key, profiles.get(key, {}), tuple(events[key])) for key in ids]
+    histories = {key: tuple(each) if isinstance(each, list) else each for key, each in events.items()}
+    return [User.unchecked(key, profiles.get(key, {}), histories[key]) for key in ids]
 
 
 def stored_ids(metadata: MetadataStore) -> Iterator[Id]:

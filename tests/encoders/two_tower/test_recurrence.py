@@ -107,6 +107,16 @@ def test_the_pause_before_an_unknown_item_counts_for_the_next_one() -> None:
     assert history.time_gaps.tolist() == [UNKNOWN, 4]
 
 
+def test_the_pause_before_a_request_needs_no_gaps() -> None:
+    """Towers without recurrent layers read only the pause, which is the same."""
+    for items, times in (([5, 1, 7], [0.0, 3.0, 7.0]), ([5, 7], [1.0, np.nan]), ([1], [2.0]), ([], [])):
+        rows, moments = np.array(items, np.int64), np.array(times, np.float64)
+        whole, short = (history_of(rows, moments, 40.0, gaps=gaps) for gaps in (True, False))
+        assert short.pause == whole.pause
+        assert short.items.tolist() == whole.items.tolist()
+        assert short.time_gaps.tolist() == [UNKNOWN] * len(whole.items)
+
+
 def test_it_learns_an_order_of_events() -> None:
     """Without decaying sums, without ids: the last event says what comes next."""
     fitted = quick(user_ids=False, min_steps=1000, **READING).fit(checkerboard())

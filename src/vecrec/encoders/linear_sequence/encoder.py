@@ -22,7 +22,7 @@ from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.feature_map import FeatureMap
 from vecrec.records import JSON
-from vecrec.types import Event, Item, User
+from vecrec.types import Event, Item, User, column
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
@@ -157,12 +157,13 @@ class LinearSequenceEncoder(Encoder):
 
         Where histories are read as sets, it is each different item once, by its place in the tables.
         """
+        items = column(history, "item_id")
         if not self._known().decays:
-            places = {self._places.get(event.item_id): at for at, event in enumerate(history)}
+            places = {self._places.get(key): at for at, key in enumerate(items)}
             return sorted(((at, place) for place, at in places.items() if place is not None), key=lambda each: each[1])
         known: list[tuple[int, int]] = []
-        for at in reversed(range(len(history))):
-            place = self._places.get(history[at].item_id)
+        for at in reversed(range(len(items))):
+            place = self._places.get(items[at])
             if place is not None:
                 known.append((at, place))
                 if len(known) == self.settings.window:

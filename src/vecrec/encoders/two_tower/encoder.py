@@ -28,7 +28,7 @@ from vecrec.errors import InvalidDataError, NotFittedError, shown
 from vecrec.ids import Id
 from vecrec.learning.preprocessor import Preprocessor
 from vecrec.records import JSON
-from vecrec.types import Item, User
+from vecrec.types import Item, User, column
 
 if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
@@ -206,14 +206,14 @@ class TwoTowerEncoder(Encoder):
 
     def _history(self, preprocessor: Preprocessor, user: User, *, ordered: bool) -> History:
         if not ordered:
-            return set_of(preprocessor.items.indexes(event.item_id for event in user.history).astype(np.int64))
+            return set_of(preprocessor.items.indexes(column(user.history, "item_id")).astype(np.int64))
         # Twice as many as are read, in case some are unknown: a history of years costs no more than one of a week.
         latest = user.history[-2 * max(1, self.settings.history) :]
         times = None
         if self.settings.layers or user.at is not None:  # nothing else reads them
-            times = np.array([np.nan if event.time is None else event.time for event in latest], np.float64)
-        rows = preprocessor.items.indexes(event.item_id for event in latest).astype(np.int64)
-        return history_of(rows, times, user.at)
+            times = np.array(column(latest, "time"), np.float64)  # NaN for None
+        rows = preprocessor.items.indexes(column(latest, "item_id")).astype(np.int64)
+        return history_of(rows, times, user.at, gaps=self.settings.layers > 0)
 
     @override
     def _save(self, directory: Path) -> None:

@@ -51,11 +51,11 @@ def time_gap_steps(times: NDArray[np.float64]) -> Rows:
     Args:
         times: In seconds, oldest first, NaN where unknown, shape (n,).
     """
-    time_gaps = np.diff(times, prepend=np.nan)
-    known = ~np.isnan(time_gaps)
+    time_gaps = times[1:] - times[:-1]
+    known = np.flatnonzero(~np.isnan(time_gaps))
     steps = np.full(len(times), UNKNOWN, np.int64)
     # Without an order in time, as where clocks differ, the gap counts as none.
-    steps[known] = 1 + np.minimum(np.log2(1 + np.maximum(time_gaps[known], 0)), STEPS - 2).astype(np.int64)
+    steps[1 + known] = 1 + np.minimum(np.log2(1 + np.maximum(time_gaps[known], 0)), STEPS - 2).astype(np.int64)
     return steps
 
 
@@ -76,20 +76,24 @@ def steps_like(steps: NDArray[Any]) -> Rows:
     return nearest
 
 
-def history_of(items: Rows, times: NDArray[np.float64] | None, at: float | None = None) -> History:
+def history_of(
+    items: Rows, times: NDArray[np.float64] | None, at: float | None = None, *, gaps: bool = True
+) -> History:
     """A history without the items that have no row, whose gaps are those between the others, if there are times.
 
     Args:
         items: Rows of the item table, shape (n,).
         times: In seconds, oldest first, NaN where unknown, shape (n,).
         at: The time of the request, if it is known.
+        gaps: Whether the gaps between the items are read; the one before the request is.
     """
     known = items > 1
-    items = items[known]
+    items, unknown = items[known], np.full(np.count_nonzero(known), UNKNOWN)
     if times is None:
-        return History(items, np.full(len(items), UNKNOWN))
-    steps = time_gap_steps(np.append(times[known], np.nan if at is None else at))
-    return History(items, steps[:-1], int(steps[-1]))
+        return History(items, unknown)
+    read = np.append(times[known], np.nan if at is None else at)
+    steps = time_gap_steps(read if gaps else read[-2:])
+    return History(items, steps[:-1] if gaps else unknown, int(steps[-1]))
 
 
 def set_of(items: Rows) -> History:

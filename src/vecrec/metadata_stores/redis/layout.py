@@ -27,7 +27,7 @@ from vecrec._internal.batching import batched
 from vecrec.errors import InvalidDataError, StoreError, shown
 from vecrec.ids import Id, decode_id, encode_id
 from vecrec.metadata_stores.base import EventFilter
-from vecrec.types import Event
+from vecrec.types import Event, EventColumns
 
 __all__ = [
     "BATCH",
@@ -112,7 +112,7 @@ def encode_filter(only: EventFilter) -> list[str | int]:
     return ["" if only.time is None else _number(only.time), *_counted(items), *_counted(kinds)]
 
 
-def decode_history(user_id: Id, text: bytes, limit: int) -> list[Event]:
+def decode_history(user_id: Id, text: bytes, limit: int) -> EventColumns:
     """The last ``limit`` events of a history, oldest first.
 
     Raises:
@@ -128,10 +128,8 @@ def decode_history(user_id: Id, text: bytes, limit: int) -> list[Event]:
         first = max(0, len(flat) - width * limit)
         times, ratings, items = flat[first::width], flat[first + 1 :: width], flat[first + 2 :: width]
         kinds = flat[first + 3 :: width] if width == 4 else [None] * len(times)
-        return [
-            Event.unchecked(user_id, item, float(time), None if rating is None else float(rating), kind)
-            for item, time, rating, kind in zip(items, times, ratings, kinds)
-        ]
+        floats = [None if rating is None else float(rating) for rating in ratings]
+        return EventColumns(user_id, items, [*map(float, times)], floats, kinds)
     except (ValueError, TypeError) as error:
         raise _unreadable(user_id, text) from error
 

@@ -36,7 +36,7 @@ from vecrec.metadata_stores.redis.layout import (
     server_url,
 )
 from vecrec.records import Record, dump_record
-from vecrec.types import Event
+from vecrec.types import Event, EventColumns
 
 __all__ = ["RedisMetadataStore"]
 
@@ -225,12 +225,13 @@ class RedisMetadataStore(MetadataStore):
 
     @override
     def _recent_events(self, user_ids: list[Id], limit: int | None) -> dict[Id, list[Event]]:
-        return self._histories(user_ids, self._open.run(self._history_reads(user_ids), again=True), limit)
+        replies = self._open.run(self._history_reads(user_ids), again=True)
+        return {user: list(events) for user, events in self._histories(user_ids, replies, limit).items()}
 
     @override
     def _read_users(
         self, kind: str, user_ids: list[Id], limit: int | None
-    ) -> tuple[dict[Id, Record], dict[Id, list[Event]]]:
+    ) -> tuple[dict[Id, Record], dict[Id, EventColumns]]:
         commands, fields = self._reads(kind, user_ids)
         replies = self._open.run(commands + self._history_reads(user_ids), again=True)
         records = self._records(kind, fields, replies[: len(commands)])
@@ -308,7 +309,7 @@ class RedisMetadataStore(MetadataStore):
 
     def _histories(
         self, user_ids: list[Id], replies: list[list[bytes | None]], limit: int | None
-    ) -> dict[Id, list[Event]]:
+    ) -> dict[Id, EventColumns]:
         most = self.max_events_per_user if limit is None else min(limit, self.max_events_per_user)
         texts = (text for reply in replies for text in reply)
         return {user: decode_history(user, text, most) for user, text in zip(user_ids, texts) if text is not None}

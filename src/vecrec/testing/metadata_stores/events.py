@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -293,7 +293,7 @@ class EventTests(MetadataStoreKit):
         assert len(store.recent_events(users[:1])[users[0]]) == 1
 
 
-def _same_events(left: list[Event], right: list[Event]) -> bool:
+def _same_events(left: Sequence[Event], right: Sequence[Event]) -> bool:
     return same([_values(event) for event in left], [_values(event) for event in expected(right)])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from vecrec._internal.budget import Opening, remaining
@@ -273,21 +273,30 @@ def _give_up(error: Exception) -> bool:
     return False
 
 
-def _bare_search(handler: Any) -> Callable[..., list[list[tuple[str, float]]]]:
-    """The last step of pymilvus's search, with pairs of id and score as the result.
+class _Hits(NamedTuple):
+    """The hits of one query, as pymilvus's own lists name them."""
+
+    ids: list[str]
+    distances: list[float]
+
+    def __bool__(self) -> bool:
+        return bool(self.ids)
+
+
+def _bare_search(handler: Any) -> Callable[..., list[_Hits]]:
+    """The last step of pymilvus's search, with ids and scores as the result.
 
     pymilvus makes dictionaries of each hit, which takes the interpreter longer than many searches take the server.
     """
     from pymilvus.client.utils import check_status
 
-    def execute(
-        request: Any, timeout: float | None = None, context: Any = None, **_: Any
-    ) -> list[list[tuple[str, float]]]:
+    def execute(request: Any, timeout: float | None = None, context: Any = None, **_: Any) -> list[_Hits]:
         metadata = None if context is None else context.to_grpc_metadata()
         response = handler._stub.Search(request, timeout=timeout, metadata=metadata)  # noqa: SLF001
         check_status(response.status)
-        pairs = zip(response.results.ids.str_id.data, response.results.scores)
-        return [list(islice(pairs, count)) for count in response.results.topks]
+        results = response.results
+        ids, scores = iter(results.ids.str_id.data), iter(results.scores)
+        return [_Hits([*islice(ids, count)], [*islice(scores, count)]) for count in results.topks]
 
     return execute
 

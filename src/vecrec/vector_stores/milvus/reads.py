@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice
+from operator import gt
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -46,7 +47,12 @@ _LITE_QUERIES = 256
 
 _PAGE = 2_000
 
+_SEARCHED: dict[str, Any] = {"fields": [{"name": VECTOR, "type": 101}]}
+"""What pymilvus has to know of a collection to send bytes: its DataType.FLOAT_VECTOR."""
+
 _Ranked: TypeAlias = "list[tuple[float, Id]]"
+
+_Columns: TypeAlias = "tuple[Sequence[str], Sequence[float]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +70,26 @@ class Table:
     effort: int | None = 1
     """How many times as much as usual a search looks at; ``None`` for comparing with every entry."""
 
-    def top(self, queries: Vectors, limit: int, condition: str) -> list[list[tuple[str, float]]]:
-        """For each query the tagged ids and scores of at most ``limit`` entries, in the engine's order."""
+    def top(self, queries: Vectors, limit: int, condition: str) -> list[_Columns]:
+        """For each query the tagged ids and the scores of at most ``limit`` entries, in the engine's order."""
         step = max(1, min(WINDOW, _QUERY_BYTES // (4 * self.layout.spec.dim), _HITS // limit))
         if self.client.address.lite:
             step = min(step, _LITE_QUERIES)
-        found: list[list[tuple[str, float]]] = []
+        found: list[_Columns] = []
         for start in range(0, len(queries), step):
             for lists in halved(queries[start : start + step], lambda part: self._top(part, limit, condition)):
                 found += lists
         return found
 
-    def _top(self, queries: Vectors, limit: int, condition: str) -> list[list[tuple[str, float]]]:
+    def _top(self, queries: Vectors, limit: int, condition: str) -> list[_Columns]:
         settings = self.layout.index.search(limit, self.effort or 1)
         lists = self.client.call(
             f"search in {self.name!r}",
             "search",
             self.name,
-            data=list(queries),
+            # As bytes: of a matrix pymilvus would make an object for each number.
+            data=[query.tobytes() for query in queries],
+            schema=_SEARCHED,
             anns_field=VECTOR,
             filter=condition,
             limit=limit,
@@ -90,8 +98,7 @@ class Table:
             search_params={"metric_type": self.layout.metric, "params": settings},
             consistency_level=self.consistency,
         )
-        # Pairs, unless another version of pymilvus has made its own kind of lists.
-        return [hits if type(hits) is list else list(zip(hits.ids, hits.distances)) for hits in lists]
+        return [(hits.ids, hits.distances) for hits in lists]
 
     def count(self, condition: str) -> int:
         """How many entries meet a condition."""
@@ -215,28 +222,26 @@ class _Search:
         lists = self._table.top(asked, limit, self._condition)
         positions, given_up = list(waiting), []
         waiting.clear()
-        for position, pairs in zip(positions, lists):
-            ranked = self._ranked(pairs, limit)
-            if len(pairs) < limit and len(ranked) < min(limit, self._count()):
+        for position, (texts, given) in zip(positions, lists):
+            ids, scores = self._ranked(texts, given, limit)
+            if len(texts) < limit and len(ids) < min(limit, self._count()):
                 given_up.append(position)
-            elif len(pairs) == limit and self._is_open(ranked, pairs):
-                waiting.append(position)
+            elif len(texts) == limit and scores[self._k - 1] <= given[-1]:
+                waiting.append(position)  # an entry beyond the engine's list may belong to the k best
             else:
-                found[position] = _hits(ranked, self._k)
+                found[position] = Hit.of(ids[: self._k], scores)
         return given_up
 
-    def _ranked(self, pairs: Sequence[tuple[str, float]], limit: int) -> _Ranked:
-        ranked = [(score, decode_id(text)) for text, score in pairs]
-        if self._table.layout.spec.metric == "cosine" and (len(pairs) < limit or pairs[-1][1] <= 0):
-            known = {key for _, key in ranked}
-            ranked += [(0.0, key) for key in self._zero_ids() if key not in known]
-        if any(score <= following for (score, _), (following, _) in pairwise(ranked)):  # else it is in order
-            ranked.sort(key=_place)
-        return ranked
-
-    def _is_open(self, ranked: _Ranked, pairs: Sequence[tuple[str, float]]) -> bool:
-        """Whether an entry beyond the engine's list may belong to the k best, as far as its score tells."""
-        return ranked[self._k - 1][0] <= pairs[-1][1]
+    def _ranked(self, texts: Sequence[str], given: Sequence[float], limit: int) -> tuple[list[Id], list[float]]:
+        ids, scores = [*map(decode_id, texts)], [*given]
+        if self._table.layout.spec.metric == "cosine" and (len(ids) < limit or scores[-1] <= 0):
+            known = {*ids}
+            ids += [key for key in self._zero_ids() if key not in known]
+            scores += [0.0] * (len(ids) - len(scores))
+        if all(map(gt, scores, islice(scores, 1, None))):
+            return ids, scores
+        ranked = sorted(zip(scores, ids), key=_place)
+        return [key for _, key in ranked], [score for score, _ in ranked]
 
     def _count(self) -> int:
         if self._total is None:
@@ -266,12 +271,8 @@ def _compare_all(table: Table, queries: Vectors, k: int, condition: str, where: 
             best[number] += zip((matrix * vector).sum(axis=1).tolist(), ids)
             if len(best[number]) > 2 * k + _PAGE:
                 best[number] = heapq.nsmallest(k, best[number], key=_place)
-    return [_hits(sorted(ranked, key=_place), k) for ranked in best]
+    return [[Hit(key, score) for score, key in heapq.nsmallest(k, ranked, key=_place)] for ranked in best]
 
 
 def _place(pair: tuple[float, Id]) -> tuple[float, tuple[bool, int, str]]:
     return -pair[0], id_order(pair[1])
-
-
-def _hits(ranked: _Ranked, k: int) -> list[Hit]:
-    return [Hit(key, score) for score, key in ranked[:k]]
