@@ -42,6 +42,22 @@ class TestReducedEncoder(EncoderTests):
         return CombinedEncoder(members, dim=10)
 
 
+def test_a_refresh_is_that_of_the_members() -> None:
+    """The others, the weights and the maps into fewer dimensions stay."""
+    data = walks(200)
+    made = CombinedEncoder([ContentEncoder(dim=8), LinearSequenceEncoder(dim=8)], dim=12).fit(data)
+    later = walks(200, seed=1)
+    fresh = made.refreshed(later)
+    content, linear = made.members
+    assert fresh.members[0] is content
+    assert fresh.members[1].fingerprint == linear.refreshed(later).fingerprint != linear.fingerprint
+    assert (fresh.weights, fresh.dim) == (made.weights, 12)
+    users = [User(history=[Event(None, 3)])]
+    assert np.array_equal(fresh.encode_users(users), made.encode_users(users))
+    still = CombinedEncoder([ContentEncoder(dim=8), PopularityEncoder()]).fit(data)
+    assert still.refreshed(later) is still
+
+
 class Cosine(ContentEncoder):
     """Compares by cosine, with vectors that are not of length 1."""
 

@@ -56,6 +56,59 @@ def test_weakness_02_recommendations_depend_on_the_user(fitted: LinearSequenceEn
     assert found["ndcg@10"] > found.baselines[0]["ndcg@10"]
 
 
+# -- refreshed
+
+
+def turned_back(n_users: int) -> Dataset:
+    """The events of `walks`, and those of more users who walk the other way; one of them on an item of its own."""
+    walked, later = walks(300), walks(n_users, seed=1)
+    assert walked.times is not None
+    assert later.times is not None
+    back = [LENGTH * (key // LENGTH) + (LENGTH - key) % LENGTH for key in later.item_codes.tolist()]
+    rows = {
+        "user_id": [*walked.user_codes.tolist(), *(300 + later.user_codes).tolist(), 300],
+        "item_id": [*walked.item_codes.tolist(), *back, RINGS * LENGTH],
+        "time": [*walked.times.tolist(), *(1_000 + later.times).tolist(), 2_000.0],
+    }
+    return Dataset(rows, schema=walked.schema)
+
+
+def test_items_follow_what_is_chosen_now(data: Dataset) -> None:
+    """A refresh learns that most users walk the other way by now; users' vectors stay, and so does the encoder."""
+    trained = LinearSequenceEncoder(dim=64).fit(data)
+    before = trained.fingerprint
+    fresh = trained.refreshed(turned_back(3_000))
+    assert (trained.fingerprint, trained.learnt_from is fresh.learnt_from) == (before, False)
+    places = [LENGTH * ring + place for ring in range(RINGS) for place in range(5, 25)]
+    users = [User(history=[Event(None, place)]) for place in places]
+    assert np.array_equal(trained.encode_users(users), fresh.encode_users(users))
+    ahead = [best(trained, data, user) == [place + 1] for user, place in zip(users, places)]
+    back = [best(fresh, data, user) == [place - 1] for user, place in zip(users, places)]
+    assert np.mean(ahead) > 0.9
+    assert np.mean(back) > 0.7
+    assert not fresh.knows(RINGS * LENGTH)
+
+
+def test_a_refresh_by_the_same_events_changes_next_to_nothing(data: Dataset) -> None:
+    """The last half step of the training, once more; without one there is nothing to repeat."""
+    trained = LinearSequenceEncoder(dim=64).fit(data)
+    fresh = trained.refreshed(data)
+    users = trained.encode_users([data.user(code, history=True) for code in range(data.n_users)])
+    scores = np.array([(users @ each.encode_items(list(data.items())).T).ravel() for each in (trained, fresh)])
+    assert np.corrcoef(scores)[0, 1] > 0.99
+    plain = LinearSequenceEncoder(dim=64, settings={"rounds": 0}).fit(data)
+    assert plain.refreshed(data) is plain
+
+
+def test_what_cannot_be_learnt_changes_nothing(data: Dataset) -> None:
+    """Events without an order, or with unknown items alone, say nothing to an encoder of sequences."""
+    trained = LinearSequenceEncoder(dim=16).fit(data)
+    unordered = Dataset({"user_id": [1, 1, 2], "item_id": [1, 2, 3]})
+    assert trained.refreshed(unordered) is trained
+    others = Dataset({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "time": [1, 2, 3]})
+    assert trained.refreshed(others) is trained
+
+
 def test_order_decides(fitted: LinearSequenceEncoder, data: Dataset) -> None:
     """The same items in another order lead somewhere else."""
     one, other = (best(fitted, data, User(None, {}, past), 180) for past in ([32, 33, 3, 4], [3, 4, 32, 33]))

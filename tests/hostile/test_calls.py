@@ -266,6 +266,7 @@ OBJECTS: dict[str, tuple[Callable[[World], Any], dict[str, dict[str, Any] | None
         lambda w: w.encoder,
         {
             "fit": None,
+            "refreshed": None,
             "encode_items": {"items": [Item(1)]},
             "encode_users": {"users": [User(1)]},
             "explain_user": {"user": User(1)},

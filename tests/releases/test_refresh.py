@@ -117,6 +117,23 @@ def test_what_is_not_valid_is_refused(tmp_path: Path) -> None:
         made(tmp_path).refresh(checks="check")  # type: ignore[arg-type]
 
 
+def test_an_encoder_that_learns_from_later_events_goes_live_so(tmp_path: Path) -> None:
+    """A `publish` of the encoder as it was trained keeps that; a refresh after it goes on, and a `fit` ends it."""
+    trained = LinearSequenceEncoder(dim=8)
+    shop_ = made(tmp_path, trained, checks=ReleaseChecks(beat_popularity=False, beat_live=False))
+    first = shop_.fit(world(200))
+    shop_.record([Event(f"late {n}", key) for n in range(300) for key in (n % 4, 4 + (n + 1) % 4)])
+    second = shop_.refresh()
+    assert (first.refreshed_from, second.refreshed_from) == ("", trained.fingerprint)
+    assert second.fingerprint != first.fingerprint == trained.fingerprint
+    assert shop_.publish().fingerprint == second.fingerprint
+    shop_.record(Event("last", 3))
+    third = shop_.refresh()
+    assert (third.refreshed_from, third.fingerprint != second.fingerprint) == (trained.fingerprint, True)
+    assert shop_.verify()
+    assert shop_.fit(shop_.dataset()).refreshed_from == ""
+
+
 # -- items that the encoder has not learnt
 
 

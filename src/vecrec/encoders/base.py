@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from vecrec._internal.files import reading, writing
 from vecrec._internal.tables import html_facts
-from vecrec._internal.validation import sequence_of
+from vecrec._internal.validation import instance, sequence_of
 from vecrec.encoders.parts import UserParts, by_permutations, named
 from vecrec.errors import InvalidDataError
 from vecrec.ids import Id
@@ -107,8 +107,9 @@ class Encoder(FittedPart):
                 the stage ``"fit"``, is the `learning_report`.
 
         Raises:
-            InvalidDataError: for a data set without events.
+            InvalidDataError: for a data set without events, and for anything else than a data set.
         """
+        _check_data(data)
         if data.n_events == 0:
             raise InvalidDataError("the data set has no events", "give one with at least one event")
         with showing(progress) as show:
@@ -118,6 +119,35 @@ class Encoder(FittedPart):
             self._fit(learnable, show)
             self.learning_report = replace(report, chosen=self._chosen())
             self.learnt_from = PairSketch.of(data)
+        return self
+
+    def refreshed(self, data: Dataset, *, progress: ProgressLike = None) -> Self:
+        """A copy that has learnt from later events what costs a small part of a training.
+
+        What that is depends on the encoder; see its class. One that learns nothing in this way returns itself. No item
+        or user becomes known by it.
+
+        Args:
+            data: All events, also those that `fit` has learnt from.
+            progress: As for `fit`.
+
+        Raises:
+            InvalidDataError: for anything else than a data set.
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        self._check_fitted()
+        _check_data(data)
+        positive = data.positive()
+        if not positive.n_events:
+            return self
+        with showing(progress) as show:
+            found = self._refreshed(positive, show)
+        if found is not self:
+            found.learning_report, found.learnt_from = self.learning_report, PairSketch.of(data)
+        return found
+
+    def _refreshed(self, data: Dataset, progress: Progress) -> Self:
+        """What `refreshed` returns, from the positive events."""
         return self
 
     def _chosen(self) -> dict[str, JSON]:
@@ -234,3 +264,9 @@ class Encoder(FittedPart):
                 f"or NaN among them; expected finite float32 of shape {(count, self.dim)}"
             )
         return vectors
+
+
+def _check_data(data: Dataset) -> None:
+    from vecrec.data import Dataset  # what only encodes does without it
+
+    instance(data, "data", Dataset)

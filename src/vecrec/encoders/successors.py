@@ -96,8 +96,8 @@ class Successors:
     def weighed(self, encoder: Encoder, before: Dataset, held_out: Dataset) -> Self:
         """The same with the weight and the decay that serve best beside an encoder.
 
-        They are those with the largest mean NDCG@10 of the held-out events. They stay as they are, of newly counted
-        lists at a weight of 0, unless the gain is more than two of its standard errors, over the same users.
+        They are those with the largest mean NDCG@10 of the held-out events. The weight stays 0 unless the gain is more
+        than two of its standard errors, over the same users.
 
         Args:
             encoder: Fitted, on none of the events that are held out.
@@ -111,10 +111,10 @@ class Successors:
         gains = trial.gains([(decay, ratio) for decay in decays for ratio in _RATIOS])
         decay, ratio = max(gains, key=lambda choice: float(gains[choice].mean()))
         gains |= trial.gains([(decay, ratio * factor) for factor in _FINER])
-        held = self.decay, self.weight / max(trial.spread, 1e-12)
-        gains |= trial.gains(list(dict.fromkeys([held, (self.decay, 0.0)])))
+        nothing = self.decay, 0.0
+        gains |= trial.gains([nothing])
         decay, ratio = best = max(gains, key=lambda choice: float(gains[choice].mean()))
-        better = gains[best] - gains[held]
+        better = gains[best] - gains[nothing]
         if len(better) < 2 or better.mean() <= _CERTAIN * better.std(ddof=1) / math.sqrt(len(better)):
             return self
         return replace(self, decay=decay, weight=ratio * trial.spread, center=trial.center)
@@ -246,15 +246,10 @@ def _sums(
     return found, np.bincount(inverse, weights, len(found)).astype(np.float64)
 
 
-def hold_out(data: Dataset, since: float | None = None) -> tuple[Dataset, Dataset] | None:
+def hold_out(data: Dataset) -> tuple[Dataset, Dataset] | None:
     """Split the last event of some users off, to learn the weight on what the encoder has not learnt from.
 
     They are at most a tenth of the users with three positive events or more, and at most 4,000.
-
-    Args:
-        data: Events.
-        since: The moment up to which an encoder has learnt already: then any user with a later event may be one of
-            them.
 
     Returns:
         The data set without these events, and with these events only; ``None`` where they would be too few.
@@ -262,9 +257,7 @@ def hold_out(data: Dataset, since: float | None = None) -> tuple[Dataset, Datase
     rows = np.flatnonzero(data.is_positive & data.is_target)
     users, last = np.unique(data.user_codes[rows][::-1], return_index=True)
     rows = rows[::-1][last][np.bincount(data.user_codes[rows], minlength=data.n_users)[users] >= 3]
-    if since is not None:
-        rows = rows[data.times[rows] > since] if data.times is not None else rows[:0]
-    most = min(_MOST_USERS, len(rows) // 10 if since is None else len(rows))
+    most = min(_MOST_USERS, len(rows) // 10)
     if most < _FEWEST:
         return None
     rows = rows[evenly_spaced(len(rows), most)]

@@ -149,7 +149,10 @@ class Builder:
         sample.popularity.save(directory / "popularity.json")
         neighbours, successors = self._lists(directory, generation, sample, plan.parts.successors)
         texts = [side for side, all_texts in (("items", indexed.texts), ("users", sample.text_users)) if all_texts]
-        draft = replace(self._manifest(release_id, generation, sample, measured), text_ids=texts)
+        draft = replace(
+            self._manifest(release_id, generation, sample, measured),
+            text_ids=texts, refreshed_from=plan.parts.refreshed_from,
+        )  # fmt: skip
         if reranker is not None:
             draft = replace(draft, reranker=reranker.name, reranker_fingerprint=reranker.fingerprint)
         built = LoadedRelease(

@@ -170,9 +170,9 @@ class Lifecycle:
             sample = ReleaseSample.from_store(self._catalogue.metadata, self._policy(), self._checks.sampled_users)
             parts = Parts(encoder, reranker, Successors.none())
             live = None if self._archive.live()[0] is None else self._live.current()
-            if live is not None and live.release.fingerprint == encoder.fingerprint:
-                parts = Parts(encoder, reranker, live.successors, live.folded)
+            if live is not None and encoder.fingerprint in (live.release.fingerprint, live.release.refreshed_from):
                 known = live.release
+                parts = Parts(live.encoder, reranker, live.successors, live.folded, known.refreshed_from)
                 sample = replace(sample, learnt_until=known.learnt_until, counted_until=known.counted_until)
             return self._build(Plan(parts, sample, self._rival(sample), checks, progress))
 
@@ -188,31 +188,12 @@ class Lifecycle:
                 return release
             held, counted = self._hold_out(data, policy)
             learnt = release.learned_until() if release.learnt_until is None else release.learnt_until
-            parts = self._counted_again(live, counted, learnt, progress)
+            parts = _renewed(live, counted, progress)
             sample = replace(
                 ReleaseSample.from_dataset(data, self._catalogue.metadata, policy, self._checks.sampled_users, held),
                 data_digest=release.data_digest, learnt_until=learnt, counted_until=data.as_of,
             )  # fmt: skip
             return self._build(Plan(parts, sample, self._rival(sample), checks, progress), of_trained=False)
-
-    def _counted_again(self, live: LoadedRelease, data: Dataset, learnt: float, progress: Progress) -> Parts:
-        """The parts of a release with what events say now of successors and of items that the encoder has not learnt.
-
-        What the successors count beside the vectors is learnt again where enough users have events since the training:
-        the older the encoder, the more they know beside it.
-        """
-        encoder, found = live.encoder, live.successors
-        progress(Step("successors", 0, 2, "counting what follows what"))
-        parts = successors_hold_out(data, learnt) if self._with_successors else None
-        if parts is not None:
-            before, held_out = parts
-            found = replace(found, lists=Successors.of(before).lists).weighed(encoder, before, held_out)
-        if found.weight:
-            found = replace(found, lists=Successors.of(data).lists)
-        progress(Step("successors", 1, 2, "items that are new to the encoder"))
-        folded = FoldedItems.of(encoder, data)
-        progress(Step("successors", 2, 2, f"weight {found.weight:.3g}, {len(folded.ids):,} new items"))
-        return Parts(encoder, live.reranker, found, folded)
 
     def _stored(self, live: Release, policy: FeedbackPolicy, since: float, progress: Progress) -> Dataset | None:
         """What the store holds; ``None`` where none of its events is later than a moment."""
@@ -360,6 +341,22 @@ class Lifecycle:
                     self._catalogue.repair(self._live.current(), self._catalogue.marked(PENDING))
         except VecrecError as error:
             _log.warning("the live release does not follow the stored records yet, repair() mends it: %s", error)
+
+
+def _renewed(live: LoadedRelease, data: Dataset, progress: Progress) -> Parts:
+    """The parts of a release with what events say now, without a training."""
+    encoder, found, learnt_with = live.encoder, live.successors, live.release.refreshed_from
+    # A second stage that reads vectors has learnt from those of this very encoder.
+    if live.reranker is None or live.reranker.encoder_fingerprint is None:
+        encoder = encoder.refreshed(data, progress=progress)
+        learnt_with = learnt_with or (live.encoder.fingerprint if encoder is not live.encoder else "")
+    progress(Step("successors", 0, 2, "counting what follows what"))
+    if found.weight:
+        found = replace(found, lists=Successors.of(data).lists)
+    progress(Step("successors", 1, 2, "items that are new to the encoder"))
+    folded = FoldedItems.of(encoder, data)
+    progress(Step("successors", 2, 2, f"{len(folded.ids):,} new items"))
+    return Parts(encoder, live.reranker, found, folded, learnt_with)
 
 
 def _show_notices(data: Dataset, progress: Progress) -> None:

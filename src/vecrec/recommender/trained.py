@@ -49,6 +49,8 @@ class Parts:
     """What follows what, weighed beside the encoder."""
     folded: FoldedItems = field(default_factory=FoldedItems)
     """What events say of items that the encoder has not learnt."""
+    refreshed_from: str = ""
+    """The fingerprint of the encoder as it was trained, where a refresh has changed it since."""
 
 
 class Trained:

@@ -18,7 +18,7 @@ FORMAT = 1
 
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("id", "name", "created_at", "collection", "encoder", "fingerprint", "metric", "data_digest"), str),
-    **dict.fromkeys(("reranker", "reranker_fingerprint"), str),
+    **dict.fromkeys(("reranker", "reranker_fingerprint", "refreshed_from"), str),
     **dict.fromkeys(("schema", "counts", "checks", "versions", "checksums", "feedback"), dict),
     "text_ids": list,
     "dim": int,
@@ -70,6 +70,8 @@ class Release:
     counted_until: float | None = None
     """The moment up to which `vecrec.Recommender.refresh` has counted events, in seconds since 1970; ``None`` where it
     has not refreshed this encoder."""
+    refreshed_from: str = ""
+    """The fingerprint of the encoder as it was trained, where `vecrec.Recommender.refresh` has changed it since."""
     text_ids: Sequence[str] = field(default_factory=list)
     """Of which of ``"items"`` and ``"users"`` every id is a text, so that an id that is written without a type, as in a
     path or on the command line, is one too."""

@@ -212,6 +212,14 @@ class NeverForgets(ContentEncoder):
         self._mean = (self._mean + before).astype(np.float32)
 
 
+@caught_by("test_a_refresh_leaves_the_encoder_as_it_was")
+class RefreshesItself(ContentEncoder):
+    @override
+    def _refreshed(self, data: Dataset, progress: Progress) -> Self:
+        self._fit(data, progress)
+        return self
+
+
 @caught_by("test_the_fingerprint_is_32_hexadecimal_digits")
 class FingerprintOfTheMoment(ContentEncoder):
     _turn = itertools.count()

@@ -59,6 +59,8 @@ class CombinedEncoder(Encoder):
     are kept, and the members are fitted again on everything, unless ``refit`` is false. Members that are fitted already
     are put together by `of`.
 
+    `refreshed` refreshes the members; the weights and the maps below stay.
+
     Side by side, the vectors are as long as the members' together. With a smaller ``dim`` they are mapped into as many
     dimensions as said, by the two linear maps after which the lists of the users in the data change least (see
     `vecrec.encoders.combined.reduction`): several models for the price of one in the store and in the search. A member
@@ -187,6 +189,19 @@ class CombinedEncoder(Encoder):
                 member.fit(data, progress=_labelled(progress, member.name))
         self._reduction = self._reduced(data, progress)
 
+    @override
+    def _refreshed(self, data: Dataset, progress: Progress) -> Self:
+        members = [member.refreshed(data, progress=_labelled(progress, member.name)) for member in self.members]
+        if all(new is old for new, old in zip(members, self.members)):
+            return self
+        return self._of(members, self._dim, self.weights, self._reduction)
+
+    @classmethod
+    def _of(cls, members: Sequence[Encoder], dim: int, weights: Sequence[float], reduction: Reduction | None) -> Self:
+        made = cls(members, dim, weights)
+        made._weights, made._reduction = made._given, reduction
+        return made
+
     def _check_dims(self) -> None:
         dims = [member.dim for member in self.members]
         if self._dim > sum(dims):
@@ -310,14 +325,13 @@ class CombinedEncoder(Encoder):
         values, maps = load_parts(directory, cls.name)
         classes: list[Any] = [find_part("vecrec.encoders", name) for name in values["members"]]
         members = [kind.load(directory / f"member_{place}") for place, kind in enumerate(classes)]
-        loaded = cls(members, values["dim"], values["weights"])
-        loaded._weights = loaded._given
-        if loaded._reduces:
-            loaded._reduction = Reduction(maps["users"], maps["items"])
-            shape = (sum(member.dim for member in members), loaded.dim)
+        shape = sum(member.dim for member in members), values["dim"]
+        reduction = None
+        if shape[1] < shape[0]:
+            reduction = Reduction(maps["users"], maps["items"])
             if any(each.shape != shape or not np.isfinite(each).all() for each in maps.values()):
                 raise InvalidDataError(f"{directory} has maps that do not fit the members", "save the encoder again")
-        return loaded
+        return cls._of(members, values["dim"], values["weights"], reduction)
 
     def _maps(self) -> dict[str, NDArray[np.float32]]:
         return {} if self._reduction is None else {"users": self._reduction.users, "items": self._reduction.items}

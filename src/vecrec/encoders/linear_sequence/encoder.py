@@ -16,11 +16,12 @@ from vecrec.encoders.base import Encoder
 from vecrec.encoders.linear_sequence.closed_form import set_scale
 from vecrec.encoders.linear_sequence.profiles import STOPS, fade_by_length
 from vecrec.encoders.linear_sequence.settings import LinearSequenceSettings
-from vecrec.encoders.linear_sequence.training import Learnt, learn
+from vecrec.encoders.linear_sequence.training import Learnt, learn, refit_items
 from vecrec.encoders.parts import Part, UserParts, collected
 from vecrec.errors import InvalidDataError, NotFittedError
 from vecrec.ids import Id
 from vecrec.learning.feature_map import FeatureMap
+from vecrec.progress import Step
 from vecrec.records import JSON
 from vecrec.types import Event, Item, User, column
 
@@ -47,6 +48,8 @@ class LinearSequenceEncoder(Encoder):
       chosen counts little, and each event to predict counts by its weight. Half a minute for a million events, in
       NumPy alone. What it learns depends on the data and the settings, to the last bit, on one machine with one number
       of threads.
+    - **Later events.** `refreshed` repeats the last half step in a tenth of the time: the vectors of known items follow
+      what is chosen now, and what their events say of users stays.
 
     Args:
         dim: The length of every vector.
@@ -97,6 +100,22 @@ class LinearSequenceEncoder(Encoder):
         weights = [np.float32(decay) ** ages.astype(np.float32) for decay in learnt.decays]
         # Latest last, as histories are; what is too old to matter in a block is not looked up.
         self._weights = [np.ascontiguousarray(each[each > _NEGLIGIBLE][::-1]) for each in weights]
+
+    @override
+    def _refreshed(self, data: Dataset, progress: Progress) -> Self:
+        learnt = self._known()
+        if not self.settings.rounds or bool(learnt.decays) != (data.order != "unknown"):
+            return self  # nothing was fitted so, or not to such histories
+        progress(Step("learn", 0, 1, "fitting items to users"))
+        found = refit_items(learnt, data, self.settings)
+        progress(Step("learn", 1, 1))
+        return self if found is learnt else self._of(self._dim, self.seed, self.settings, found)
+
+    @classmethod
+    def _of(cls, dim: int, seed: int, settings: LinearSequenceSettings, learnt: Learnt) -> Self:
+        made = cls(dim, seed, settings)
+        made._adopt(learnt)
+        return made
 
     # -- encoding
 
@@ -189,10 +208,8 @@ class LinearSequenceEncoder(Encoder):
 
         values, arrays = load_parts(directory, cls.name)
         settings = LinearSequenceSettings.from_json(values["settings"])
-        loaded = cls(values["dim"], values["seed"], settings)
         decays = tuple(values["decays"]) if "decays" in values else settings.decays or ()
-        schema, item_ids = Schema.from_json(values["schema"]), values["items"]
-        width = loaded.dim
+        schema, item_ids, width = Schema.from_json(values["schema"]), values["items"], values["dim"]
         shapes = {
             "tables": (len(decays) or 1, len(item_ids), width),
             "vectors": (len(item_ids), width),
@@ -207,10 +224,8 @@ class LinearSequenceEncoder(Encoder):
             )
         items = FeatureMap.from_json("item", schema.items, values["item_features"], arrays["item_features"])
         users = FeatureMap.from_json("user", schema.users, values["user_features"], arrays["user_features"])
-        loaded._adopt(
-            Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users, decays, arrays["fades"])
-        )
-        return loaded
+        learnt = Learnt(schema, item_ids, arrays["tables"], arrays["vectors"], items, users, decays, arrays["fades"])
+        return cls._of(width, values["seed"], settings, learnt)
 
     @override
     def _fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vecrec.data import Dataset, Schema
     from vecrec.progress import Progress
 
-__all__ = ["Learnt", "learn"]
+__all__ = ["Learnt", "learn", "refit_items"]
 
 _MOST_POSITIONS = 50_000
 """Vectors of users, at most, that the balance of both sides is found by."""
@@ -88,21 +88,47 @@ def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, 
     return learnt
 
 
+def refit_items(learnt: Learnt, data: Dataset, settings: LinearSequenceSettings) -> Learnt:
+    """The same with the vectors of items fitted to the users of a data set; those without a later event stay.
+
+    Args:
+        learnt: What is known.
+        data: The positive events, in order where there are decays; those with unknown items say nothing.
+        settings: Those of the training.
+    """
+    places = {key: place for place, key in enumerate(learnt.item_ids)}
+    known = np.array([places.get(key, -1) for key in data.item_ids], np.int64)
+    data = data.select_events(known[data.item_codes] >= 0)
+    if not data.n_events:
+        return learnt
+    learner = _Learner(data, settings, learnt.decays)
+    met = known[learner.met]
+    nothing = np.zeros_like(learnt.tables[:, :1])
+    positions = learner.positions(np.concatenate([learnt.tables[:, met], nothing], axis=1))
+    found = fit_items(positions, settings.background, settings.shrinkage)
+    fitted, vectors = np.diff(positions.starts) > 0, learnt.vectors.copy()
+    vectors[met[fitted]] = found[fitted]
+    return replace(learnt, vectors=vectors)
+
+
 class _Learner:
     """A data set as the learning sees it: items with events are numbered without gaps."""
 
-    def __init__(self, data: Dataset, settings: LinearSequenceSettings) -> None:
+    def __init__(
+        self, data: Dataset, settings: LinearSequenceSettings, decays: tuple[float, ...] | None = None
+    ) -> None:
         self._ordered = data.order != "unknown"
         data = data if self._ordered else without_repeats(data)
         self._data, self._settings, self._weights = data, settings, event_weights(data)
-        self._met = np.flatnonzero(data.popularity())
+        self.met = np.flatnonzero(data.popularity())
+        """The codes of the items with events."""
         places = np.full(data.n_items, -1, np.int32)
-        places[self._met] = np.arange(len(self._met))
+        places[self.met] = np.arange(len(self.met))
         self._codes = places[data.item_codes]
-        self._records = [data.item_records[code] for code in self._met.tolist()]
-        counts = counts_of(self._codes, len(self._met))
+        self._records = [data.item_records[code] for code in self.met.tolist()]
+        counts = counts_of(self._codes, len(self.met))
         shape = Shape.of(settings, counts, ordered=self._ordered)
-        self._decays = shape.decays
+        self._decays = shape.decays if decays is None else decays
         self.exact = np.sort(np.argsort(-counts, kind="stable")[: shape.exact_items])
         """The items that take part in the closed form, ascending."""
 
@@ -119,7 +145,7 @@ class _Learner:
 
     def _form_of_sequences(self, ridge: float) -> ClosedForm:
         data, settings = self._data, self._settings
-        places = np.full(len(self._met), -1, np.int32)
+        places = np.full(len(self.met), -1, np.int32)
         places[self.exact] = np.arange(len(self.exact))
         offsets = data.user_offsets.astype(np.int32 if data.n_events < 1 << 31 else np.int64)
         ages = np.arange(data.n_events, dtype=offsets.dtype)
@@ -147,16 +173,16 @@ class _Learner:
     def start(self, form: ClosedForm, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The tables and the items' vectors of the plain closed form."""
         tables, some = form.approximate(dim, seed)
-        vectors = np.zeros((len(self._met), dim), np.float32)
+        vectors = np.zeros((len(self.met), dim), np.float32)
         vectors[self.exact] = some
         return self.spread(tables), vectors
 
     def spread(self, tables: NDArray[np.float32]) -> NDArray[np.float32]:
         """The tables with a row for every item, those outside the closed form by their features, and one of zeros."""
         n_blocks, n_exact, dim = tables.shape
-        whole = np.zeros((n_blocks, len(self._met) + 1, dim), np.float32)
+        whole = np.zeros((n_blocks, len(self.met) + 1, dim), np.float32)
         whole[:, self.exact] = tables
-        others = np.setdiff1d(np.arange(len(self._met)), self.exact)
+        others = np.setdiff1d(np.arange(len(self.met)), self.exact)
         if len(others):
             flat = tables.transpose(1, 0, 2).reshape(n_exact, n_blocks * dim)
             says = self._feature_map(self.exact, flat)
@@ -187,7 +213,7 @@ class _Learner:
         events = Events(self._codes, self._weights, data)
         users = learn_profiles(vectors, usual, events, settings)
         fades = learn_fades(Towers(tables, self._decays, vectors, users), events, settings)
-        ids = [data.item_ids[code] for code in self._met.tolist()]
+        ids = [data.item_ids[code] for code in self.met.tolist()]
         return Learnt(data.schema, ids, tables, vectors, items, users, self._decays, fades)
 
     def _feature_map(self, places: NDArray[np.int64], vectors: NDArray[np.float32]) -> FeatureMap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +54,11 @@ class LearningTests(EncoderKit):
         assert fitted.schema == SCHEMA
 
     def test_learning_from_nothing_is_refused(self) -> None:
-        """A data set without an event is refused, and the encoder stays as it was."""
+        """A data set without an event, or anything else, is refused, and the encoder stays as it was."""
         data, encoder = tastes(), self.make()
         empty = data.select_events(np.zeros(data.n_events, bool))
-        refused({"no events": lambda: encoder.fit(empty)})
+        other: Any = [1, 2]
+        refused({"no events": lambda: encoder.fit(empty), "a list": lambda: encoder.fit(other)})
         assert not encoder.is_fitted
 
     def test_equal_data_and_seed_give_equal_vectors(self, fitted: Encoder) -> None:
@@ -72,6 +74,16 @@ class LearningTests(EncoderKit):
         encoder = self.make().fit(tastes(1))
         encoder.fit(tastes())
         _assert_equal(answers(encoder), answers(fitted))
+
+    def test_a_refresh_leaves_the_encoder_as_it_was(self, fitted: Encoder, tmp_path: Path) -> None:
+        """``refreshed`` returns an encoder of the same schema and dimension that knows the same items and is saved."""
+        before, data = answers(fitted), tastes(1)
+        fresh = fitted.refreshed(data)
+        _assert_equal(answers(fitted), before)
+        assert (type(fresh), fresh.schema, fresh.dim) == (type(fitted), fitted.schema, fitted.dim)
+        assert [fresh.knows(key) for key in data.item_ids] == [fitted.knows(key) for key in data.item_ids]
+        fresh.save(tmp_path)
+        _assert_equal(answers(type(fresh).load(tmp_path)), answers(fresh))
 
     def test_the_fingerprint_is_32_hexadecimal_digits(self, fitted: Encoder) -> None:
         """It is a text that names a state, and asking or encoding does not change it."""
