@@ -255,6 +255,21 @@ def test_histories_of_unknown_order_are_read_in_another_order_each_epoch() -> No
         assert rows == [[*range(2, 8)], [*range(8, 17)]]
 
 
+@pytest.mark.parametrize("most", [1, 100, 10_000])
+def test_an_epoch_may_be_of_some_events(most: int) -> None:
+    """Whole pieces, other ones each epoch, until every event was there; an epoch is as long as it is said to be."""
+    lengths = (*range(1, 40), 2 * PLACES)
+    sampler = Sampler(histories(*lengths), 50, (0.5,), most=most)
+    epochs = [[*sampler.epoch(np.random.default_rng(seed))] for seed in range(400)]
+    told = [sum(int((batch.targets > 0).sum()) for batch in epoch) for epoch in epochs]
+    assert max(told) <= max(most, PLACES)
+    assert most == 1 or np.median(told) > 0.5 * min(most, sum(lengths))
+    assert abs(len(epochs[0]) - sampler.steps) <= 2
+    if most > 1:
+        seen = {int(row) for epoch in epochs for batch in epoch for row in batch.targets.ravel() if row}
+        assert len(seen) == sum(lengths)
+
+
 def test_an_epoch_is_another_order_each_time() -> None:
     """The pieces come in random order, the same for the same seed."""
     sampler = Sampler(histories(*range(1, 90)), 200, (0.5,))

@@ -25,6 +25,11 @@ _PRECISION, _MOST_STEPS = 1e-5, 100
 _FEW, _ITEMS_AT_A_TIME = 8, 4096
 """Items with at most so many positions are fitted many at once: most items of a large catalogue."""
 
+_THINNED_POWER = 0.75
+"""How the number of positions that are kept grows with that of an item. With half of the positions of MovieLens 1M, .75
+loses 1.8 % of the NDCG@10 of all, .5 and 0, which keeps equally many of each, lose 3 %; with a quarter 3, 6 and 9 %."""
+_HALVINGS = 50
+
 _LEAST = 1e-6  # more dimensions than the data need would make equations without a solution
 
 
@@ -252,7 +257,7 @@ def _chosen(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """The events with a position, sorted by item, where each item's begin, and how many each one stands for.
 
-    Where there are too many, it is an equal number of each item's.
+    Where there are too many, those of popular items are thinned.
     """
     order = later[np.argsort(codes[later], kind="stable")]
     totals = np.bincount(codes[later], minlength=n_items)
@@ -264,11 +269,16 @@ def _chosen(
 
 
 def _thinned(order: NDArray[Any], totals: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions sorted by item, an equal number of each item's where there are too many, and how many are left."""
-    limit = int(totals.max(initial=0))
-    while np.minimum(totals, limit).sum() > most and limit > 1:
-        limit //= 2
-    kept = np.minimum(totals, limit)
+    """Positions sorted by item, fewer of popular items where there are too many, and how many of each are left."""
+    if totals.sum() <= most:
+        return order, totals
+    # What an item would keep of its positions, by its popularity, times the largest factor with which all have room.
+    shares = totals.astype(np.float64) ** _THINNED_POWER
+    low, high = 0.0, float(totals.max())
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(totals, middle * shares).sum() <= most else (low, middle)
+    kept = np.minimum(totals, np.maximum(1, low * shares)).astype(np.int64)
     starts = np.cumsum(totals) - totals
     # Evenly spread, so that an item's early and late positions are both there.
     within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)

@@ -85,6 +85,7 @@ class Sampler:
         decays: Those of the user tower: they say how far back a piece has to read.
         recurrent: Whether something in it reads as far back as it can.
         horizon: How far ahead the event lies, on average, that is predicted.
+        most: Events an epoch, at most, in pieces that are drawn for each; ``None`` for all.
     """
 
     def __init__(
@@ -95,9 +96,10 @@ class Sampler:
         *,
         recurrent: bool = False,
         horizon: int = 1,
+        most: int | None = None,
     ) -> None:
         self._given = self._histories = histories
-        self._batch = batch
+        self._batch, self._most = batch, most
         # Without an order every other event is as far away as the next one, and none fades.
         self._horizon = horizon if histories.ordered else 1
         self._context = MOST_CONTEXT if recurrent or not histories.ordered else _reach(decays)
@@ -107,7 +109,10 @@ class Sampler:
         """Steps an epoch, give or take one or two."""
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Every piece once, in random order. Histories of unknown order are read in an order of this epoch."""
+        """Every piece once, or as many as are wanted, in random order.
+
+        Histories of unknown order are read in an order of this epoch.
+        """
         self._histories = self._given if self._given.ordered else _shuffled(self._given, rng)
         groups = list(self._groups(rng))
         for place in rng.permutation(len(groups)):
@@ -115,8 +120,9 @@ class Sampler:
 
     def _groups(self, rng: np.random.Generator) -> Iterator[Rows]:
         lengths = self._ends - self._starts
+        chosen = _drawn(lengths, self._most, rng)
         for fresh in (True, False):
-            pieces = np.flatnonzero(self._fresh == fresh)
+            pieces = chosen[self._fresh[chosen] == fresh]
             # A little noise, so that other pieces meet in every epoch.
             ordered = pieces[np.argsort(-(lengths[pieces] + 6 * rng.random(len(pieces))), kind="stable")]
             while len(ordered):
@@ -198,6 +204,15 @@ def _reach(decays: Sequence[float]) -> int:
     """How many events back something is left: a thousandth."""
     slowest = max(decays, default=0.0)
     return 1 if slowest == 0 else min(MOST_CONTEXT, math.ceil(math.log(1e-3) / math.log(slowest)))
+
+
+def _drawn(lengths: Rows, most: int | None, rng: np.random.Generator) -> Rows:
+    """Pieces with so many events in all, ascending, and one at least; all of them where there are no more."""
+    if most is None or lengths.sum() <= most:
+        return np.arange(len(lengths))
+    drawn = rng.permutation(len(lengths))
+    count = int(np.searchsorted(np.cumsum(lengths[drawn]), most, side="right"))
+    return np.sort(drawn[: max(1, count)])
 
 
 def _shuffled(histories: Histories, rng: np.random.Generator) -> Histories:

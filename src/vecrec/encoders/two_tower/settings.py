@@ -65,6 +65,9 @@ class TwoTowerSettings(Settings):
     epochs: int | None = None
     """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps. By default
     3, and 8 where items have few events."""
+    epoch_events: int | None = None
+    """Events of an epoch, at most, of users who are drawn for each; ``None`` for all. With hundreds of millions of events
+    it bounds the time of a training, and that between two validations and checkpoints."""
     min_steps: int = 400
     """Steps that even the smallest data get."""
     patience: int = 3
@@ -104,7 +107,7 @@ class TwoTowerSettings(Settings):
 
     def _check(self, name: str, check: Callable[[Any, str], object]) -> None:
         value = getattr(self, name)
-        if value is not None or name not in (*BY_DATA, "user_ids"):
+        if value is not None or name not in (*BY_DATA, "user_ids", "epoch_events"):
             object.__setattr__(self, name, check(value, name))
 
     @classmethod
@@ -171,6 +174,7 @@ _LEAST = {
     "negatives": 1,
     "batch": 1,
     "epochs": 1,
+    "epoch_events": 1,
     "min_steps": 1,
     "patience": 1,
     "validation_users": 0,

@@ -119,7 +119,8 @@ class Plan:
 
 def train(data: TrainingData, settings: ResolvedSettings, plan: Plan, progress: Progress) -> tuple[Towers, list[Epoch]]:
     """The towers after their best epoch, and the learning curve."""
-    batch = min(settings.batch, max(64, len(data.histories.items) // 20))
+    events = min(len(data.histories.items), settings.epoch_events or math.inf)
+    batch = int(min(settings.batch, max(64, events // 20)))
     # Threads that wait for each other at every small product are many times slower than one.
     threads = 1 if plan.threads is None and batch < SMALL else plan.threads
     with prepared(threads, plan.device):
@@ -134,7 +135,12 @@ class _Run:
     ) -> None:
         self.data, self.settings, self.plan, self.progress = data, settings, plan, progress
         self.sampler = Sampler(
-            data.histories, batch, settings.decays, recurrent=settings.layers > 0, horizon=settings.horizon
+            data.histories,
+            batch,
+            settings.decays,
+            recurrent=settings.layers > 0,
+            horizon=settings.horizon,
+            most=settings.epoch_events,
         )
         # An epoch is several passes where one pass is but a few steps.
         self.passes = math.ceil(settings.min_steps / (self.sampler.steps * settings.epochs))
