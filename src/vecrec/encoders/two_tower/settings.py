@@ -66,8 +66,8 @@ class TwoTowerSettings(Settings):
     """Passes over the events; more where the data are so few that there would be under ``min_steps`` steps. By default
     3, and 8 where items have few events."""
     epoch_events: int | None = None
-    """Events of an epoch, at most, of users who are drawn for each; ``None`` for all. With hundreds of millions of events
-    it bounds the time of a training, and that between two validations and checkpoints."""
+    """Events of an epoch, at most, of users who are drawn for each; ``None`` for all. With hundreds of millions of
+    events it bounds the time of a training, and that between two validations and checkpoints."""
     min_steps: int = 400
     """Steps that even the smallest data get."""
     patience: int = 3
