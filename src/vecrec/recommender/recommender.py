@@ -349,8 +349,8 @@ class Recommender:
         """Make a release of the live encoder and of what the stores hold now, without training; it goes live.
 
         What follows each item, similar items and popularity are counted again from all stored events, and every item
-        gets its vector. An encoder that can learn from later events cheaply does so (`vecrec.encoders.Encoder.refreshed`),
-        unless a reranker has learnt from its vectors; the reranker stays. Users need no refresh: their vectors are made
+        gets its vector. An encoder that can learn from later events cheaply does so: see `Encoder.refreshed`. None does
+        where a reranker has learnt from its vectors; the reranker stays. Users need no refresh: their vectors are made
         from their events when they ask. It takes seconds where `fit` takes minutes.
 
         Where nothing is new it makes no release, and says so in a step of the stage ``"events"``.
