@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (threads, *(f"{each[f'{side}_per_second']:.0f}" for side in ("apart", "together", "raw")),
          *(f"{each[f'{side}_p50_ms']:.1f}" for side in ("apart", "together")), f"{each['mean_group']:.1f}",
          *(f"{each[f'{side}_cpu_ms']:.1f}" for side in ("apart", "together", "raw")),
-         f"{each['per_second_to_apart']:.2f}", f"{each['per_second_to_raw']:.2f}")
+         f"{each['to_apart']:.2f}", f"{each['to_raw']:.2f}")
         for threads, each in figures.items()
     ]  # fmt: skip
     columns = (
