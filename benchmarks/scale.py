@@ -41,7 +41,7 @@ from vecrec.progress import Progress
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("intake", "linear", "towers", "publish", "recommend", "als")
 DIM, K = 64, 10
-_TOWER_EVENTS = 1_000_000
+_TOWER_EVENTS = 100_000
 _REQUESTS = 200
 _ALS_ITERATIONS = 15
 
