@@ -243,8 +243,44 @@ def test_too_many_positions_are_thinned_by_item_and_weighted(monkeypatch: pytest
     monkeypatch.setattr(least_squares, "_FLOATS", 8 * 4)
     some = read_positions(tables, codes, offsets, DECAYS)
     assert len(some.vectors) <= 8 < len(whole.vectors)
+    assert (whole.complete, some.complete) == (True, False)
+    assert some.totals.tolist() == np.diff(whole.starts).tolist()
     for item in range(N_ITEMS):
         np.testing.assert_allclose(some.weights[some.of(item)].sum(), whole.weights[whole.of(item)].sum())
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_each_item_is_fitted_to_all_of_its_positions(monkeypatch: pytest.MonkeyPatch, *, ordered: bool) -> None:
+    """Where only some are held at a time, they are read again, some items at a time; it is as good as all at once."""
+    rng, n_items = np.random.default_rng(1), 40
+    popular = 1 / np.arange(1, n_items + 1)
+    codes = np.concatenate([rng.choice(n_items, 12, replace=False, p=popular / popular.sum()) for _ in range(100)])
+    offsets = 12 * np.arange(101)
+    tables = rng.standard_normal((3 if ordered else 1, n_items + 1, 4)).astype(np.float32)
+    tables[:, -1] = 0
+
+    def read(items: slice | None = None) -> Positions:
+        if not ordered:
+            return read_sets(tables, codes, offsets, items=items)
+        return read_positions(tables, codes, offsets, DECAYS, items=items)
+
+    whole = read()
+    wanted = fit_items(whole, 0.1, 0.01)
+    monkeypatch.setattr(least_squares, "_FLOATS", len(whole.vectors) * 4 // 3)
+    asked: list[slice] = []
+
+    def noted(items: slice) -> Positions:
+        asked.append(items)
+        found = read(items)
+        own = whole.vectors[whole.starts[items.start] : whole.starts[items.stop]]
+        assert not found.complete or np.array_equal(found.vectors, own)
+        return found
+
+    some = read()
+    thinned, found = fit_items(some, 0.1, 0.01), fit_items(some, 0.1, 0.01, noted)
+    assert [each.start for each in asked] == [0, *(each.stop for each in asked[:-1])]
+    assert (asked[-1].stop, len(asked) > 1) == (n_items, True)
+    assert np.linalg.norm(found - wanted) < 0.5 * np.linalg.norm(thinned - wanted)
 
 
 def test_item_vectors_minimise_what_they_say_they_do() -> None:
@@ -253,7 +289,7 @@ def test_item_vectors_minimise_what_they_say_they_do() -> None:
     vectors, counts = rng.standard_normal((30, 5)).astype(np.float32), np.array([1, 0, 14, 15])
     starts = np.concatenate(([0], np.cumsum(counts)))
     weights = rng.uniform(0.2, 3.0, 30).astype(np.float32)
-    positions = Positions(vectors, starts, weights)
+    positions = Positions(vectors, starts, weights, counts)
     found = fit_items(positions, background=0.1, shrinkage=0.01)
     total, mean_square = weights.sum(), (weights[:, None] * vectors**2).sum() / (5 * weights.sum())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,8 @@ def learn(data: Dataset, dim: int, seed: int, settings: LinearSequenceSettings, 
         progress(Step("learn", 2 + turn, steps, "fitting items to users, and users to items"))
         if turn:
             tables = learner.spread(form.tables(_wanted(vectors, settings.background)[learner.exact]))
-        vectors = fit_items(learner.positions(tables), settings.background, settings.shrinkage)
+        read = partial(learner.positions, tables) if turn == settings.rounds - 1 else None
+        vectors = fit_items(learner.positions(tables), settings.background, settings.shrinkage, read)
     del form  # its matrix is what takes most memory
     progress(Step("learn", steps - 1, steps, "reading features"))
     learnt = learner.finish(tables, vectors)
@@ -104,8 +106,10 @@ def refit_items(learnt: Learnt, data: Dataset, settings: LinearSequenceSettings)
     learner = _Learner(data, settings, learnt.decays)
     met = known[learner.met]
     nothing = np.zeros_like(learnt.tables[:, :1])
-    positions = learner.positions(np.concatenate([learnt.tables[:, met], nothing], axis=1))
-    found = fit_items(positions, settings.background, settings.shrinkage)
+    tables = np.concatenate([learnt.tables[:, met], nothing], axis=1)
+    positions = learner.positions(tables)
+    read = partial(learner.positions, tables)
+    found = fit_items(positions, settings.background, settings.shrinkage, read)
     fitted, vectors = np.diff(positions.starts) > 0, learnt.vectors.copy()
     vectors[met[fitted]] = found[fitted]
     return replace(learnt, vectors=vectors)
@@ -192,12 +196,13 @@ class _Learner:
                     whole[:, place] = says(record).reshape(n_blocks, dim)
         return whole
 
-    def positions(self, tables: NDArray[np.float32]) -> Positions:
-        """The users' vectors before their events."""
+    def positions(self, tables: NDArray[np.float32], items: slice | None = None) -> Positions:
+        """The users' vectors before their events, or before those of some items."""
         offsets, weights = self._data.user_offsets, self._weights
         if not self._ordered:
-            return read_sets(tables, self._codes, offsets, weights=weights)
-        return read_positions(tables, self._codes, offsets, self._decays, self._settings.horizon, weights=weights)
+            return read_sets(tables, self._codes, offsets, weights=weights, items=items)
+        horizon = self._settings.horizon
+        return read_positions(tables, self._codes, offsets, self._decays, horizon, weights=weights, items=items)
 
     def finish(self, tables: NDArray[np.float32], vectors: NDArray[np.float32]) -> Learnt:
         """What features and profiles say is learnt from what events say."""
