@@ -28,12 +28,12 @@ _FEW, _ITEMS_AT_A_TIME = 8, 4096
 """Items with at most so many positions are fitted many at once: most items of a large catalogue."""
 
 _THINNED_POWER = 0.75
-"""How the number of positions that are kept grows with that of an item. With a quarter of the positions of MovieLens 1M,
-.75 loses 3 % of the NDCG@10, .5 loses 6 %, and 0, which keeps equally many of each item, 9 %."""
+"""How the number of positions that are kept grows with that of an item. With a quarter of those of MovieLens 1M, .75
+loses 3 % of the NDCG@10, .5 loses 6 %, and 0, which keeps equally many of each item, 9 %."""
 _HALVINGS = 50
 _MOST_READINGS = 8
 """How often all events are read again, at most, to fit each item to all of its positions. In ranges that would still be
-too large positions are thinned. With room for an eighth of the positions of MovieLens 1M nothing is lost so, and 9 % of the
+too large positions are thinned. With room for an eighth of those of MovieLens 1M nothing is lost so, and 9 % of the
 NDCG@10 without reading again."""
 
 _LEAST = 1e-6  # more dimensions than the data need would make equations without a solution
