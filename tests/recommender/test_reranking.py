@@ -15,9 +15,9 @@ from typing_extensions import override
 from tests.recommender.engines import Engine, each_engine
 from tests.recommender.tastes import TASTES, TasteEncoder, world
 from tests.testing.references import BestRated
-from vecrec import Event, Recommendation, Recommender, User, field
+from vecrec import Event, Recommendation, Recommender, ReleaseChecks, User, field
 from vecrec.data import Dataset
-from vecrec.encoders import ContentEncoder, Encoder
+from vecrec.encoders import ContentEncoder, Encoder, LinearSequenceEncoder
 from vecrec.errors import InvalidDataError, NotFittedError, ReleaseError, StoreUnavailableError
 from vecrec.ids import Id
 from vecrec.metadata_stores import MemoryMetadataStore
@@ -266,6 +266,27 @@ def test_the_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ReleaseError, match="another encoder"):
             rec.publish()
         assert list((tmp_path / "other").rglob("manifest.json")) == []
+
+
+def test_a_refresh_does_not_shut_out_what_has_learnt_with_the_trained_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed to a call, or given to the recommender since; one that is in the release keeps the vectors as they are."""
+    encoder, free = LinearSequenceEncoder(dim=8), ReleaseChecks(beat_popularity=False, beat_live=False)
+    stores = MemoryVectorStore(), MemoryMetadataStore()
+    options: dict[str, Any] = {"name": "movies", "artifacts": tmp_path, "refresh_seconds": 0, "checks": free}
+    alone = Recommender(encoder, *stores, **options)
+    alone.fit(world())
+    alone.record([Event(f"late {n}", key) for n in range(200) for key in (n % 4, 4 + (n + 1) % 4)])
+    assert alone.refresh().fingerprint != encoder.fingerprint
+    bound = Bound().fit(world(), encoder)
+    assert ids(alone.recommend(1, 3, rerank=bound))
+    both = Recommender(encoder, *stores, reranker=bound, **options)
+    monkeypatch.setattr(Bound, "seen", encoder.fingerprint)  # also once it is loaded
+    published = both.publish()
+    assert (published.reranker, published.refreshed_from) == ("bound", encoder.fingerprint)
+    both.record(Event("last", 3))
+    assert both.refresh().fingerprint == published.fingerprint
 
 
 def test_a_stage_that_is_not_what_it_was_is_not_served(tmp_path: Path) -> None:

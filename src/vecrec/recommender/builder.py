@@ -98,7 +98,8 @@ class Builder:
             ReleaseError: when the release does not pass its checks; the live one is untouched.
         """
         encoder, reranker = plan.parts.encoder, plan.parts.reranker
-        if reranker is not None and reranker.encoder_fingerprint not in (None, encoder.fingerprint):
+        learnt_with = None, encoder.fingerprint, plan.parts.refreshed_from
+        if reranker is not None and reranker.encoder_fingerprint not in learnt_with:
             raise ReleaseError(
                 f"the {type(reranker).__name__} has learnt from the vectors of another encoder", "fit it with this one"
             )

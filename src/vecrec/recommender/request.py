@@ -134,7 +134,8 @@ class Request:
         if self.rerank is None:
             return live.reranker
         wanted = getattr(self.rerank, "encoder_fingerprint", None)
-        if wanted not in (None, live.release.fingerprint):
+        # A refresh moves vectors within their space, and must not take requests down.
+        if wanted not in (None, live.release.fingerprint, live.release.refreshed_from):
             raise InvalidDataError(
                 f"the {type(self.rerank).__name__} has learnt from the vectors of another encoder than the one of the "
                 f"live release {live.release.id}",
